@@ -1,8 +1,11 @@
-// A file descriptor that closes itself. Not copied; moved from, it is empty.
+// A file descriptor that closes itself. Not copied; moved from, it is empty. Its close goes straight to the kernel: in the
+// preload library the name `close` is the one that applications call.
 #pragma once
-#include <unistd.h>
+#include <sys/syscall.h>
 
 #include <utility>
+
+#include "base/real.hpp"
 
 namespace sansock {
 
@@ -23,7 +26,7 @@ public:
     [[nodiscard]] int release() { return std::exchange(fd_, -1); }
     explicit operator bool() const { return fd_ >= 0; }
     void reset(int fd = -1) {
-        if (fd_ >= 0) ::close(fd_);
+        if (fd_ >= 0) raw_syscall(SYS_close, fd_);
         fd_ = fd;
     }
 

@@ -1,0 +1,143 @@
+#include "memory/arena.hpp"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cstring>
+
+namespace sansock::memory {
+namespace {
+
+constexpr int kSeals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL | F_SEAL_FUTURE_WRITE;
+constexpr int kSealsRequired = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
+constexpr uint32_t kBuffersMax = 65535 - 1;  // kInlineBuffer is not an index
+constexpr uint32_t kBufferSizeMin = 4096;
+constexpr uint32_t kBufferSizeMax = 1 << 20;
+
+}  // namespace
+
+int Arena::create(uint32_t buffer_size, uint64_t max_memory) {
+    ArenaShape shape;
+    shape.buffer_size = buffer_size;
+    shape.buffers = static_cast<uint32_t>(std::min<uint64_t>(max_memory / buffer_size, kBuffersMax));
+
+    UniqueFd fd(static_cast<int>(raw_syscall(SYS_memfd_create, "sansock-arena", MFD_CLOEXEC | MFD_ALLOW_SEALING)));
+    if (fd.get() < 0) {
+        const int error = fd.release();
+        return error;
+    }
+    if (const long rc = raw_syscall(SYS_ftruncate, fd.get(), shape.size()); rc < 0) return static_cast<int>(rc);
+    void *base = mmap(nullptr, shape.size(), PROT_READ | PROT_WRITE, MAP_SHARED, fd.get(), 0);
+    if (base == MAP_FAILED) return -ENOMEM;
+    void *lists = mmap(nullptr, sizeof(Lists), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    // Sealed against future writers only now: our own writable mapping is the last one there will ever be.
+    const long sealed = lists == MAP_FAILED ? -ENOMEM : raw_syscall(SYS_fcntl, fd.get(), F_ADD_SEALS, kSeals);
+    if (sealed < 0) {
+        munmap(base, shape.size());
+        if (lists != MAP_FAILED) munmap(lists, sizeof(Lists));
+        return static_cast<int>(sealed);
+    }
+    fd_ = std::move(fd);
+    base_ = static_cast<uint8_t *>(base);
+    shape_ = shape;
+    lists_ = static_cast<Lists *>(lists);
+    Header &head = header();
+    head.version = kLayoutVersion;
+    head.slots = shape.slots;
+    head.buffer_size = shape.buffer_size;
+    head.buffers = shape.buffers;
+    head.size = shape.size();
+    head.magic = kArenaMagic;
+    return 0;
+}
+
+void Arena::close() {
+    if (base_ == nullptr) return;
+    munmap(base_, shape_.size());
+    munmap(lists_, sizeof(Lists));
+    fd_.reset();
+    base_ = nullptr;
+    lists_ = nullptr;
+}
+
+std::optional<uint32_t> Arena::take_slot() {
+    lists_->lock.lock();
+    std::optional<uint32_t> index;
+    if (lists_->slots_free > 0) {
+        index = lists_->free_slots[--lists_->slots_free];
+    } else if (lists_->slots_fresh < shape_.slots) {
+        index = lists_->slots_fresh++;
+    }
+    if (index) lists_->slots_taken.fetch_add(1, std::memory_order_relaxed);
+    lists_->lock.unlock();
+    if (index) {
+        Slot &fresh = slot(*index);
+        std::memset(static_cast<void *>(&fresh.hot), 0, sizeof fresh.hot);
+        std::memset(static_cast<void *>(&fresh.cold), 0, sizeof fresh.cold);
+    }
+    return index;
+}
+
+void Arena::give_slot(uint32_t index) {
+    lists_->lock.lock();
+    lists_->free_slots[lists_->slots_free++] = static_cast<uint16_t>(index);
+    lists_->slots_taken.fetch_sub(1, std::memory_order_relaxed);
+    lists_->lock.unlock();
+}
+
+std::optional<uint16_t> Arena::take_buffer() {
+    lists_->lock.lock();
+    std::optional<uint16_t> index;
+    if (lists_->buffers_free > 0) {
+        index = lists_->free_buffers[--lists_->buffers_free];
+    } else if (lists_->buffers_fresh < shape_.buffers) {
+        index = static_cast<uint16_t>(lists_->buffers_fresh++);
+    }
+    if (index) lists_->buffers_taken.fetch_add(1, std::memory_order_relaxed);
+    lists_->lock.unlock();
+    return index;
+}
+
+void Arena::give_buffer(uint16_t index) {
+    lists_->lock.lock();
+    lists_->free_buffers[lists_->buffers_free++] = index;
+    lists_->buffers_taken.fetch_sub(1, std::memory_order_relaxed);
+    lists_->lock.unlock();
+}
+
+int PeerArena::map(int fd) {
+    const long seals = raw_syscall(SYS_fcntl, fd, F_GET_SEALS, 0);
+    if (seals < 0 || (seals & kSealsRequired) != kSealsRequired) return -EPROTO;
+    struct stat status;
+    if (fstat(fd, &status) != 0 || !S_ISREG(status.st_mode)) return -EPROTO;
+    const auto size = static_cast<uint64_t>(status.st_size);
+    if (size < kHeaderSize) return -EPROTO;
+    void *base = mmap(nullptr, size, PROT_READ, MAP_SHARED, fd, 0);
+    if (base == MAP_FAILED) return -ENOMEM;
+
+    const auto &head = *static_cast<const volatile Header *>(base);
+    ArenaShape shape;
+    shape.slots = head.slots;
+    shape.buffer_size = head.buffer_size;
+    shape.buffers = head.buffers;
+    const bool sound = head.magic == kArenaMagic && head.version == kLayoutVersion && shape.slots == kSlotsPerArena &&
+                       shape.buffers <= kBuffersMax && shape.buffer_size >= kBufferSizeMin &&
+                       shape.buffer_size <= kBufferSizeMax && head.size == size && shape.size() == size;
+    if (!sound) {
+        munmap(base, size);
+        return -EPROTO;
+    }
+    base_ = static_cast<const uint8_t *>(base);
+    shape_ = shape;
+    return 0;
+}
+
+void PeerArena::close() {
+    if (base_ == nullptr) return;
+    munmap(const_cast<uint8_t *>(base_), shape_.size());
+    base_ = nullptr;
+}
+
+}  // namespace sansock::memory

@@ -1,0 +1,80 @@
+// The memory that two processes share: one arena each way. Its owner allots slots (one per connection) and buffers
+// (the shared RDMA buffer subsystem); the peer only reads.
+//
+// What the allotting needs to know lies in anonymous shared memory beside the arena, never in it: after a fork both
+// processes allot from the same lists, and a peer must neither see nor disturb them.
+#pragma once
+#include <optional>
+
+#include "base/family_lock.hpp"
+#include "base/unique_fd.hpp"
+#include "memory/layout.hpp"
+
+namespace sansock::memory {
+
+/// A process family's own arena for one peer process. Lives in memory that the caller keeps for ever; close() ends it.
+class Arena {
+public:
+    /// 0 or a negative errno. `max_memory` bounds what slots and buffers may take together, in bytes.
+    int create(uint32_t buffer_size, uint64_t max_memory);
+    void close();
+
+    [[nodiscard]] bool is_open() const { return base_ != nullptr; }
+    [[nodiscard]] int fd() const { return fd_.get(); }
+    /// The descriptor is only needed until the peer has it.
+    void forget_fd() { fd_.reset(); }
+    [[nodiscard]] const ArenaShape &shape() const { return shape_; }
+    [[nodiscard]] Header &header() const { return *reinterpret_cast<Header *>(base_); }
+    [[nodiscard]] Slot &slot(uint32_t index) const { return *reinterpret_cast<Slot *>(base_ + shape_.slot_offset(index)); }
+    [[nodiscard]] uint8_t *buffer(uint32_t index) const { return base_ + shape_.buffer_offset(index); }
+
+    /// A zeroed slot, or nothing when all are taken.
+    std::optional<uint32_t> take_slot();
+    void give_slot(uint32_t index);
+    /// The buffer that came back last, for it is the one still in the cache; or nothing.
+    std::optional<uint16_t> take_buffer();
+    void give_buffer(uint16_t index);
+    [[nodiscard]] uint32_t slots_taken() const { return lists_->slots_taken.load(std::memory_order_relaxed); }
+    [[nodiscard]] uint32_t buffers_taken() const { return lists_->buffers_taken.load(std::memory_order_relaxed); }
+
+private:
+    struct Lists {
+        FamilyLock lock;
+        std::atomic<uint32_t> slots_taken;
+        std::atomic<uint32_t> buffers_taken;
+        uint32_t slots_free;     ///< Length of free_slots; indexes from slots_fresh on were never used.
+        uint32_t slots_fresh;
+        uint32_t buffers_free;
+        uint32_t buffers_fresh;
+        uint16_t free_slots[kSlotsPerArena];
+        uint16_t free_buffers[65536];
+    };
+
+    UniqueFd fd_;
+    uint8_t *base_ = nullptr;
+    ArenaShape shape_;
+    Lists *lists_ = nullptr;
+};
+
+/// The peer's arena, mapped read-only.
+class PeerArena {
+public:
+    /// Checks seals, size and header before it maps anything for use. 0 or a negative errno (-EPROTO: not an arena).
+    /// The descriptor stays the caller's.
+    int map(int fd);
+    void close();
+
+    [[nodiscard]] bool is_open() const { return base_ != nullptr; }
+    [[nodiscard]] const ArenaShape &shape() const { return shape_; }
+    [[nodiscard]] const Header &header() const { return *reinterpret_cast<const Header *>(base_); }
+    [[nodiscard]] const Slot &slot(uint32_t index) const {
+        return *reinterpret_cast<const Slot *>(base_ + shape_.slot_offset(index));
+    }
+    [[nodiscard]] const uint8_t *buffer(uint32_t index) const { return base_ + shape_.buffer_offset(index); }
+
+private:
+    const uint8_t *base_ = nullptr;
+    ArenaShape shape_;
+};
+
+}  // namespace sansock::memory

@@ -1,0 +1,101 @@
+// One end of a connection: two numbered byte streams, each on kernel TCP or on a provider, and the moves between them.
+//
+// The problem: an application's bytes must move off TCP and back at any byte, with nothing lost, repeated or reordered, while
+// either process may be killed, fall silent, or fork at any instruction. docs/stream-protocol.md has the protocol; the names
+// here are its names: X (switched at), Z (frozen at), Y (fin at), an epoch is a stay on the provider.
+//
+// An End is a process's view of a State that its whole family shares. Calls are thread-safe and never block: -EAGAIN
+// means "wait", which is the socket layer's business. Not for connections that were never attached: those are the kernel's.
+#pragma once
+#include <cerrno>
+
+#include "stream/environment.hpp"
+#include "stream/window.hpp"
+
+namespace sansock::stream {
+
+class Guard {
+public:
+    explicit Guard(FamilyLock &lock) : lock_(lock) { lock_.lock(); }
+    ~Guard() { lock_.unlock(); }
+    Guard(const Guard &) = delete;
+    Guard &operator=(const Guard &) = delete;
+
+private:
+    FamilyLock &lock_;
+};
+
+class End {
+public:
+    /// All of these outlive the End.
+    struct Memory {
+        memory::Arena *arena;
+        memory::Slot *mine;
+        const memory::PeerArena *peer_arena;
+        const memory::Slot *peer;
+    };
+    End(State &state, const Memory &memory, Environment &environment) : s_(state), m_(memory), env_(environment) {}
+
+    /// Bytes sent from the front of `parts`, or -EAGAIN, -EPIPE, -EFAULT, -ECONNRESET. `flags` reach the kernel while on TCP.
+    long send(const iovec *parts, int count, int flags);
+    /// Bytes read; 0 at the end of the stream; -EAGAIN, -ECONNRESET, -EFAULT. Of the flags MSG_PEEK and MSG_TRUNC are modelled.
+    long receive(const iovec *parts, int count, int flags);
+
+    /// POLLIN, POLLOUT, POLLRDHUP, POLLHUP, POLLERR as they stand. `kernel` is what poll() on the TCP socket answered just now; a
+    /// direction that is on TCP takes its events from there.
+    [[nodiscard]] short events(short kernel);
+    [[nodiscard]] bool on_provider(bool sending) const;
+    /// Both directions are on TCP and no STEP is under way: the kernel may do as it likes with the socket.
+    [[nodiscard]] bool at_rest_on_tcp() const;
+    /// Bytes that receive() would deliver from the provider path.
+    [[nodiscard]] size_t unread();
+    /// Bytes that the peer's application has not consumed.
+    [[nodiscard]] size_t unconsumed();
+
+    /// Every waiter of this end covers the provider from now on (transition R of the upgrade).
+    void declare_ready();
+    /// shutdown(SHUT_WR). False: nothing of the stream stands in the way, the kernel shall do it.
+    bool finish_writing();
+    void finish_reading();
+    /// Nobody will read or write here again. Answers what the caller owes the kernel.
+    enum class Close { kNow, kReset, kLinger };
+    Close close();
+
+    /// Begins the only step back: both directions, to TCP. `pin`: for good.
+    void step(Reason reason, bool pin);
+    /// Acts on what the peer has written into its cold words: the answer to STEP, a replay, the end of an epoch.
+    void progress();
+    /// The TCP socket of a connection on the provider has ended: the peer has closed it or is dead.
+    void tcp_ended(TcpEnd how);
+    [[nodiscard]] bool attention_pending() const {
+        return m_.peer->hot.attention.load(std::memory_order_acquire) != s_.attention.load(std::memory_order_relaxed);
+    }
+    [[nodiscard]] State &state() const { return s_; }
+    [[nodiscard]] const Memory &memory() const { return m_; }
+    /// Bytes that may lie unread in the peer's window at most.
+    [[nodiscard]] uint64_t peer_window_max() const;
+
+private:
+    WindowWriter writer() { return {s_.out, *m_.arena, *m_.mine}; }
+    WindowReader reader() { return {s_.in, *m_.peer_arena, *m_.peer, peer_window_max()}; }
+
+    long send_provider(const iovec *parts, int count);
+    long send_tcp(const iovec *parts, int count, int flags);
+    bool try_switch();
+    long receive_provider(const iovec *parts, int count, int flags);
+    long receive_tcp(const iovec *parts, int count, int flags);
+    bool arrive_at_switch();
+    long end_of_stream();
+    bool freeze();
+    void stop_sending();
+    void replay();
+    void finish_epoch();
+    void bump_attention();
+    void poison(Reason reason);
+
+    State &s_;
+    Memory m_;
+    Environment &env_;
+};
+
+}  // namespace sansock::stream

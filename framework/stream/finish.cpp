@@ -1,0 +1,75 @@
+// How streams end: shutdown, close, and the peer's death.
+#include "stream/end.hpp"
+
+namespace sansock::stream {
+
+bool End::finish_writing() {
+    if (attention_pending()) progress();
+    const uint32_t epoch = s_.epoch.load(std::memory_order_relaxed);
+    bool peer_covers = false;
+    {
+        Guard guard(s_.out.lock);
+        if (s_.out.fin) return true;
+        if (at_rest_on_tcp()) {
+            s_.out.fin = true;
+            return false;
+        }
+        s_.out.fin = true;
+        memory::ColdWords &mine = m_.mine->cold;
+        mine.fin_at.store(s_.out.out.load(std::memory_order_relaxed), std::memory_order_relaxed);
+        mine.fin.store(1, std::memory_order_release);
+        peer_covers = m_.peer->cold.ready.load(std::memory_order_acquire) == epoch;
+    }
+    bump_attention();
+    if (peer_covers) {
+        env_.wake_peer_readers();
+    } else {
+        // The peer may sleep on its TCP socket alone: only the kernel can tell it, and only once nothing is on the provider.
+        step(Reason::kHalfClosed, true);
+    }
+    return true;
+}
+
+void End::finish_reading() {
+    {
+        Guard guard(s_.in.lock);
+        s_.in.rd_shut = true;
+    }
+    env_.wake_own();
+}
+
+End::Close End::close() {
+    if (attention_pending()) progress();
+    memory::ColdWords &mine = m_.mine->cold;
+    const bool unread_input = unread() > 0 || (s_.in.path == Path::kTcp && env_.tcp_unread() > 0);
+    if (unread_input) {
+        mine.state.store(static_cast<uint32_t>(memory::EndState::kReset), std::memory_order_release);
+        bump_attention();
+        env_.wake_peer_readers();
+        return Close::kReset;
+    }
+    bool kept;
+    {
+        Guard guard(s_.out.lock);
+        kept = unconsumed() > 0 || s_.out.replaying;
+        if (!s_.out.fin && s_.out.path == Path::kProvider) {
+            s_.out.fin = true;
+            mine.fin_at.store(s_.out.out.load(std::memory_order_relaxed), std::memory_order_relaxed);
+            mine.fin.store(1, std::memory_order_release);
+        }
+    }
+    mine.state.store(static_cast<uint32_t>(memory::EndState::kClosed), std::memory_order_release);
+    bump_attention();
+    env_.wake_peer_readers();
+    env_.wake_peer_writers();
+    return kept ? Close::kLinger : Close::kNow;
+}
+
+void End::tcp_ended(TcpEnd how) {
+    uint32_t known = s_.tcp_ended.load(std::memory_order_relaxed);
+    while (known < how && !s_.tcp_ended.compare_exchange_weak(known, how, std::memory_order_acq_rel)) {
+    }
+    env_.wake_own();
+}
+
+}  // namespace sansock::stream

@@ -1,0 +1,98 @@
+// The state of one connection end that every process holding it shares. It lies in memory shared across fork, starts
+// as zeros, and has no pointers: each process maps the arenas where it likes.
+#pragma once
+#include <atomic>
+#include <cstdint>
+
+#include "base/family_lock.hpp"
+
+namespace sansock::stream {
+
+enum class Path : uint8_t { kTcp = 0, kProvider = 1 };
+
+/// Why a connection is on TCP. The text and the name in reports: stream/reason.hpp.
+enum class Reason : uint8_t {
+    kNone = 0,
+    kNotYet,             ///< Too little has moved to repay the set-up.
+    kForbidden,          ///< A route says `forbid`.
+    kNoRoute,            ///< No route matches.
+    kRemoteHost,         ///< The peer is on another host, and no provider of the route crosses hosts.
+    kPeerSilent,         ///< The other end's process did not answer the meeting in time: it does not run under sansock.
+    kPeerDeclined,
+    kPeerUser,           ///< The policy does not allow the peer's user.
+    kSharedFd,           ///< More than one process holds the socket.
+    kUnseenIo,           ///< Bytes moved past the library.
+    kForeignBytes,       ///< Bytes appeared on TCP while the stream was on a provider: the connection was reset.
+    kHalfClosed,         ///< One direction ended before the upgrade.
+    kUnmodelled,         ///< A call that user space cannot model.
+    kExec,               ///< The socket goes to another program image.
+    kPassed,             ///< The descriptor was passed to another process.
+    kNoProvider,         ///< The provider could not be opened.
+    kMaxMemory,
+    kNoResources,        ///< Descriptors, threads or address space ran out.
+    kProtocol,           ///< The peer broke the protocol.
+    kProviderFailed,
+    kDrained,
+    kIoUring,
+    kStandardIo,         ///< The socket was given to stdio.
+};
+
+/// Sending half. All under `lock`, but for what is atomic.
+struct OutState {
+    FamilyLock lock;
+    Path path;
+    bool stopped;              ///< A STEP is under way: nothing may be sent until it is done.
+    bool fin;                  ///< shutdown(SHUT_WR) was called; the stream ends at `out`.
+    bool drain_tried;          ///< A bulk sender paused once already for its kernel queue to run empty.
+    uint16_t segment_buffer;   ///< Buffer of the open segment.
+    uint16_t buffers_held;
+    uint16_t buffers_max;      ///< send_buffers of the provider.
+    std::atomic<uint64_t> out; ///< Bytes that the application was told are sent.
+    uint64_t skipped;          ///< Bytes of `out` that TCP never carried.
+    uint64_t switched_at;      ///< X of the current epoch.
+    uint64_t consumed;         ///< The peer's consumed as last believed.
+    uint64_t window;           ///< The most bytes that may be kept (I2).
+    uint64_t segment_start;    ///< Stream offset of the open segment's first byte.
+    uint64_t inline_free_at;   ///< The inline buffer may be reused once the peer has consumed this far.
+    uint64_t replayed;         ///< Next byte that a replay sends.
+    uint32_t closed;
+    uint32_t reclaimed;
+    uint32_t epoch_switched;   ///< Epoch of switched_at.
+    bool replaying;
+    uint32_t woken_ticket;     ///< The peer's parked_in ticket that was woken last.
+    std::atomic<uint64_t> bytes_provider;
+};
+
+/// Receiving half, all under `lock`.
+struct InState {
+    FamilyLock lock;
+    Path path;
+    bool rd_shut;              ///< shutdown(SHUT_RD) was called.
+    bool reset_told;           ///< ECONNRESET was answered once; from then on end of file.
+    std::atomic<uint64_t> in;  ///< Bytes that the application has read.
+    uint64_t skipped;
+    uint64_t tail;             ///< The peer's tail as last believed.
+    uint32_t closed_read;
+    uint32_t woken_ticket;
+    std::atomic<uint64_t> bytes_provider;
+};
+
+struct State {
+    alignas(64) OutState out;
+    alignas(64) InState in;
+    alignas(64) std::atomic<uint32_t> attached;  ///< 1: both ends' slots are mapped and the words below mean something.
+    std::atomic<uint32_t> epoch;         ///< The epoch that is on, or that comes next: odd.
+    std::atomic<uint32_t> attention;     ///< The peer's attention count as last handled.
+    std::atomic<uint32_t> pinned;        ///< 1: this connection will not (again) leave TCP.
+    std::atomic<uint32_t> tcp_ended;     ///< TcpEnd, as the helper saw it while the stream was on the provider.
+    std::atomic<uint8_t> reason;         ///< Reason
+    std::atomic<uint32_t> events;        ///< Counts what waiters must look at again; the second word of their futex.
+    std::atomic<uint32_t> kernel_writes; ///< Threads inside the kernel's write path that took no lock.
+    std::atomic<uint32_t> kernel_reads;  ///< Threads inside, or asleep in, the kernel's read path or a wait that covers TCP alone.
+    std::atomic<uint32_t> upgrades;
+    std::atomic<uint32_t> step_backs;
+};
+
+enum TcpEnd : uint32_t { kTcpOpen = 0, kTcpFin = 1, kTcpReset = 2 };
+
+}  // namespace sansock::stream

@@ -1,0 +1,144 @@
+// STEP: both directions back to TCP, at a byte that the receiver names.
+#include <sys/socket.h>
+
+#include "stream/end.hpp"
+
+namespace sansock::stream {
+
+/// Names Z, the byte from which the peer repeats on TCP. From here on this end reads TCP only. False: the peer has lied.
+bool End::freeze() {
+    Guard guard(s_.in.lock);
+    const uint32_t epoch = s_.epoch.load(std::memory_order_relaxed);
+    memory::ColdWords &mine = m_.mine->cold;
+    if (mine.frozen.load(std::memory_order_relaxed) == epoch) return true;
+    const memory::ColdWords &peer = m_.peer->cold;
+    const uint64_t at = s_.in.in.load(std::memory_order_relaxed);
+    uint64_t z = at;
+    if (peer.switched.load(std::memory_order_acquire) == epoch) {
+        const uint64_t x = peer.switched_at.load(std::memory_order_relaxed);
+        // Bytes up to X are in the kernel's hands already, read or not; only what follows can be repeated.
+        if (x > at) {
+            z = x;
+        } else if (s_.in.path == Path::kTcp && x < at) {
+            return false;
+        }
+        s_.in.skipped += z - x;
+    }
+    s_.in.path = Path::kTcp;
+    mine.frozen_at.store(z, std::memory_order_relaxed);
+    mine.frozen.store(epoch, std::memory_order_release);
+    return true;
+}
+
+void End::stop_sending() {
+    Guard guard(s_.out.lock);
+    s_.out.stopped = true;
+}
+
+void End::step(Reason reason, bool pin) {
+    const uint32_t epoch = s_.epoch.load(std::memory_order_relaxed);
+    if (pin) s_.pinned.store(1, std::memory_order_relaxed);
+    s_.reason.store(static_cast<uint8_t>(reason), std::memory_order_relaxed);
+    memory::ColdWords &mine = m_.mine->cold;
+    if (mine.step.load(std::memory_order_relaxed) == epoch) return;
+    if (!freeze()) return poison(Reason::kProtocol);
+    stop_sending();
+    mine.step.store(epoch, std::memory_order_release);
+    bump_attention();
+    env_.ring_peer_helper();
+    progress();
+}
+
+void End::progress() {
+    const uint32_t seen = m_.peer->hot.attention.load(std::memory_order_acquire);
+    const uint32_t epoch = s_.epoch.load(std::memory_order_relaxed);
+    const memory::ColdWords &peer = m_.peer->cold;
+    memory::ColdWords &mine = m_.mine->cold;
+    const bool stepping = peer.step.load(std::memory_order_acquire) == epoch || mine.step.load(std::memory_order_relaxed) == epoch;
+    if (stepping) {
+        const bool answered = mine.frozen.load(std::memory_order_relaxed) == epoch;
+        if (!freeze()) return poison(Reason::kProtocol);
+        stop_sending();
+        if (!answered) {
+            bump_attention();
+            env_.ring_peer_helper();
+        }
+        if (peer.frozen.load(std::memory_order_acquire) == epoch) replay();
+        if (mine.stepped.load(std::memory_order_relaxed) == epoch && peer.stepped.load(std::memory_order_acquire) == epoch) finish_epoch();
+    }
+    s_.attention.store(seen, std::memory_order_relaxed);
+    env_.wake_own();
+}
+
+/// Repeats on TCP what the peer has not consumed, in one non-blocking send as a rule; then this direction is the kernel's.
+void End::replay() {
+    Guard guard(s_.out.lock);
+    OutState &out = s_.out;
+    const uint32_t epoch = s_.epoch.load(std::memory_order_relaxed);
+    memory::ColdWords &mine = m_.mine->cold;
+    if (mine.stepped.load(std::memory_order_relaxed) == epoch) return;
+    const uint64_t sent = out.out.load(std::memory_order_relaxed);
+    if (out.epoch_switched == epoch) {
+        WindowWriter window = writer();
+        if (!out.replaying) {
+            const uint64_t z = std::max(m_.peer->cold.frozen_at.load(std::memory_order_relaxed), out.switched_at);
+            if (z < out.consumed || z > sent) return poison(Reason::kProtocol);
+            out.replayed = z;
+            out.skipped += z - out.switched_at;
+            out.replaying = true;
+        }
+        while (out.replayed < sent) {
+            const Run run = window.kept(out.replayed);
+            const iovec part{const_cast<uint8_t *>(run.data), run.size};
+            const long taken = env_.tcp_send(&part, 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+            if (taken == -EAGAIN) {
+                // The kernel is short of memory. Death in between must not look like a clean end.
+                env_.tcp_guard(true);
+                env_.ring_own_helper();
+                return;
+            }
+            if (taken < 0) break;  // the connection is gone: nobody waits for the rest
+            out.replayed += static_cast<uint64_t>(taken);
+        }
+        window.release_all();
+        out.replaying = false;
+        env_.tcp_guard(false);
+    }
+    if (out.fin) env_.tcp_shutdown_write();
+    out.path = Path::kTcp;
+    out.stopped = false;
+    mine.stepped.store(epoch, std::memory_order_release);
+    bump_attention();
+    env_.ring_peer_helper();
+}
+
+/// Both ends have stepped: the epoch is over.
+void End::finish_epoch() {
+    uint32_t epoch = m_.mine->cold.stepped.load(std::memory_order_relaxed);
+    if (s_.epoch.compare_exchange_strong(epoch, epoch + 2, std::memory_order_acq_rel)) {
+        s_.step_backs.fetch_add(1, std::memory_order_relaxed);
+        if (s_.out.fin || m_.peer->cold.fin.load(std::memory_order_relaxed) != 0) s_.pinned.store(1, std::memory_order_relaxed);
+    }
+}
+
+bool End::at_rest_on_tcp() const {
+    const uint32_t epoch = s_.epoch.load(std::memory_order_acquire);
+    const memory::ColdWords &mine = m_.mine->cold;
+    const memory::ColdWords &peer = m_.peer->cold;
+    return s_.out.path == Path::kTcp && s_.in.path == Path::kTcp && peer.switched.load(std::memory_order_acquire) != epoch &&
+           mine.step.load(std::memory_order_relaxed) != epoch && peer.step.load(std::memory_order_acquire) != epoch &&
+           s_.pinned.load(std::memory_order_relaxed) != 0;
+}
+
+void End::poison(Reason reason) {
+    s_.reason.store(static_cast<uint8_t>(reason), std::memory_order_relaxed);
+    s_.pinned.store(1, std::memory_order_relaxed);
+    m_.mine->cold.state.store(static_cast<uint32_t>(memory::EndState::kPoisoned), std::memory_order_release);
+    s_.tcp_ended.store(kTcpReset, std::memory_order_release);
+    bump_attention();
+    env_.tcp_poison();
+    env_.ring_peer_helper();
+    env_.wake_own();
+}
+
+}  // namespace sansock::stream

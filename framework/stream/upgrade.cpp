@@ -1,0 +1,84 @@
+// The upgrade: from TCP to the provider, one direction at a time, at a quiet point.
+#include "base/cpu.hpp"
+#include "stream/end.hpp"
+
+namespace sansock::stream {
+
+void End::bump_attention() {
+    auto &attention = m_.mine->hot.attention;
+    attention.fetch_add(1, std::memory_order_release);
+}
+
+void End::declare_ready() {
+    const uint32_t epoch = s_.epoch.load(std::memory_order_relaxed);
+    auto &ready = m_.mine->cold.ready;
+    if (s_.pinned.load(std::memory_order_relaxed) != 0 || ready.load(std::memory_order_relaxed) == epoch) return;
+    if (s_.kernel_reads.load(std::memory_order_acquire) != 0) return;  // asleep where a switch would not wake it
+    ready.store(epoch, std::memory_order_release);
+    bump_attention();
+}
+
+/// Under the out lock. True when this direction is on the provider from here on.
+bool End::try_switch() {
+    OutState &out = s_.out;
+    const uint32_t epoch = s_.epoch.load(std::memory_order_relaxed);
+    const memory::ColdWords &peer = m_.peer->cold;
+    if (peer.ready.load(std::memory_order_acquire) != epoch || s_.pinned.load(std::memory_order_relaxed) != 0) return false;
+    if (m_.mine->cold.frozen.load(std::memory_order_relaxed) == epoch || peer.step.load(std::memory_order_acquire) == epoch) return false;
+    if (peer.frozen.load(std::memory_order_acquire) == epoch) return false;
+    if (s_.kernel_writes.load(std::memory_order_acquire) != 0) return false;
+    if (env_.tcp_unsent() != 0) return false;
+    const uint64_t at = out.out.load(std::memory_order_relaxed);
+    KernelCounts counts;
+    if (env_.tcp_counts(counts) < 0) return false;
+    if (counts.sent != at - out.skipped) {
+        // Somebody writes past the library. Nothing was said yet, so staying is free.
+        s_.reason.store(static_cast<uint8_t>(Reason::kUnseenIo), std::memory_order_relaxed);
+        s_.pinned.store(1, std::memory_order_relaxed);
+        return false;
+    }
+    writer().reset(at);
+    out.switched_at = at;
+    out.epoch_switched = epoch;
+    out.path = Path::kProvider;
+    memory::ColdWords &mine = m_.mine->cold;
+    mine.switched_at.store(at, std::memory_order_relaxed);
+    mine.switched.store(epoch, std::memory_order_release);
+    bump_attention();
+    s_.upgrades.fetch_add(1, std::memory_order_relaxed);
+    s_.reason.store(static_cast<uint8_t>(Reason::kNone), std::memory_order_relaxed);
+    return true;
+}
+
+/// Under the in lock. True when the peer has switched, and everything that it sent by TCP is read: from here on the window.
+bool End::arrive_at_switch() {
+    InState &in = s_.in;
+    const uint32_t epoch = s_.epoch.load(std::memory_order_relaxed);
+    const memory::ColdWords &peer = m_.peer->cold;
+    if (peer.switched.load(std::memory_order_acquire) != epoch) return false;
+    if (m_.mine->cold.frozen.load(std::memory_order_relaxed) == epoch) return false;  // we have stepped back already
+    const uint64_t at = in.in.load(std::memory_order_relaxed);
+    const uint64_t x = peer.switched_at.load(std::memory_order_relaxed);
+    if (x < at) {
+        poison(Reason::kProtocol);
+        return false;
+    }
+    if (x != at) return false;
+    KernelCounts counts;
+    const long unread = env_.tcp_unread();
+    if (unread != 0 || env_.tcp_counts(counts) < 0 || counts.received != at - in.skipped) {
+        if (unread > 0) {
+            poison(Reason::kForeignBytes);
+        } else {
+            s_.reason.store(static_cast<uint8_t>(Reason::kUnseenIo), std::memory_order_relaxed);
+            s_.pinned.store(1, std::memory_order_relaxed);
+            env_.ring_own_helper();  // it will step; here the in lock is held
+        }
+        return false;
+    }
+    reader().reset(at);
+    in.path = Path::kProvider;
+    return true;
+}
+
+}  // namespace sansock::stream
