@@ -17,8 +17,8 @@ typedef struct sansock_host_ops {
      * Never on the data path: it may allocate and write. [any, not progress] */
     void (*log)(const sansock_host *host, int32_t level, const char *text);
 
-    /* Zeroed memory of `bytes`, aligned to `alignment` (a power of two, at most 4096), counted against the host's
-     * limit. NULL when there is none. The plugin owns it until it calls `release`. [any, not progress] */
+    /* Zeroed memory of `bytes`, aligned to `alignment` (a power of two, at most 4096). NULL when there is none. The
+     * plugin owns it until it calls `release`. [any, not progress] */
     void *(*allocate)(const sansock_host *host, size_t bytes, size_t alignment);
 
     /* Gives back what `allocate` gave; NULL is allowed. [any, not progress] */

@@ -33,16 +33,16 @@ typedef struct sansock_provider_config {
  * open. */
 typedef struct sansock_limits {
     uint32_t size;
-    uint32_t reach;                 /* SANSOCK_REACH_* */
-    uint64_t message_bytes_max;     /* Longest message, at least 4096. */
-    uint32_t inline_bytes_max;      /* Most unregistered bytes of a send; 0 when all must be registered. */
-    uint32_t slice_count_max;       /* Slices of one request, at least 1. */
-    uint32_t send_depth_max;        /* Sends in flight on one endpoint, at least 1. */
-    uint32_t receive_depth_max;     /* Receives posted on one endpoint, at least 1. */
-    uint32_t completion_depth_max;  /* Depth of one completion queue. */
-    uint32_t unreceived;            /* SANSOCK_UNRECEIVED_* */
-    uint32_t answerer_sends_first;  /* 1: the end that accepted the offer must send the first message (iWARP). */
-    uint32_t fork_safe;             /* 1: a child of fork may go on with the parent's objects (see threads.h). */
+    uint32_t reach;                /* SANSOCK_REACH_* */
+    uint64_t message_bytes_max;    /* Longest message, at least 4096. */
+    uint32_t inline_bytes_max;     /* Most unregistered bytes of a send; 0 when all must be registered. */
+    uint32_t slice_count_max;      /* Slices of one request, at least 1. */
+    uint32_t send_depth_max;       /* Sends in flight on one endpoint, at least 1. */
+    uint32_t receive_depth_max;    /* Receives posted on one endpoint, at least 1. */
+    uint32_t completion_depth_max; /* Depth of one completion queue. */
+    uint32_t unreceived;           /* SANSOCK_UNRECEIVED_* */
+    uint32_t answerer_sends_first; /* 1: the end that accepted the offer must send the first message (iWARP). */
+    uint32_t fork_safe;            /* 1: a child of fork may go on with the parent's objects (see threads.h). */
 } sansock_limits;
 
 typedef struct sansock_provider_ops {

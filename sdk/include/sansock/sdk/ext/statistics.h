@@ -14,8 +14,8 @@ typedef struct sansock_statistics {
     uint64_t bytes_sent;
     uint64_t messages_received;
     uint64_t bytes_received;
-    uint64_t notifications_sent;  /* System calls made to wake the peer. */
-    uint64_t sends_delayed;       /* Sends that found no room at the peer and waited. */
+    uint64_t notifications_sent; /* System calls made to wake the peer. */
+    uint64_t sends_delayed;      /* Sends that found no room at the peer and waited. */
 } sansock_statistics;
 
 typedef struct sansock_statistics_ops {
