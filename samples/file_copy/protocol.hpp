@@ -1,0 +1,32 @@
+// The file copy's messages; README.md has the format.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <string>
+
+#include "common/socket.hpp"
+
+namespace file_copy {
+
+constexpr std::size_t kNameLengthMax = 255;
+constexpr std::size_t kChunkSize = 256 * 1024;
+
+struct Offer {
+    std::string name;
+    std::uint64_t size = 0;
+};
+
+struct Reply {
+    bool accepted = false;
+    std::string reason;  ///< Why not. Empty when accepted.
+};
+
+void send_offer(const samples::Socket &socket, const Offer &offer);
+
+/// False when the client has nothing more to offer. Throws when what came is not an offer. The name is not yet checked.
+bool receive_offer(const samples::Socket &socket, Offer &offer);
+
+void send_reply(const samples::Socket &socket, const Reply &reply);
+Reply receive_reply(const samples::Socket &socket);
+
+}  // namespace file_copy
