@@ -5,7 +5,6 @@
 # it into SANSOCK_PLUGIN_OUTPUT_DIRECTORY, which defaults to the build folder, so that SANSOCK_PLUGIN_PATH can point there.
 # Both are installed into <libdir>/sansock/plugins. Link what else the plugin needs with target_link_libraries(NAME PRIVATE ...).
 include_guard(GLOBAL)
-set(SANSOCK_SDK_CMAKE_DIR ${CMAKE_CURRENT_LIST_DIR})
 
 # The contract's numbers come from the header that the plugin is compiled against, so that the manifest cannot disagree.
 function(sansock_read_abi result)
@@ -33,7 +32,7 @@ function(sansock_add_plugin name)
 
   add_library(${name} MODULE ${ARG_SOURCES})
   target_link_libraries(${name} PRIVATE sansock::sdk)
-  set(map ${SANSOCK_SDK_CMAKE_DIR}/plugin.map)
+  set(map ${CMAKE_CURRENT_FUNCTION_LIST_DIR}/plugin.map)
   target_link_options(${name} PRIVATE -Wl,--version-script=${map} -Wl,-z,now)
   # A sanitizer's functions come from the program with clang, so they cannot be resolved here.
   if(NOT SANSOCK_SANITIZE)

@@ -9,12 +9,11 @@
 #include <sys/eventfd.h>
 
 #include <algorithm>
-#include <array>
 #include <map>
 #include <mutex>
 #include <sansock/sdk/cpp/offer.hpp>
 #include <sansock/sdk/cpp/plugin.hpp>
-#include <sansock/sdk/cpp/region.hpp>
+#include <sansock/sdk/cpp/request.hpp>
 #include <sansock/sdk/cpp/ring.hpp>
 #include <vector>
 
@@ -81,25 +80,7 @@ private:
     bool armed_ = false;
 };
 
-struct Request {
-    std::uint64_t token;
-    std::uint64_t length;
-    std::uint32_t slice_count;
-    std::array<sansock_slice, kSliceCountMax> slices;
-    std::array<std::byte, kInlineBytesMax>
-        copied;  ///< Bytes of unregistered slices, which the caller may reuse at once.
-
-    /// Keeps what the caller takes back when the post returns.
-    void keep(const sansock_slice *posted) {
-        std::byte *to = copied.data();
-        for (std::uint32_t at = 0; at < slice_count; ++at) {
-            slices[at] = posted[at];
-            if (posted[at].region != nullptr || posted[at].length == 0) continue;
-            slices[at].address = std::memcpy(to, posted[at].address, posted[at].length);
-            to += posted[at].length;
-        }
-    }
-};
+using Request = sansock::sdk::Request<kSliceCountMax, kInlineBytesMax>;
 
 class LoopbackEndpoint : public sansock::sdk::Endpoint<LoopbackEndpoint> {
 public:
@@ -221,11 +202,7 @@ private:
         if (status != SANSOCK_OK) return status;
         if (left == 0) return SANSOCK_EAGAIN;
         --left;
-        Request &request = ring.push();
-        request.token = token;
-        request.length = length;
-        request.slice_count = slice_count;
-        request.keep(slices);
+        ring.push().keep(slices, slice_count, length, token);
         return SANSOCK_OK;
     }
 
