@@ -112,20 +112,18 @@ void check_memory(Reading &reading, const Provider &provider) {
                      size_text(provider.max_memory), buffers, size_text(needed))});
 }
 
-void note_providers(Reading &reading, const Host &host) {
-    const auto &routes = reading.config.routes;
-    for (const Provider &provider : reading.config.providers) {
-        if (host.has_plugin && !host.has_plugin(provider.plugin)) {
-            reading.notes.push_back(
-                {provider.position, fmt::format("plugin \"{}\" is not installed; the block is kept, "
-                                                "and connections pass this provider over",
-                                                provider.plugin)});
-        }
-        const bool used = std::ranges::any_of(routes, [&](const Route &route) {
-            return std::ranges::find(route.providers, provider.guid) != route.providers.end();
-        });
-        if (!used) reading.notes.push_back({provider.position, "no route names this provider"});
-    }
+void note_plugin(Reading &reading, const Provider &provider, const Host &host) {
+    if (!host.has_plugin || host.has_plugin(provider.plugin)) return;
+    reading.notes.push_back({provider.position, fmt::format("plugin \"{}\" is not installed; the block is kept, and "
+                                                            "connections pass this provider over",
+                                                            provider.plugin)});
+}
+
+void note_unused(Reading &reading, const Provider &provider) {
+    const bool used = std::ranges::any_of(reading.config.routes, [&](const Route &route) {
+        return std::ranges::find(route.providers, provider.guid) != route.providers.end();
+    });
+    if (!used) reading.notes.push_back({provider.position, "no route names this provider"});
 }
 
 }  // namespace
@@ -136,10 +134,14 @@ void check_together(Reading &reading, const Host &host) {
         check_references(reading, reading.facts[i]);
         check_policy(reading, config.routes[i], reading.facts[i]);
     }
-    for (std::size_t i = 0; i < reading.provider_sound.size(); ++i)
-        if (reading.provider_sound[i]) check_memory(reading, config.providers[i]);
+    for (std::size_t i = 0; i < config.providers.size(); ++i) {
+        if (!reading.provider_sound[i]) continue;
+        check_memory(reading, config.providers[i]);
+        note_plugin(reading, config.providers[i], host);
+    }
     check_order(reading);
-    note_providers(reading, host);
+    if (!reading.errors.empty()) return;
+    for (const Provider &provider : config.providers) note_unused(reading, provider);
 }
 
 }  // namespace sansock::config

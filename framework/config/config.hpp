@@ -29,6 +29,7 @@ struct Provider {
     std::uint64_t rdma_threshold = 0;   ///< Bytes; 0 leaves the choice to the provider.
     std::string block_yaml;  ///< Mapping with the keys `options` and `simulation`, as far as given; empty without any.
     Position position;       ///< Of the GUID.
+    std::string origin;      ///< `file:line` of the GUID, for what the plugin finds wrong with its block.
 };
 
 enum class Policy { prefer, require, forbid };

@@ -125,9 +125,57 @@ std::optional<Fault> find_forbidden(std::string_view text) {
     return std::nullopt;
 }
 
-std::string json_string(const std::string &text) {
-    return nlohmann::json(text).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
-}
+/// Writes a tree as JSON, with line feeds where the lines of the document end.
+class JsonWriter {
+public:
+    explicit JsonWriter(int line) : line_(line) {}
+
+    void write(const Node &node) {
+        for (; line_ < node.position.line; ++line_) out_ += '\n';
+        switch (node.type) {
+            case Node::Type::null:
+                out_ += "null";
+                break;
+            case Node::Type::scalar:
+                write_scalar(node);
+                break;
+            case Node::Type::sequence:
+                write_list('[', node.items, ']', [&](const Node &item) { write(item); });
+                break;
+            case Node::Type::mapping:
+                write_list('{', node.members, '}', [&](const Member &member) {
+                    Node key = member.key;
+                    key.quoted = true;  // JSON knows no other keys.
+                    write(key);
+                    out_ += ": ";
+                    write(member.value);
+                });
+                break;
+        }
+    }
+
+    [[nodiscard]] std::string take() { return std::move(out_); }
+
+private:
+    void write_scalar(const Node &node) {
+        const bool is_text = node.quoted || !nlohmann::json::accept(node.text);
+        out_ += is_text ? nlohmann::json(node.text).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace)
+                        : node.text;
+    }
+
+    template <class List, class Write>
+    void write_list(char open, const List &list, char close, Write write_one) {
+        out_ += open;
+        for (bool first = true; const auto &one : list) {
+            if (!std::exchange(first, false)) out_ += ", ";
+            write_one(one);
+        }
+        out_ += close;
+    }
+
+    std::string out_;
+    int line_;
+};
 
 }  // namespace
 
@@ -149,22 +197,10 @@ std::expected<Node, std::vector<Fault>> parse_document(std::string_view text) {
     return std::move(tree.root());
 }
 
-std::string to_json(const Node &node) {
-    std::string out;
-    switch (node.type) {
-        case Node::Type::null:
-            return "null";
-        case Node::Type::scalar:
-            return !node.quoted && nlohmann::json::accept(node.text) ? node.text : json_string(node.text);
-        case Node::Type::sequence:
-            for (const Node &item : node.items) out += (out.empty() ? "" : ", ") + to_json(item);
-            return '[' + out + ']';
-        case Node::Type::mapping:
-            for (const auto &[key, value] : node.members)
-                out += (out.empty() ? "" : ", ") + json_string(key.text) + ": " + to_json(value);
-            return '{' + out + '}';
-    }
-    std::unreachable();
+std::string to_json(const Node &node, int first_line) {
+    JsonWriter writer(first_line);
+    writer.write(node);
+    return writer.take();
 }
 
 }  // namespace sansock::config

@@ -43,6 +43,7 @@ inline constexpr std::size_t kDepthMax = 32;                     ///< Nested blo
 [[nodiscard]] std::expected<Node, std::vector<Fault>> parse_document(std::string_view text);
 
 /// The node as JSON, which is YAML too. Plain scalars that JSON cannot write as numbers, booleans or null are strings.
-[[nodiscard]] std::string to_json(const Node &node);
+/// Everything keeps its line, counted from `first_line` of the document.
+[[nodiscard]] std::string to_json(const Node &node, int first_line);
 
 }  // namespace sansock::config

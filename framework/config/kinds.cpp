@@ -246,9 +246,7 @@ std::string allowed(const Setting &setting) {
 }
 
 std::expected<Value, std::string> convert(const Setting &setting, const Node &node) {
-    if (setting.kind == Kind::block) {
-        if (node.type == Node::Type::mapping) return to_json(node);
-    } else if (setting.kind == Kind::user_groups) {
+    if (setting.kind == Kind::user_groups) {
         if (node.type == Node::Type::sequence) return to_users(node);
     } else if (setting.kind == Kind::guids || setting.kind == Kind::guid_map) {
         const Node guid = without_braces(node);

@@ -34,6 +34,7 @@ void complete(Reading &reading) {
     if (!reading.has_providers) {
         config.providers = embedded_default().providers;
         for (Provider &provider : config.providers) provider.position = {};
+        reading.provider_sound.assign(config.providers.size(), true);
     }
     if (reading.has_routes || config.providers.empty()) return;
     Route everything = default_route(config);
@@ -41,11 +42,12 @@ void complete(Reading &reading) {
     config.routes = {std::move(everything)};
 }
 
-std::vector<Diagnostic> diagnostics(std::vector<Fault> faults, const std::string &name) {
+/// In the file's order, each text behind `prefix`.
+std::vector<Diagnostic> diagnostics(std::vector<Fault> faults, const std::string &name, const char *prefix = "") {
     std::ranges::stable_sort(faults, {}, &Fault::position);
     std::vector<Diagnostic> out;
     out.reserve(faults.size());
-    for (Fault &fault : faults) out.push_back({name, fault.position, std::move(fault.text)});
+    for (const Fault &fault : faults) out.push_back({name, fault.position, prefix + fault.text});
     return out;
 }
 
@@ -56,7 +58,7 @@ Result<std::string> read_text(const std::filesystem::path &file) {
     if (!fd) return fail_errno("cannot open it");
     struct stat status {};
     if (fstat(fd.get(), &status) != 0) return fail_errno("cannot look at it");
-    if (!S_ISREG(status.st_mode)) return fail(EINVAL, "not a regular file");
+    if (!S_ISREG(status.st_mode)) return fail(EINVAL, "a directory, device or pipe");
 
     std::string text(kTextMax + 1, '\0');
     std::size_t size = 0;
@@ -80,9 +82,11 @@ Loaded load_text(std::string_view text, const std::string &name, const Host &hos
     if (!document) return {std::unexpected(diagnostics(std::move(document.error()), name)), {}};
 
     Reading reading = read_document(*document, host);
+    for (Provider &provider : reading.config.providers)
+        provider.origin = fmt::format("{}:{}", name, provider.position.line);
     complete(reading);
     check_together(reading, host);
-    Loaded loaded{std::move(reading.config), diagnostics(std::move(reading.notes), name)};
+    Loaded loaded{std::move(reading.config), diagnostics(std::move(reading.notes), name, "note: ")};
     if (!reading.errors.empty()) loaded.config = std::unexpected(diagnostics(std::move(reading.errors), name));
     return loaded;
 }

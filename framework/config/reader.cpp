@@ -22,6 +22,18 @@ void store_fallbacks(Target &target, std::string_view scope) {
     }
 }
 
+/// The blocks that belong to the provider's plugin, as one mapping. What the plugin finds in line 3 of it stands in
+/// line 3 from where the provider begins.
+std::string blocks_for_plugin(const Node &provider, std::string_view scope, int first_line) {
+    Node blocks{.type = Node::Type::mapping, .position = {first_line, 1}};
+    const auto rows = settings_in(scope);
+    for (const Member &member : provider.members) {
+        const auto row = std::ranges::find(rows, member.key.text, &Setting::name);
+        if (row != rows.end() && (*row)->kind == Kind::block) blocks.members.push_back(member);
+    }
+    return blocks.members.empty() ? "" : to_json(blocks, first_line);
+}
+
 class Reader {
 public:
     Reader(Reading &reading, const Host &host) : reading_(reading), host_(host) {}
@@ -95,6 +107,9 @@ private:
                 reading_.has_routes = true;
                 if (expect(setting, member, Node::Type::sequence)) read_routes(setting, value);
                 return;
+            case Kind::block:
+                if (expect(setting, member, Node::Type::mapping)) check_block(value);
+                return;
             default:
                 read_values(target, setting, member);
         }
@@ -124,7 +139,6 @@ private:
     }
 
     void read_value(Target &target, const Setting &setting, const Node &node) {
-        if (setting.kind == Kind::block) check_block(node);
         auto value = convert(setting, node);
         if (!value) {
             error(node.position, "{}: {}; allowed: {}", setting.name, value.error(), allowed(setting));
@@ -186,6 +200,7 @@ private:
         Target target{.provider = &provider};
         store_fallbacks(target, setting.child_scope());
         read_block(target, setting, block, place);
+        provider.block_yaml = blocks_for_plugin(block, setting.child_scope(), place.line);
         reading_.config.providers.push_back(std::move(provider));
         reading_.provider_sound.push_back(reading_.errors.size() == errors_before);
     }

@@ -23,13 +23,14 @@ enum class Kind {
     choice,    ///< One of the row's choices; stored as its index.
     plugin_name,
     log_target,  ///< `stderr` or an absolute path.
-    block,       ///< Any mapping, kept as text.
     // One value or a list of them; each is stored by itself.
     subnets,
     ports,
     programs,
     guids,
     user_groups,  ///< A list of lists of users.
+    // A mapping that sansock does not look into, for the provider's plugin.
+    block,
     // Values with rows of their own: their scope is the path, the path + ".GUID", the path + "[]".
     group,
     guid_map,

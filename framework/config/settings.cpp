@@ -49,19 +49,6 @@ void put(Target &target, Value value) {
     assign((outer.*....*Inner), std::move(value));
 }
 
-/// The provider's blocks become one mapping, which its plugin gets as text.
-void add_block(Target &target, string_view name, const Value &block) {
-    std::string &text = target.provider->block_yaml;
-    if (text.empty()) {
-        text = '{';
-    } else {
-        text.back() = ',';
-    }
-    text.append(1, '"').append(name).append("\": ").append(std::get<std::string>(block)).append(1, '}');
-}
-void put_options(Target &target, Value value) { add_block(target, "options", value); }
-void put_simulation(Target &target, Value value) { add_block(target, "simulation", value); }
-
 constexpr Setting kSettings[] = {
     {.scope = "",
      .name = "providers",
@@ -130,15 +117,13 @@ constexpr Setting kSettings[] = {
      .kind = Kind::block,
      .example = "{}",
      .summary = "Settings of the plugin's own, handed to it as they stand.",
-     .detail = "The plugin's documentation says which there are; sansock does not look inside.",
-     .store = put_options},
+     .detail = "The plugin's documentation says which there are; sansock does not look inside."},
     {.scope = "providers.GUID",
      .name = "simulation",
      .kind = Kind::block,
      .example = "{}",
      .summary = "A modelled network (latency, bandwidth, faults), for plugins that can simulate one.",
-     .detail = "For testing an application against a bad network; handed to the plugin as it stands.",
-     .store = put_simulation},
+     .detail = "For testing an application against a bad network; handed to the plugin as it stands."},
 
     {.scope = "",
      .name = "upgrade_after",
@@ -187,7 +172,7 @@ constexpr Setting kSettings[] = {
     {.scope = "routes[]",
      .name = "destination",
      .kind = Kind::subnets,
-     .example = "[127.0.0.0/8, ::1]",
+     .example = "[127.0.0.0/8, \"::1\"]",
      .summary = "Subnets or addresses of the server side, IPv4 or IPv6.",
      .detail = "The server side is the remote address of a connection that this process makes and the local address "
                "of one that it accepts, so one route means the same at both ends. IPv4 addresses match IPv4 subnets, "
