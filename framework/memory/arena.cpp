@@ -87,6 +87,14 @@ void Arena::give_slot(uint32_t index) {
     lists_->lock.unlock();
 }
 
+void Arena::end_slot(uint32_t index, SlotEnd who) {
+    const uint8_t before = lists_->slot_ends[index].fetch_or(who, std::memory_order_acq_rel);
+    if (before != 0 && before != who) {
+        lists_->slot_ends[index].store(0, std::memory_order_relaxed);
+        give_slot(index);
+    }
+}
+
 std::optional<uint16_t> Arena::take_buffer() {
     lists_->lock.lock();
     std::optional<uint16_t> index;

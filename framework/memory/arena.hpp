@@ -31,6 +31,9 @@ public:
     /// A zeroed slot, or nothing when all are taken.
     std::optional<uint32_t> take_slot();
     void give_slot(uint32_t index);
+    /// A slot is free again when neither end will look at it any more; each end says so once.
+    enum SlotEnd : uint8_t { kOurEnd = 1, kPeerEnd = 2 };
+    void end_slot(uint32_t index, SlotEnd who);
     /// The buffer that came back last, for it is the one still in the cache; or nothing.
     std::optional<uint16_t> take_buffer();
     void give_buffer(uint16_t index);
@@ -47,6 +50,7 @@ private:
         uint32_t buffers_free;
         uint32_t buffers_fresh;
         uint16_t free_slots[kSlotsPerArena];
+        std::atomic<uint8_t> slot_ends[kSlotsPerArena];
         uint16_t free_buffers[65536];
     };
 

@@ -98,6 +98,7 @@ struct alignas(kPage) Header {
     uint32_t buffers;
     uint64_t size;                  ///< Of the whole arena.
     alignas(64) std::atomic<uint32_t> log_head;  ///< Entries ever written to the activity log.
+    std::atomic<uint32_t> cpu;                   ///< CPU of the thread that wrote the last entry.
     alignas(64) std::atomic<uint32_t> parked[kWakeObjects];  ///< Ticket of each wake object that sleeps; 0: awake.
     /// Entry i (mod kLogEntries): the low 16 bits of its number above the slot's index, so that a reader knows it was written.
     alignas(64) std::atomic<uint32_t> log[kLogEntries];

@@ -61,6 +61,8 @@ Result<Provider> Provider::adopt(sansock_provider *provider, std::string name,
 
 const sansock_limits &Provider::limits() const { return state_->limits; }
 
+sansock_provider *Provider::get() const { return state_->raw; }
+
 const void *Provider::find_extension(const char *id) const { return state_->raw->ops->get_extension(state_->raw, id); }
 
 Result<Region> Provider::register_region(void *base, std::uint64_t length, int memfd, std::uint64_t offset) {

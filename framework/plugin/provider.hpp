@@ -123,6 +123,8 @@ public:
                                                 std::shared_ptr<const void> keep_loaded);
 
     [[nodiscard]] const sansock_limits &limits() const;
+    /// For extensions' functions.
+    [[nodiscard]] sansock_provider *get() const;
     [[nodiscard]] Result<Region> register_region(void *base, std::uint64_t length, int memfd, std::uint64_t offset);
     [[nodiscard]] Result<CompletionQueue> create_completion_queue(std::uint32_t depth);
     [[nodiscard]] Result<Endpoint> create_endpoint(CompletionQueue &queue, const EndpointOptions &options);

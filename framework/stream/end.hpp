@@ -86,6 +86,7 @@ private:
     long receive_tcp(const iovec *parts, int count, int flags);
     bool arrive_at_switch();
     long end_of_stream();
+    [[nodiscard]] bool has_room() const;
     bool freeze();
     void stop_sending();
     void replay();

@@ -126,8 +126,19 @@ size_t End::unconsumed() {
 
 bool End::on_provider(bool sending) const { return (sending ? s_.out.path : s_.in.path) == Path::kProvider; }
 
+/// As with a kernel socket, "writable" waits for a third of the space, or a bulk sender would wake for every byte.
+bool End::has_room() const {
+    const uint64_t kept = s_.out.out.load(std::memory_order_relaxed) - m_.peer->hot.consumed.load(std::memory_order_acquire);
+    return !s_.out.stopped && (s_.out.window - std::min(kept, s_.out.window)) * 3 >= s_.out.window;
+}
+
 short End::events(short kernel) {
     short events = kernel & POLLERR;
+    if (!on_provider(false)) {
+        // A peer that has switched will never again make TCP readable: take note before anybody waits for that.
+        Guard guard(s_.in.lock);
+        if (s_.in.path == Path::kTcp) arrive_at_switch();
+    }
     const bool in_provider = on_provider(false);
     const bool out_provider = on_provider(true);
     const uint32_t ended = s_.tcp_ended.load(std::memory_order_acquire);
@@ -152,14 +163,14 @@ short End::events(short kernel) {
         }
     }
     if (out_provider) {
-        // As with a kernel socket, "writable" waits for a third of the space, or a bulk sender would wake for every byte.
-        const size_t kept = s_.out.out.load(std::memory_order_relaxed) - m_.peer->hot.consumed.load(std::memory_order_acquire);
-        const bool writable = s_.out.fin || ended != kTcpOpen || reset ||
-                              (!s_.out.stopped && (s_.out.window - std::min<uint64_t>(kept, s_.out.window)) * 3 >= s_.out.window);
-        if (writable) events |= POLLOUT | POLLWRNORM;
+        const bool always = s_.out.fin || ended != kTcpOpen || reset;
+        bool writable = always || has_room();
         if (!writable) {
             m_.mine->hot.want_room.store(1, std::memory_order_relaxed);
+            full_fence();
+            writable = has_room();  // it may have come while we were saying so
         }
+        if (writable) events |= POLLOUT | POLLWRNORM;
     } else if (!s_.out.stopped) {
         events |= kernel & (POLLOUT | POLLWRNORM | POLLHUP);
     }

@@ -84,6 +84,7 @@ long End::send_provider(const iovec *parts, int count) {
             }
         }
     }
+    if (m_.mine->hot.want_room.load(std::memory_order_relaxed) != 0) m_.mine->hot.want_room.store(0, std::memory_order_relaxed);
     const auto cpu = static_cast<uint16_t>(current_cpu());
     if (m_.mine->hot.cpu.load(std::memory_order_relaxed) != cpu) m_.mine->hot.cpu.store(cpu, std::memory_order_relaxed);
     out.bytes_provider.store(out.bytes_provider.load(std::memory_order_relaxed) + static_cast<uint64_t>(sent),

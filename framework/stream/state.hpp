@@ -87,6 +87,9 @@ struct State {
     std::atomic<uint32_t> tcp_ended;     ///< TcpEnd, as the helper saw it while the stream was on the provider.
     std::atomic<uint8_t> reason;         ///< Reason
     std::atomic<uint32_t> events;        ///< Counts what waiters must look at again; the second word of their futex.
+    FamilyLock park_lock;
+    uint32_t sleepers_in, sleepers_out;  ///< Threads asleep until the peer's tail, or consumed, moves; under park_lock.
+    uint32_t park_ticket;
     std::atomic<uint32_t> kernel_writes; ///< Threads inside the kernel's write path that took no lock.
     std::atomic<uint32_t> kernel_reads;  ///< Threads inside, or asleep in, the kernel's read path or a wait that covers TCP alone.
     std::atomic<uint32_t> upgrades;

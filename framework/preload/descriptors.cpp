@@ -1,0 +1,138 @@
+// close, dup, fcntl, ioctl.
+#include <fcntl.h>
+#include <linux/close_range.h>
+#include <linux/sockios.h>
+#include <stdarg.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "preload/real.hpp"
+#include "socket/epoll.hpp"
+#include "socket/io.hpp"
+#include "socket/waiting.hpp"
+
+namespace sansock::preload {
+namespace {
+
+using socket::Connection;
+using socket::Epoll;
+using socket::Process;
+
+/// Ends what the library knows of `fd` and closes it. False: it knows nothing of it.
+bool close_known(int fd, long &result) {
+    if (Connection *connection = connection_of(fd)) {
+        if (in_vfork_child()) return false;
+        result = socket::close_descriptor(fd, *connection);
+        return true;
+    }
+    if (Epoll *epoll = epoll_of(fd)) {
+        if (in_vfork_child()) return false;
+        Process::get()->unbind(fd);
+        if (epoll->refs.fetch_sub(1) == 1) socket::close_epoll(*epoll);
+    }
+    return false;
+}
+
+/// `copy` is a new descriptor for what `fd` stands for.
+int duplicated(int fd, int copy) {
+    if (copy < 0 || fd == copy) return copy;
+    if (Connection *connection = connection_of(fd)) Process::get()->bind(copy, *connection);
+    if (Epoll *epoll = epoll_of(fd)) Process::get()->bind(copy, *epoll);
+    return copy;
+}
+
+void set_nonblocking(int fd, bool on) {
+    if (Connection *connection = connection_of(fd)) connection->shared->nonblocking.store(on, std::memory_order_relaxed);
+}
+
+void forget_range(unsigned first, unsigned last) {
+    Process *process = Process::get();
+    if (process == nullptr || in_vfork_child()) return;
+    const auto high = static_cast<unsigned>(process->highest_fd());
+    for (unsigned fd = first; fd <= std::min(last, high); ++fd) {
+        long result;
+        close_known(static_cast<int>(fd), result);
+    }
+}
+
+int control(int fd, int command, void *argument) {
+    const int rc = SANSOCK_REAL(fcntl)(fd, command, argument);
+    if (rc < 0) return rc;
+    if (command == F_DUPFD || command == F_DUPFD_CLOEXEC) return duplicated(fd, rc);
+    if (command == F_SETFL) set_nonblocking(fd, (reinterpret_cast<long>(argument) & O_NONBLOCK) != 0);
+    return rc;
+}
+
+}  // namespace
+}  // namespace sansock::preload
+
+using namespace sansock::preload;
+using sansock::socket::Connection;
+
+SANSOCK_EXPORT int close(int fd) {
+    long result;
+    if (close_known(fd, result)) return static_cast<int>(answer(result));
+    return SANSOCK_REAL(close)(fd);
+}
+
+SANSOCK_EXPORT int close_range(unsigned first, unsigned last, int flags) noexcept {
+    if ((flags & CLOSE_RANGE_CLOEXEC) == 0 && first <= last) forget_range(first, last);
+    return SANSOCK_REAL(close_range)(first, last, flags);
+}
+
+SANSOCK_EXPORT void closefrom(int first) noexcept {
+    forget_range(static_cast<unsigned>(std::max(first, 0)), ~0u);
+    SANSOCK_REAL(closefrom)(first);
+}
+
+SANSOCK_EXPORT int dup(int fd) noexcept { return duplicated(fd, SANSOCK_REAL(dup)(fd)); }
+
+SANSOCK_EXPORT int dup2(int fd, int copy) noexcept {
+    long result;
+    if (fd != copy && sansock::raw_syscall(SYS_fcntl, fd, F_GETFD, 0) >= 0) close_known(copy, result);
+    if (in_vfork_child()) return SANSOCK_REAL(dup2)(fd, copy);
+    return duplicated(fd, SANSOCK_REAL(dup2)(fd, copy));
+}
+
+SANSOCK_EXPORT int dup3(int fd, int copy, int flags) noexcept {
+    long result;
+    if (fd != copy && sansock::raw_syscall(SYS_fcntl, fd, F_GETFD, 0) >= 0) close_known(copy, result);
+    if (in_vfork_child()) return SANSOCK_REAL(dup3)(fd, copy, flags);
+    return duplicated(fd, SANSOCK_REAL(dup3)(fd, copy, flags));
+}
+
+SANSOCK_EXPORT int fcntl(int fd, int command, ...) {
+    va_list arguments;
+    va_start(arguments, command);
+    void *argument = va_arg(arguments, void *);
+    va_end(arguments);
+    return control(fd, command, argument);
+}
+
+SANSOCK_EXPORT int fcntl64(int fd, int command, ...) {
+    va_list arguments;
+    va_start(arguments, command);
+    void *argument = va_arg(arguments, void *);
+    va_end(arguments);
+    return control(fd, command, argument);
+}
+
+SANSOCK_EXPORT int ioctl(int fd, unsigned long request, ...) noexcept {
+    va_list arguments;
+    va_start(arguments, request);
+    void *argument = va_arg(arguments, void *);
+    va_end(arguments);
+    const int rc = SANSOCK_REAL(ioctl)(fd, request, argument);
+    Connection *connection = connection_of(fd);
+    if (rc != 0 || connection == nullptr || argument == nullptr) return rc;
+    if (request == FIONBIO) {
+        set_nonblocking(fd, *static_cast<int *>(argument) != 0);
+    } else if (connection->mapped.load(std::memory_order_acquire) && connection->phase() == sansock::socket::Phase::kAttached) {
+        // What TCP holds still counts; what the window holds is added.
+        if (request == FIONREAD) *static_cast<int *>(argument) += static_cast<int>(connection->end().unread());
+        if (request == SIOCOUTQ) *static_cast<int *>(argument) += static_cast<int>(connection->end().unconsumed());
+    }
+    return rc;
+}

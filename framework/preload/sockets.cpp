@@ -1,0 +1,89 @@
+// connect, accept, shutdown, options.
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+#include <cstring>
+
+#include "preload/real.hpp"
+#include "socket/io.hpp"
+#include "socket/waiting.hpp"
+
+namespace sansock::preload {
+namespace {
+
+bool is_inet(int family) { return family == AF_INET || family == AF_INET6; }
+
+bool is_tcp(int fd) {
+    int type = 0;
+    socklen_t size = sizeof type;
+    if (raw_syscall(SYS_getsockopt, fd, SOL_SOCKET, SO_TYPE, &type, &size) < 0 || type != SOCK_STREAM) return false;
+    int protocol = 0;
+    size = sizeof protocol;
+    return raw_syscall(SYS_getsockopt, fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &size) == 0 && protocol == IPPROTO_TCP;
+}
+
+void track_accepted(int fd, int family, bool nonblocking) {
+    if (fd >= 0 && is_inet(family)) socket::track(fd, socket::Role::kAccept, nonblocking);
+}
+
+/// Accepts with an address of our own when the caller wants none: its family says whether this can be TCP.
+template <class Accept>
+int accept_tracked(sockaddr *address, socklen_t *length, bool nonblocking, Accept accept) {
+    sockaddr_storage own;
+    socklen_t own_length = sizeof own;
+    const bool asked = address != nullptr && length != nullptr && *length >= sizeof(sa_family_t);
+    const int fd = asked ? accept(address, length) : accept(reinterpret_cast<sockaddr *>(&own), &own_length);
+    track_accepted(fd, asked ? address->sa_family : own.ss_family, nonblocking);
+    return fd;
+}
+
+}  // namespace
+}  // namespace sansock::preload
+
+using namespace sansock::preload;
+using sansock::raw_syscall;
+namespace socket_ = sansock::socket;
+
+SANSOCK_EXPORT int connect(int fd, const sockaddr *address, socklen_t length) {
+    const int rc = SANSOCK_REAL(connect)(fd, address, length);
+    if ((rc == 0 || errno == EINPROGRESS) && address != nullptr && is_inet(address->sa_family)) {
+        const int saved = errno;
+        if (connection_of(fd) == nullptr && is_tcp(fd)) {
+            const long flags = raw_syscall(SYS_fcntl, fd, F_GETFL, 0);
+            socket_::track(fd, socket_::Role::kConnect, flags >= 0 && (flags & O_NONBLOCK) != 0);
+        }
+        errno = saved;
+    }
+    return rc;
+}
+
+SANSOCK_EXPORT int accept(int fd, sockaddr *address, socklen_t *length) {
+    if (address != nullptr && (length == nullptr || *length < sizeof(sa_family_t))) return SANSOCK_REAL(accept)(fd, address, length);
+    return accept_tracked(address, length, false, [&](sockaddr *to, socklen_t *size) { return SANSOCK_REAL(accept)(fd, to, size); });
+}
+
+SANSOCK_EXPORT int accept4(int fd, sockaddr *address, socklen_t *length, int flags) {
+    if (address != nullptr && (length == nullptr || *length < sizeof(sa_family_t))) return SANSOCK_REAL(accept4)(fd, address, length, flags);
+    return accept_tracked(address, length, (flags & SOCK_NONBLOCK) != 0,
+                          [&](sockaddr *to, socklen_t *size) { return SANSOCK_REAL(accept4)(fd, to, size, flags); });
+}
+
+SANSOCK_EXPORT int shutdown(int fd, int how) noexcept {
+    socket_::Connection *connection = connection_of(fd);
+    if (connection == nullptr) return SANSOCK_REAL(shutdown)(fd, how);
+    return static_cast<int>(answer(socket_::shutdown_stream(*connection, fd, how)));
+}
+
+SANSOCK_EXPORT int setsockopt(int fd, int level, int option, const void *value, socklen_t length) noexcept {
+    const int rc = SANSOCK_REAL(setsockopt)(fd, level, option, value, length);
+    socket_::Connection *connection = connection_of(fd);
+    if (rc == 0 && connection != nullptr && level == SOL_SOCKET && (option == SO_RCVTIMEO || option == SO_SNDTIMEO) &&
+        length >= sizeof(timeval)) {
+        timeval timeout;
+        std::memcpy(&timeout, value, sizeof timeout);
+        auto &field = option == SO_RCVTIMEO ? connection->shared->receive_timeout_ns : connection->shared->send_timeout_ns;
+        field.store(socket_::to_ns(timeout), std::memory_order_relaxed);
+    }
+    return rc;
+}

@@ -1,0 +1,16 @@
+// Situations that user space cannot model: the connection goes back to the kernel first.
+#pragma once
+#include <sys/socket.h>
+
+#include "socket/connection.hpp"
+
+namespace sansock::preload {
+
+/// Every tracked connection that a message carries away (SCM_RIGHTS) steps back.
+void descriptors_leave(const msghdr &message);
+/// Every tracked connection that a new program image would inherit steps back.
+void image_leaves();
+/// One descriptor, about to be used in a way that the library does not see.
+void step_back(int fd, stream::Reason reason);
+
+}  // namespace sansock::preload

@@ -1,0 +1,108 @@
+// A TCP connection as the library sees it: what every process of the family shares (SharedConnection), and one
+// process's view of it (Connection). Both live in arrays that are never unmapped, so a stale pointer finds a dead
+// object, never freed memory.
+#pragma once
+#include <netinet/in.h>
+
+#include <new>
+
+#include "stream/end.hpp"
+
+namespace sansock::socket {
+
+struct Peer;
+struct EpollItem;
+
+enum class Role : uint8_t { kConnect, kAccept };
+
+enum class Phase : uint8_t {
+    kFree = 0,
+    kTracked,    ///< On TCP; calls and bytes are counted.
+    kMeeting,    ///< Has moved enough; the helper looks for the peer.
+    kAttached,   ///< Both ends' memory is mapped; the stream decides.
+    kTcpOnly,    ///< Stays with the kernel for good.
+    kLingering,  ///< Closed by the application; the helper waits for the peer to read the rest.
+};
+
+inline constexpr uint32_t kHoldersMax = 8;
+
+struct SharedConnection {
+    stream::State stream;
+    alignas(64) std::atomic<uint8_t> phase;
+    Role role;
+    std::atomic<bool> nonblocking;
+    std::atomic<bool> self_connected;
+    std::atomic<uint32_t> generation;
+    std::atomic<uint32_t> holders;          ///< Processes that hold the socket.
+    std::atomic<uint32_t> forking;          ///< Forks under way whose child is not counted yet.
+    std::atomic<uint64_t> receive_timeout_ns;  ///< SO_RCVTIMEO; 0: none.
+    std::atomic<uint64_t> send_timeout_ns;
+    std::atomic<uint32_t> calls_in;
+    std::atomic<uint32_t> calls_out;
+    sockaddr_in6 local;                     ///< IPv4 as v4-mapped, so that both ends compare alike.
+    sockaddr_in6 remote;
+    std::atomic<uint32_t> next_free;
+};
+
+/// Adapts a Connection to what the stream asks of the world.
+class ConnectionEnvironment final : public stream::Environment {
+public:
+    explicit ConnectionEnvironment(struct Connection &connection) : c_(connection) {}
+    long tcp_send(const iovec *parts, int count, int flags) override;
+    long tcp_receive(const iovec *parts, int count, int flags) override;
+    long tcp_unsent() override;
+    long tcp_unread() override;
+    long tcp_counts(stream::KernelCounts &counts) override;
+    void tcp_shutdown_write() override;
+    void tcp_guard(bool on) override;
+    void tcp_poison() override;
+    void ring_peer_helper() override;
+    void ring_own_helper() override;
+    void wake_peer_readers() override;
+    void wake_peer_writers() override;
+    void wake_own() override;
+
+private:
+    void wake_objects_of_peer();
+    struct Connection &c_;
+};
+
+/// When to spin and when to sleep at once: spinning pays only where the answer comes within a few microseconds and the peer
+/// has a CPU of its own.
+struct SpinPolicy {
+    uint32_t mean_wait_ns = 0;  ///< Moving average of the waits.
+    uint32_t probe = 0;         ///< Counts waits that did not spin; one in a while spins, to notice that times have changed.
+};
+
+struct Connection {
+    uint32_t index = 0;
+    std::atomic<int> fd{-1};           ///< A descriptor of this process that refers to it.
+    std::atomic<uint32_t> refs{0};     ///< Descriptors of this process that refer to it.
+    uint32_t generation = 0;           ///< Of the shared half, as this process knows it.
+    SharedConnection *shared = nullptr;
+    Peer *peer = nullptr;
+    uint32_t arena = 0, slot = 0;            ///< Ours, within the peer's pair.
+    uint32_t peer_arena = 0, peer_slot = 0;
+    std::atomic<bool> mapped{false};   ///< end() may be used in this process.
+    std::atomic<bool> watched{false};  ///< The helper watches the TCP socket's end.
+    std::atomic<EpollItem *> items{nullptr};
+    FamilyLock fd_lock;                ///< Held while the helper uses `fd`, so that a close cannot give the number away.
+    FamilyLock items_lock;
+    SpinPolicy spin_in, spin_out;
+    uint64_t deadline_ns = 0;          ///< Of the meeting.
+
+    [[nodiscard]] stream::End &end() { return *std::launder(reinterpret_cast<stream::End *>(end_storage)); }
+    [[nodiscard]] Phase phase() const { return static_cast<Phase>(shared->phase.load(std::memory_order_acquire)); }
+    void set_phase(Phase phase) { shared->phase.store(static_cast<uint8_t>(phase), std::memory_order_release); }
+    void set_reason(stream::Reason reason) { shared->stream.reason.store(static_cast<uint8_t>(reason), std::memory_order_relaxed); }
+    void construct_end(const stream::End::Memory &memory) {
+        new (environment_storage) ConnectionEnvironment(*this);
+        new (end_storage) stream::End(shared->stream, memory, *std::launder(reinterpret_cast<ConnectionEnvironment *>(environment_storage)));
+        mapped.store(true, std::memory_order_release);
+    }
+
+    alignas(stream::End) unsigned char end_storage[sizeof(stream::End)];
+    alignas(ConnectionEnvironment) unsigned char environment_storage[sizeof(ConnectionEnvironment)];
+};
+
+}  // namespace sansock::socket

@@ -1,0 +1,414 @@
+#include "socket/epoll.hpp"
+
+#include <poll.h>
+
+#include "socket/helper.hpp"
+#include "socket/waiting.hpp"
+
+namespace sansock::socket {
+namespace {
+
+// What the kernel hands back for registrations that we made: no address and no small number has these top bits.
+constexpr uint64_t kOurs = 0xa5c3'5a53'0000'0000u;
+constexpr uint64_t kOursMask = 0xffff'ffff'0000'0000u;
+constexpr uint32_t kWakeUp = 0xffff'ffffu;
+constexpr uint32_t kKernelLookNs = 50'000;  ///< While user-space events keep coming, the kernel's are asked for this often.
+constexpr uint32_t kModeBits = EPOLLET | EPOLLONESHOT | EPOLLEXCLUSIVE | EPOLLWAKEUP;
+
+bool in_user_space(const Connection &connection) {
+    const Phase phase = connection.phase();
+    return connection.mapped.load(std::memory_order_acquire) && (phase == Phase::kAttached || phase == Phase::kLingering);
+}
+
+long kernel_control(Epoll &epoll, int operation, EpollItem &item, uint32_t events) {
+    epoll_event event{events, {.u64 = kOurs | item.index}};
+    const long rc = raw_syscall(SYS_epoll_ctl, epoll.fd, operation, item.fd, &event);
+    if (rc == 0) {
+        item.in_kernel = operation != EPOLL_CTL_DEL;
+        item.kernel_events = events;
+    }
+    return rc;
+}
+
+/// What the kernel must watch for this item: everything while the connection is its own; the end of the TCP connection always.
+uint32_t kernel_share(EpollItem &item) {
+    Connection &connection = *item.connection;
+    if (!in_user_space(connection)) return item.events;
+    stream::End &end = connection.end();
+    const bool in = end.on_provider(false), out = end.on_provider(true);
+    if (!in && !out) return item.events;
+    if (in && out) return EPOLLRDHUP | EPOLLET;
+    const uint32_t from_kernel = (in ? 0 : EPOLLIN | EPOLLPRI | EPOLLRDNORM) | (out ? 0 : EPOLLOUT | EPOLLWRNORM);
+    return (item.events & (from_kernel | EPOLLRDHUP | EPOLLET)) | EPOLLRDHUP;
+}
+
+void sync_kernel(EpollItem &item) {
+    if (!item.live || !item.in_kernel) return;
+    const uint32_t wanted = kernel_share(item);
+    if (wanted != item.kernel_events) kernel_control(*item.epoll, EPOLL_CTL_MOD, item, wanted);
+}
+
+EpollItem *find_item(Epoll &epoll, Connection &connection, int fd) {
+    for (EpollItem *item = connection.items.load(); item != nullptr; item = item->next_of_connection) {
+        if (item->epoll == &epoll && item->fd == fd) return item;
+    }
+    return nullptr;
+}
+
+uint32_t as_epoll(short events) { return static_cast<uint16_t>(events); }
+
+/// The events of an item as they stand; 0: none.
+uint32_t evaluate(EpollItem &item) {
+    Connection &connection = *item.connection;
+    if (!item.live || item.generation != connection.generation || !in_user_space(connection)) return 0;
+    stream::End &end = connection.end();
+    if (end.attention_pending()) end.progress();
+    get_ready(connection);
+    sync_kernel(item);
+    if ((item.events & ~kModeBits) == 0) return 0;
+    short kernel = 0;
+    if (!end.on_provider(false) || !end.on_provider(true)) {
+        // While one direction is the kernel's, ask it; a moment later it is not any more.
+        pollfd fd{item.fd, static_cast<short>(item.events & (POLLIN | POLLOUT | POLLRDHUP | POLLPRI)), 0};
+        const timespec none{};
+        raw_syscall(SYS_ppoll, &fd, 1, &none, nullptr, 8);
+        kernel = fd.revents;
+    }
+    return as_epoll(end.events(kernel)) & (item.events | EPOLLERR | EPOLLHUP);
+}
+
+EpollItem *pop_ready(Epoll &epoll) {
+    stream::Guard guard(epoll.lock);
+    EpollItem *item = epoll.ready_head;
+    if (item == nullptr) return nullptr;
+    epoll.ready_head = item->next_ready;
+    if (epoll.ready_head == nullptr) epoll.ready_tail = nullptr;
+    item->queued.store(false, std::memory_order_release);
+    return item;
+}
+
+/// Takes items with events from the ready queue. Level-triggered ones go back to its end. No lock is held while an item is
+/// looked at, for that may queue items.
+int collect(Epoll &epoll, epoll_event *events, int size) {
+    int count = 0;
+    EpollItem *const last = epoll.ready_tail;
+    while (count < size) {
+        EpollItem *item = pop_ready(epoll);
+        if (item == nullptr) break;
+        full_fence();  // whoever queues it again from here on has something that we may not have seen
+        const uint32_t found = evaluate(*item);
+        if (found != 0) {
+            events[count].events = found;
+            events[count++].data.u64 = item->data;
+            if ((item->events & EPOLLONESHOT) != 0) {
+                item->events &= kModeBits;
+            } else if ((item->events & EPOLLET) == 0) {
+                queue_item(*item);
+            }
+        } else if ((item->events & EPOLLOUT) != 0) {
+            epoll.blocked = true;
+        }
+        if (item == last) break;
+    }
+    return count;
+}
+
+/// Kernel events into the application's array: its own as they are, ours translated or dropped. The count that is left.
+int translate(Epoll &epoll, Process &process, epoll_event *events, int count) {
+    int kept = 0;
+    for (int i = 0; i < count; ++i) {
+        const uint64_t data = events[i].data.u64;
+        if ((data & kOursMask) != kOurs) {
+            events[kept++] = events[i];
+            continue;
+        }
+        const auto index = static_cast<uint32_t>(data);
+        if (index == kWakeUp) continue;
+        EpollItem &item = process.item_at(index);
+        if (!item.live || item.epoll != &epoll) continue;
+        if (in_user_space(*item.connection)) {
+            queue_item(item);
+            continue;
+        }
+        if ((item.events & EPOLLONESHOT) != 0) item.events &= kModeBits;
+        epoll_event event = events[i];
+        event.data.u64 = item.data;
+        events[kept++] = event;
+    }
+    return kept;
+}
+
+int kernel_wait(Epoll &epoll, epoll_event *events, int size, uint64_t timeout_ns, const sigset_t *mask) {
+    if (timeout_ns == 0 || timeout_ns == kForever || timeout_ns % 1'000'000 == 0) {
+        const int ms = timeout_ns == kForever ? -1 : static_cast<int>(std::min<uint64_t>(timeout_ns / 1'000'000, INT32_MAX));
+        return static_cast<int>(raw_syscall(SYS_epoll_pwait, epoll.fd, events, size, ms, mask, 8));
+    }
+    const timespec timeout{static_cast<time_t>(timeout_ns / 1'000'000'000u), static_cast<long>(timeout_ns % 1'000'000'000u)};
+    return static_cast<int>(raw_syscall(SYS_epoll_pwait2, epoll.fd, events, size, &timeout, mask, 8));
+}
+
+bool someone_on_my_cpu(Process &process) {
+    // Any peer thread that last ran here would be kept off the CPU by our spinning.
+    const uint32_t me = current_cpu();
+    for (Peer &peer : process.peers()) {
+        if (peer.connections.load(std::memory_order_relaxed) == 0 || peer.their_arenas.load(std::memory_order_acquire) == 0) continue;
+        if (peer.theirs[0].header().cpu.load(std::memory_order_relaxed) == me) return true;
+    }
+    return false;
+}
+
+}  // namespace
+
+void queue_item(EpollItem &item) {
+    if (item.queued.exchange(true, std::memory_order_acq_rel)) return;
+    Epoll &epoll = *item.epoll;
+    stream::Guard guard(epoll.lock);
+    item.next_ready = nullptr;
+    (epoll.ready_tail != nullptr ? epoll.ready_tail->next_ready : epoll.ready_head) = &item;
+    epoll.ready_tail = &item;
+}
+
+void queue_items(Connection &connection) {
+    stream::Guard guard(connection.items_lock);
+    for (EpollItem *item = connection.items.load(); item != nullptr; item = item->next_of_connection) queue_item(*item);
+}
+
+bool cover(EpollItem &item) {
+    Process &process = *Process::get();
+    Epoll &epoll = *item.epoll;
+    if (epoll.waker == memory::kNoWaker) {
+        const uint16_t id = process.new_wake_object();
+        if (id == memory::kNoWaker) return false;
+        epoll_event event{EPOLLIN | EPOLLET, {.u64 = kOurs | kWakeUp}};
+        raw_syscall(SYS_epoll_ctl, epoll.fd, EPOLL_CTL_ADD, process.wake_object(id).fd, &event);
+        epoll.waker = id;
+    }
+    Peer &peer = *item.connection->peer;
+    if (peer.told[epoll.waker].load(std::memory_order_relaxed) == 0) Helper::tell_wake_object(peer, epoll.waker, process.wake_object(epoll.waker).fd);
+    auto &hot = item.connection->end().memory().mine->hot;
+    hot.in_log.store(1, std::memory_order_relaxed);
+    bool listed = false;
+    for (auto &entry : hot.wakers) {
+        const uint16_t id = entry.load(std::memory_order_relaxed);
+        if (id == memory::kNoWaker) entry.store(epoll.waker, std::memory_order_release);
+        if (id == memory::kNoWaker || id == epoll.waker) {
+            listed = true;
+            break;
+        }
+    }
+    if (!listed) hot.wakers[memory::kWakersPerConnection - 1].store(memory::kAnyWaker, std::memory_order_release);
+    if (!item.covered) {
+        item.covered = true;
+        epoll.attached.fetch_add(1, std::memory_order_relaxed);
+        queue_item(item);
+    }
+    return true;
+}
+
+int epoll_control(Epoll &epoll, int operation, int fd, Connection &connection, epoll_event *event) {
+    Process &process = *Process::get();
+    if (operation != EPOLL_CTL_DEL && event == nullptr) return -EFAULT;
+    stream::Guard guard(connection.items_lock);
+    EpollItem *item = find_item(epoll, connection, fd);
+    const bool exists = item != nullptr && item->live;
+    switch (operation) {
+        case EPOLL_CTL_ADD: {
+            if (exists) return -EEXIST;
+            if (item == nullptr) {
+                item = process.new_item();
+                if (item == nullptr) return -ENOMEM;
+                item->epoll = &epoll;
+                item->connection = &connection;
+                item->generation = connection.generation;
+                item->fd = fd;
+                item->next_of_connection = connection.items.load();
+                connection.items.store(item, std::memory_order_release);
+                epoll.items.fetch_add(1, std::memory_order_relaxed);
+            }
+            break;
+        }
+        case EPOLL_CTL_MOD:
+            if (!exists) return -ENOENT;
+            if (((item->events | event->events) & EPOLLEXCLUSIVE) != 0) return -EINVAL;
+            break;
+        case EPOLL_CTL_DEL:
+            if (!exists) return -ENOENT;
+            item->live = false;
+            // A program that adds and removes for every request must not pay the kernel for it: what the kernel still
+            // watches, the end of the TCP connection, it tells once.
+            if (item->in_kernel && !(in_user_space(connection) && item->kernel_events == (EPOLLRDHUP | EPOLLET))) {
+                return static_cast<int>(kernel_control(epoll, EPOLL_CTL_DEL, *item, 0));
+            }
+            return 0;
+        default: return -EINVAL;
+    }
+    const uint32_t events_before = item->events;
+    item->events = event->events;
+    item->data = event->data.u64;
+    item->live = true;
+    const uint32_t share = kernel_share(*item);
+    if (!item->in_kernel || share != item->kernel_events || !in_user_space(connection)) {
+        const long rc = kernel_control(epoll, item->in_kernel ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, *item, share);
+        if (rc < 0) {
+            item->live = exists;
+            item->events = events_before;
+            return static_cast<int>(rc);
+        }
+    }
+    if (in_user_space(connection)) {
+        if (!item->covered && !cover(*item)) return -ENOMEM;
+        queue_item(*item);
+    }
+    return 0;
+}
+
+int epoll_wait_both(Epoll &epoll, epoll_event *events, int size, uint64_t timeout_ns, const sigset_t *mask) {
+    Process &process = *Process::get();
+    if (size <= 0 || events == nullptr) return kernel_wait(epoll, events, size, timeout_ns, mask);
+    const uint64_t deadline = timeout_ns == 0 || timeout_ns == kForever ? timeout_ns : now_ns() + timeout_ns;
+    for (;;) {
+        if (epoll.attached.load(std::memory_order_acquire) == 0 && epoll.ready_head == nullptr) {
+            const uint64_t now = deadline == 0 || deadline == kForever ? 0 : now_ns();
+            const uint64_t left = now == 0 ? deadline : deadline > now ? deadline - now : 0;
+            const int found = kernel_wait(epoll, events, size, left, mask);
+            if (found <= 0) return found;
+            const int count = translate(epoll, process, events, found);
+            if (count > 0) return count;
+            continue;  // only a wake-up: connections have been attached meanwhile
+        }
+        pump(process);
+        int count = collect(epoll, events, size);
+        const uint64_t now = ticks();
+        if (count > 0) {
+            if (count < size && now - epoll.kernel_looked > ticks_of_ns(kKernelLookNs)) {
+                epoll.kernel_looked = now;
+                const int found = kernel_wait(epoll, events + count, size - count, 0, mask);
+                if (found > 0) count += translate(epoll, process, events + count, found);
+            }
+            return count;
+        }
+        if (deadline != 0) {
+            Spin spin(epoll.spin, process.policy().spin_ns_max, someone_on_my_cpu(process));
+            bool moved = false;
+            while (!moved && spin.again()) {
+                pump(process);
+                moved = epoll.ready_head != nullptr;
+            }
+            if (moved) {
+                count = collect(epoll, events, size);
+                if (count > 0) {
+                    spin.learn();
+                    if (now - epoll.kernel_looked <= ticks_of_ns(kKernelLookNs) || count == size) return count;
+                    epoll.kernel_looked = now;
+                    const int found = kernel_wait(epoll, events + count, size - count, 0, mask);
+                    return found > 0 ? count + translate(epoll, process, events + count, found) : count;
+                }
+            }
+        }
+        Spin sleep_meter(epoll.spin, 0, true);
+        if (deadline != 0) {
+            park(process, epoll.waker);
+            pump(process);
+        }
+        uint64_t left = 0;
+        if (deadline == kForever) {
+            left = kForever;
+        } else if (deadline != 0) {
+            const uint64_t at = now_ns();
+            left = deadline > at ? deadline - at : 0;
+        }
+        const bool first_nap = epoll.blocked && left > kFirstSleepNs;
+        if (first_nap) left = kFirstSleepNs;
+        if (epoll.ready_head != nullptr) left = 0;
+        const int found = kernel_wait(epoll, events, size, left, mask);
+        epoll.kernel_looked = ticks();
+        if (deadline != 0) {
+            unpark(process, epoll.waker);
+            sleep_meter.learn();
+        }
+        if (found < 0) return found;
+        count = translate(epoll, process, events, found);
+        pump(process);
+        if (count < size) count += collect(epoll, events + count, size - count);
+        if (count > 0) return count;
+        if (first_nap) {
+            // Somebody who waits for room may have been missed: look at everything once, then sleep for good.
+            epoll.blocked = false;
+            process.queue_all(epoll);
+            continue;
+        }
+        if (deadline == 0) return 0;
+        if (deadline != kForever && now_ns() >= deadline) return 0;
+    }
+}
+
+void forget_items(Connection &connection, int fd) {
+    Process &process = *Process::get();
+    EpollItem *doomed = nullptr;
+    {
+        stream::Guard guard(connection.items_lock);
+        EpollItem *kept = nullptr;
+        for (EpollItem *item = connection.items.load(); item != nullptr;) {
+            EpollItem *next = item->next_of_connection;
+            const bool gone = item->fd == fd || fd < 0;
+            item->next_of_connection = gone ? doomed : kept;
+            (gone ? doomed : kept) = item;
+            item = next;
+        }
+        connection.items.store(kept, std::memory_order_release);
+    }
+    while (doomed != nullptr) {
+        EpollItem *next = doomed->next_of_connection;
+        Epoll &epoll = *doomed->epoll;
+        {
+            stream::Guard guard(epoll.lock);
+            EpollItem **link = &epoll.ready_head;
+            EpollItem *previous = nullptr;
+            while (*link != nullptr && *link != doomed) {
+                previous = *link;
+                link = &(*link)->next_ready;
+            }
+            if (*link == doomed) {
+                *link = doomed->next_ready;
+                if (epoll.ready_tail == doomed) epoll.ready_tail = previous;
+            }
+            doomed->live = false;
+        }
+        if (doomed->covered) epoll.attached.fetch_sub(1, std::memory_order_relaxed);
+        epoll.items.fetch_sub(1, std::memory_order_relaxed);
+        process.free_item(doomed);
+        doomed = next;
+    }
+}
+
+void close_epoll(Epoll &epoll) {
+    Process &process = *Process::get();
+    if (epoll.items.load() != 0) {
+        for (uint32_t i = 0; i < process.connections_used(); ++i) {
+            Connection &connection = process.connection_at(i);
+            if (connection.shared == nullptr || connection.items.load() == nullptr) continue;
+            EpollItem *doomed = nullptr;
+            {
+                stream::Guard guard(connection.items_lock);
+                EpollItem *kept = nullptr;
+                for (EpollItem *item = connection.items.load(); item != nullptr;) {
+                    EpollItem *next = item->next_of_connection;
+                    const bool gone = item->epoll == &epoll;
+                    item->next_of_connection = gone ? doomed : kept;
+                    (gone ? doomed : kept) = item;
+                    item = next;
+                }
+                connection.items.store(kept, std::memory_order_release);
+            }
+            while (doomed != nullptr) {
+                EpollItem *next = doomed->next_of_connection;
+                process.free_item(doomed);
+                doomed = next;
+            }
+        }
+    }
+    process.free_wake_object(epoll.waker);
+    epoll.used.store(0, std::memory_order_release);
+}
+
+}  // namespace sansock::socket

@@ -1,0 +1,25 @@
+// epoll over both worlds. The kernel's epoll instance stays: it watches everything that is the kernel's. Connections
+// on a provider are watched in user space: a peer's activity log names those that moved, a ready queue holds those that may have events.
+#pragma once
+#include <signal.h>
+
+#include "socket/process.hpp"
+
+namespace sansock::socket {
+
+/// epoll_ctl on a descriptor that is a tracked connection. 0 or a negative errno.
+int epoll_control(Epoll &epoll, int operation, int fd, Connection &connection, epoll_event *event);
+/// epoll_wait, epoll_pwait and epoll_pwait2. A count or a negative errno.
+int epoll_wait_both(Epoll &epoll, epoll_event *events, int size, uint64_t timeout_ns, const sigset_t *mask);
+/// A descriptor of `connection` was closed in this process: its registrations go, as they do in the kernel.
+void forget_items(Connection &connection, int fd);
+/// The epoll instance itself is closed.
+void close_epoll(Epoll &epoll);
+
+/// Puts an item, or all items of a connection, into the ready queues; any thread.
+void queue_item(EpollItem &item);
+void queue_items(Connection &connection);
+/// Makes an epoll instance wake up for the provider side of this item. False: no wake object to be had.
+bool cover(EpollItem &item);
+
+}  // namespace sansock::socket

@@ -1,0 +1,163 @@
+#include "socket/helper.hpp"
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+
+#include "socket/meetings.hpp"
+#include "socket/waiting.hpp"
+
+namespace sansock::socket {
+namespace {
+
+constexpr size_t kStackSize = 256 * 1024;
+
+/// The helper of this process. Its own descriptors live here, and what it knows of each peer.
+class HelperThread {
+public:
+    explicit HelperThread(Process &process) : process_(process), meetings_(process) {}
+    bool start();
+
+private:
+    static void *main(void *self);
+    void run();
+    void take_submitted();
+    void doorbell();
+    void socket_event(uint32_t index, uint32_t generation, uint32_t events);
+    void look_after(Connection &connection);
+
+    Process &process_;
+    Meetings meetings_;
+};
+
+bool HelperThread::start() {
+    if (!meetings_.open()) return false;
+    measure_clock();
+    pthread_attr_t attributes;
+    pthread_attr_init(&attributes);
+    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+    pthread_attr_setstacksize(&attributes, kStackSize);
+    // The application's signals are for the application's threads.
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    pthread_t thread;
+    const int rc = pthread_create(&thread, &attributes, &HelperThread::main, this);
+    pthread_sigmask(SIG_SETMASK, &before, nullptr);
+    pthread_attr_destroy(&attributes);
+    return rc == 0;
+}
+
+void *HelperThread::main(void *self) {
+    pthread_setname_np(pthread_self(), "sansock");
+    static_cast<HelperThread *>(self)->run();
+    return nullptr;
+}
+
+void HelperThread::run() {
+    for (;;) {
+        epoll_event events[32];
+        const uint64_t due = meetings_.next_due_ns();
+        const uint64_t now = now_ns();
+        const int timeout_ms = due == UINT64_MAX ? -1 : due <= now ? 0 : static_cast<int>((due - now) / 1'000'000 + 1);
+        const long count = raw_syscall(SYS_epoll_pwait, meetings_.epoll_fd(), events, 32, timeout_ms, nullptr, 8);
+        for (long i = 0; i < count; ++i) {
+            const Watch watch = Watch::unpack(events[i].data.u64);
+            switch (watch.kind) {
+                case Watch::kDoorbell: doorbell(); break;
+                case Watch::kChannel: meetings_.channel_readable(watch.index); break;
+                case Watch::kMeeting: meetings_.meeting_readable(watch.index); break;
+                case Watch::kSocket: socket_event(watch.index, watch.generation, events[i].events); break;
+            }
+        }
+        take_submitted();
+        meetings_.timers();
+    }
+}
+
+void HelperThread::doorbell() {
+    uint64_t count;
+    raw_syscall(SYS_read, process_.helper_doorbell(), &count, sizeof count);
+    for (uint32_t i = 0; i < process_.connections_used(); ++i) {
+        Connection &connection = process_.connection_at(i);
+        if (connection.shared != nullptr && connection.mapped.load(std::memory_order_acquire)) look_after(connection);
+    }
+    // A peer that did not know our wake object rings here: pass it on to whoever sleeps.
+    for (Peer &peer : process_.peers()) {
+        if (peer.used.load(std::memory_order_acquire) != 0 && peer.our_arenas.load() != 0) wake_sleepers(process_, peer);
+    }
+}
+
+/// What the application's next call would do, in case it never comes.
+void HelperThread::look_after(Connection &connection) {
+    stream::Guard guard(connection.fd_lock);
+    const Phase phase = connection.phase();
+    if (phase != Phase::kAttached && phase != Phase::kLingering) return;
+    stream::End &end = connection.end();
+    if (end.attention_pending() || end.state().out.replaying) end.progress();
+    const auto reason = static_cast<stream::Reason>(end.state().reason.load(std::memory_order_relaxed));
+    if (reason == stream::Reason::kUnseenIo && end.on_provider(true)) end.step(reason, true);
+    if (phase == Phase::kLingering) finish_lingering(process_, connection);
+}
+
+void HelperThread::socket_event(uint32_t index, uint32_t generation, uint32_t events) {
+    Connection &connection = process_.connection_at(index);
+    if (connection.shared == nullptr || connection.generation != generation || !connection.mapped.load(std::memory_order_acquire)) return;
+    if ((events & (EPOLLERR | EPOLLHUP)) != 0) {
+        // A clean double close is a hang-up without an error.
+        connection.end().tcp_ended((events & EPOLLERR) != 0 ? stream::kTcpReset : stream::kTcpFin);
+    } else if ((events & EPOLLRDHUP) != 0) {
+        connection.end().tcp_ended(stream::kTcpFin);
+    }
+    if (connection.phase() == Phase::kLingering) finish_lingering(process_, connection);
+}
+
+void HelperThread::take_submitted() {
+    uint32_t head = process_.take_submitted();
+    while (head != 0) {
+        const uint32_t index = head - 1;
+        head = process_.submitted_after(index);
+        Connection &connection = process_.connection_at(index);
+        if (connection.phase() == Phase::kMeeting) meetings_.begin(connection);
+        if (connection.phase() == Phase::kLingering) {
+            look_after(connection);
+        }
+    }
+}
+
+}  // namespace
+
+bool Helper::start(Process &process) {
+    // Never destroyed: the thread lives as long as the process. Replaced in a forked child, where the old one is the parent's.
+    void *memory = mmap(nullptr, sizeof(HelperThread), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED) return false;
+    return (new (memory) HelperThread(process))->start();
+}
+
+void Helper::forget_after_fork(Process &process) {
+    for (Peer &peer : process.peers()) peer.alive.store(false, std::memory_order_relaxed);
+    Meetings::forget_after_fork();
+}
+
+void Helper::tell_wake_object(Peer &peer, uint16_t id, int fd) {
+    uint8_t untold = 0;
+    if (!peer.told[id].compare_exchange_strong(untold, 1)) return;
+    Message message;
+    message.type = MessageType::kWakeObject;
+    message.waker = id;
+    if (send_message(peer.channel, message, fd) < 0) peer.told[id].store(0);  // until then the peer rings the helper instead
+}
+
+void Helper::tell_released(Connection &connection) {
+    Message message;
+    message.type = MessageType::kReleased;
+    message.arena = connection.peer_arena;
+    message.slot = connection.peer_slot;
+    send_message(connection.peer->channel, message);
+}
+
+}  // namespace sansock::socket

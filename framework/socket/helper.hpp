@@ -1,0 +1,18 @@
+// The helper thread: meets peers, watches for their death, and does for the stream what the application does not.
+#pragma once
+#include "socket/process.hpp"
+
+namespace sansock::socket {
+
+class Helper {
+public:
+    static bool start(Process &process);
+    /// Right after fork in the child: the thread and its descriptors are the parent's.
+    static void forget_after_fork(Process &process);
+    /// Registers one of our wake objects with a peer; any thread.
+    static void tell_wake_object(Peer &peer, uint16_t id, int fd);
+    /// Our end of a connection is closed: the peer may reuse its slot; any thread.
+    static void tell_released(Connection &connection);
+};
+
+}  // namespace sansock::socket

@@ -1,0 +1,230 @@
+#include "socket/io.hpp"
+
+#include <alloca.h>
+#include <netinet/tcp.h>
+#include <signal.h>
+#include <sys/socket.h>
+
+#include <cstring>
+
+#include "socket/report.hpp"
+#include "socket/waiting.hpp"
+
+namespace sansock::socket {
+namespace {
+
+constexpr int kPartsMax = 1024;  // IOV_MAX
+
+std::atomic<uint32_t> &inside_kernel(Connection &connection, bool sending) {
+    stream::State &state = connection.shared->stream;
+    return sending ? state.kernel_writes : state.kernel_reads;
+}
+
+/// Once a connection is on TCP for good, it costs nothing but a look at its phase.
+void retire_if_at_rest(Connection &connection) {
+    if (connection.shared->stream.pinned.load(std::memory_order_relaxed) != 0 && connection.end().at_rest_on_tcp()) {
+        uint8_t attached = static_cast<uint8_t>(Phase::kAttached);
+        connection.shared->phase.compare_exchange_strong(attached, static_cast<uint8_t>(Phase::kTcpOnly));
+    }
+}
+
+void become_candidate(Connection &connection) {
+    uint8_t tracked = static_cast<uint8_t>(Phase::kTracked);
+    if (!connection.shared->phase.compare_exchange_strong(tracked, static_cast<uint8_t>(Phase::kMeeting))) return;
+    Process &process = *Process::get();
+    if (!process.start_helper()) {
+        connection.set_reason(stream::Reason::kNoResources);
+        connection.set_phase(Phase::kTcpOnly);
+        return;
+    }
+    process.submit(connection);
+}
+
+uint64_t deadline_after(uint64_t timeout_ns) { return timeout_ns == 0 ? kForever : now_ns() + timeout_ns; }
+
+/// Drops the first `size` bytes of a copy of the caller's parts.
+void advance(iovec *&parts, int &count, size_t size) {
+    while (count > 0 && size >= parts->iov_len) {
+        size -= parts->iov_len;
+        ++parts;
+        --count;
+    }
+    if (size > 0) {
+        parts->iov_base = static_cast<char *>(parts->iov_base) + size;
+        parts->iov_len -= size;
+    }
+}
+
+long total_of(const iovec *parts, int count) {
+    size_t total = 0;
+    for (int i = 0; i < count; ++i) total += parts[i].iov_len;
+    return static_cast<long>(total);
+}
+
+}  // namespace
+
+bool enter_kernel(Connection &connection, bool sending) {
+    const Phase phase = connection.phase();
+    if (phase == Phase::kTcpOnly) return true;
+    // The counter first, then the look: whoever attaches the connection looks at the counter afterwards.
+    inside_kernel(connection, sending).fetch_add(1, std::memory_order_seq_cst);
+    if (connection.shared->stream.attached.load(std::memory_order_seq_cst) == 0) return true;
+    inside_kernel(connection, sending).fetch_sub(1, std::memory_order_release);
+    return connection.phase() == Phase::kTcpOnly;
+}
+
+void leave_kernel(Connection &connection, bool sending, long moved, int flags) {
+    SharedConnection &shared = *connection.shared;
+    stream::State &state = shared.stream;
+    const bool counts = moved > 0 && (flags & (MSG_PEEK | MSG_OOB)) == 0;
+    if (counts) (sending ? state.out.out : state.in.in).fetch_add(static_cast<uint64_t>(moved), std::memory_order_relaxed);
+    if (connection.phase() == Phase::kTcpOnly) return;
+    inside_kernel(connection, sending).fetch_sub(1, std::memory_order_release);
+    if ((flags & MSG_OOB) != 0) state.pinned.store(1, std::memory_order_relaxed);
+    if (!counts) return;
+    const uint32_t calls = (sending ? shared.calls_out : shared.calls_in).fetch_add(1, std::memory_order_relaxed) + 1 +
+                           (sending ? shared.calls_in : shared.calls_out).load(std::memory_order_relaxed);
+    if (connection.phase() != Phase::kTracked) return;
+    const Policy &policy = Process::get()->policy();
+    if (calls >= policy.upgrade_after_calls ||
+        state.out.out.load(std::memory_order_relaxed) + state.in.in.load(std::memory_order_relaxed) >= policy.upgrade_after_bytes) {
+        become_candidate(connection);
+    }
+}
+
+long send_stream(Connection &connection, const iovec *parts, int count, int flags) {
+    if ((flags & MSG_OOB) != 0) {
+        if (const long rc = return_to_kernel(connection, stream::Reason::kUnmodelled); rc < 0) return rc;
+        msghdr message{};
+        message.msg_iov = const_cast<iovec *>(parts);
+        message.msg_iovlen = static_cast<size_t>(count);
+        return raw_syscall(SYS_sendmsg, connection.fd.load(), &message, flags);
+    }
+    stream::End &end = connection.end();
+    get_ready(connection);
+    long sent = end.send(parts, count, flags);
+    const bool blocking = !connection.shared->nonblocking.load(std::memory_order_relaxed) && (flags & MSG_DONTWAIT) == 0;
+    const long total = total_of(parts, count);
+    if (blocking && (sent == -EAGAIN || (sent >= 0 && sent < total))) {
+        if (count > kPartsMax) return -EMSGSIZE;
+        auto *copy = static_cast<iovec *>(alloca(sizeof(iovec) * static_cast<size_t>(count)));
+        std::memcpy(copy, parts, sizeof(iovec) * static_cast<size_t>(count));
+        long done = std::max(sent, 0L);
+        advance(copy, count, static_cast<size_t>(done));
+        const uint64_t deadline = deadline_after(connection.shared->send_timeout_ns.load(std::memory_order_relaxed));
+        while (done < total) {
+            if (sent == -EAGAIN) {
+                const int rc = wait_for(connection, true, deadline);
+                if (rc < 0) return done > 0 ? done : rc;
+            }
+            sent = end.send(copy, count, flags);
+            if (sent > 0) {
+                done += sent;
+                advance(copy, count, static_cast<size_t>(sent));
+            } else if (sent != -EAGAIN) {
+                break;
+            }
+        }
+        if (done > 0) sent = done;
+    }
+    if (sent == -EPIPE && (flags & MSG_NOSIGNAL) == 0) raw_syscall(SYS_tgkill, Process::get()->pid(), thread_id(), SIGPIPE);
+    if (!end.on_provider(true)) retire_if_at_rest(connection);
+    return sent;
+}
+
+long receive_stream(Connection &connection, const iovec *parts, int count, int flags) {
+    if ((flags & (MSG_OOB | MSG_ERRQUEUE)) != 0) {
+        msghdr message{};
+        message.msg_iov = const_cast<iovec *>(parts);
+        message.msg_iovlen = static_cast<size_t>(count);
+        return raw_syscall(SYS_recvmsg, connection.fd.load(), &message, flags | MSG_DONTWAIT);
+    }
+    stream::End &end = connection.end();
+    get_ready(connection);
+    long got = end.receive(parts, count, flags);
+    const bool blocking = !connection.shared->nonblocking.load(std::memory_order_relaxed) && (flags & MSG_DONTWAIT) == 0;
+    const long total = total_of(parts, count);
+    const bool all = (flags & MSG_WAITALL) != 0 && blocking;
+    if (blocking && total > 0 && (got == -EAGAIN || (all && got > 0 && got < total))) {
+        if (count > kPartsMax) return -EMSGSIZE;
+        const uint64_t deadline = deadline_after(connection.shared->receive_timeout_ns.load(std::memory_order_relaxed));
+        auto *copy = static_cast<iovec *>(alloca(sizeof(iovec) * static_cast<size_t>(count)));
+        std::memcpy(copy, parts, sizeof(iovec) * static_cast<size_t>(count));
+        const bool peek = (flags & MSG_PEEK) != 0;
+        long done = std::max(got, 0L);
+        if (!peek) advance(copy, count, static_cast<size_t>(done));
+        for (;;) {
+            const int rc = wait_for(connection, false, deadline);
+            if (rc < 0) return done > 0 ? done : rc;
+            got = end.receive(copy, count, flags);
+            if (got == -EAGAIN) continue;
+            if (got < 0) return done > 0 ? done : got;
+            if (peek) {
+                if (all && got < total && got > done) {
+                    done = got;
+                    continue;
+                }
+                return got;
+            }
+            done += got;
+            if (got == 0 || !all || done >= total) break;
+            advance(copy, count, static_cast<size_t>(got));
+        }
+        got = done;
+    }
+    if (!end.on_provider(false)) retire_if_at_rest(connection);
+    return got;
+}
+
+long shutdown_stream(Connection &connection, int fd, int how) {
+    if (how != SHUT_RD && how != SHUT_WR && how != SHUT_RDWR) return -EINVAL;
+    if (!connection.mapped.load(std::memory_order_acquire) || connection.phase() != Phase::kAttached) {
+        connection.shared->stream.pinned.store(1, std::memory_order_relaxed);
+        connection.set_reason(stream::Reason::kHalfClosed);
+        uint8_t phase = static_cast<uint8_t>(Phase::kTracked);
+        connection.shared->phase.compare_exchange_strong(phase, static_cast<uint8_t>(Phase::kTcpOnly));
+        phase = static_cast<uint8_t>(Phase::kMeeting);
+        connection.shared->phase.compare_exchange_strong(phase, static_cast<uint8_t>(Phase::kTcpOnly));
+        if (connection.phase() != Phase::kAttached) return raw_syscall(SYS_shutdown, fd, how);
+    }
+    stream::End &end = connection.end();
+    if (how != SHUT_RD && !end.finish_writing()) return raw_syscall(SYS_shutdown, fd, how);
+    if (how != SHUT_WR) {
+        end.finish_reading();
+        raw_syscall(SYS_shutdown, fd, SHUT_RD);
+    }
+    return 0;
+}
+
+long return_to_kernel(Connection &connection, stream::Reason reason) {
+    connection.shared->stream.pinned.store(1, std::memory_order_relaxed);
+    if (connection.phase() != Phase::kAttached || !connection.mapped.load(std::memory_order_acquire)) {
+        connection.set_reason(reason);
+        if (connection.phase() != Phase::kAttached) connection.set_phase(Phase::kTcpOnly);
+        return 0;
+    }
+    stream::End &end = connection.end();
+    end.step(reason, true);
+    const uint64_t deadline = now_ns() + Process::get()->policy().step_timeout_ns;
+    while (!end.at_rest_on_tcp()) {
+        const uint32_t seen = connection.shared->stream.events.load(std::memory_order_acquire);
+        end.progress();
+        if (end.at_rest_on_tcp()) break;
+        if (now_ns() > deadline || connection.shared->stream.tcp_ended.load() == stream::kTcpReset) return -EAGAIN;
+        futex_wait(&connection.shared->stream.events, seen, 1'000'000);
+    }
+    retire_if_at_rest(connection);
+    return 0;
+}
+
+Connection *track(int fd, Role role, bool nonblocking) {
+    if (fd < 0) return nullptr;
+    Process *process = Process::get_or_create();
+    if (process == nullptr) return nullptr;
+    if (Connection *known = process->connection(fd)) return known;
+    Connection *connection = process->new_connection(fd, role);
+    if (connection != nullptr) connection->shared->nonblocking.store(nonblocking, std::memory_order_relaxed);
+    return connection;
+}
+
+}  // namespace sansock::socket

@@ -1,0 +1,28 @@
+// Reading and writing a tracked connection. The preload library and the native API call these; results are counts or negative
+// errno values.
+//
+// While a connection is the kernel's, a call goes to the kernel as it is, framed by enter_kernel() and leave_kernel(), which
+// count it; once the stream has it, enter_kernel() refuses and the call goes through send_stream() or receive_stream().
+#pragma once
+#include "socket/process.hpp"
+
+namespace sansock::socket {
+
+/// True: the caller may make the kernel call, and must call leave_kernel() after it.
+bool enter_kernel(Connection &connection, bool sending);
+/// `moved`: the call's result.
+void leave_kernel(Connection &connection, bool sending, long moved, int flags = 0);
+
+long send_stream(Connection &connection, const iovec *parts, int count, int flags);
+long receive_stream(Connection &connection, const iovec *parts, int count, int flags);
+/// shutdown(2) on a tracked connection.
+long shutdown_stream(Connection &connection, int fd, int how);
+
+/// The step back for what user space cannot model: afterwards both directions are the kernel's. 0, or -EAGAIN when the peer has not
+/// answered in time (the connection is then reset).
+long return_to_kernel(Connection &connection, stream::Reason reason);
+
+/// A TCP socket has just been connected or accepted. nullptr: it is not one, or cannot be tracked; the kernel has it.
+Connection *track(int fd, Role role, bool nonblocking);
+
+}  // namespace sansock::socket

@@ -1,0 +1,124 @@
+// From the first byte to the last descriptor.
+#include <sys/socket.h>
+
+#include "socket/epoll.hpp"
+#include "socket/helper.hpp"
+#include "socket/io.hpp"
+#include "socket/report.hpp"
+#include "socket/waiting.hpp"
+
+namespace sansock::socket {
+namespace {
+
+/// This process's part in a connection's memory ends.
+void let_go_of_memory(Process &process, Connection &connection) {
+    Peer &peer = *connection.peer;
+    connection.mapped.store(false, std::memory_order_release);
+    peer.connection_of_slot[connection.peer_arena][connection.peer_slot].store(0, std::memory_order_release);
+    Helper::tell_released(connection);
+    peer.ours[connection.arena].end_slot(connection.slot, memory::Arena::kOurEnd);
+    if (peer.connections.fetch_sub(1) == 1 && !peer.alive.load()) release_peer(process, peer);
+}
+
+void reset_on_close(int fd) {
+    const linger option{1, 0};
+    raw_syscall(SYS_setsockopt, fd, SOL_SOCKET, SO_LINGER, &option, sizeof option);
+}
+
+/// The last descriptor of the last holder goes.
+long close_last(Process &process, int fd, Connection &connection) {
+    const Phase phase = connection.phase();
+    if (phase != Phase::kAttached || !connection.mapped.load()) {
+        report_connection(connection);
+        stream::Guard guard(connection.fd_lock);
+        connection.fd.store(-1);
+        const long rc = raw_syscall(SYS_close, fd);
+        process.free_connection(connection);
+        return rc;
+    }
+    stream::End &end = connection.end();
+    const auto how = end.close();
+    report_connection(connection);
+    stream::Guard guard(connection.fd_lock);
+    if (how == stream::End::Close::kLinger) {
+        // The peer reads the rest at its leisure. The helper keeps the TCP connection open meanwhile, so that a peer that steps
+        // back (to execute another program, say) can still get it.
+        const long kept = raw_syscall(SYS_dup, fd);
+        if (kept >= 0) {
+            connection.fd.store(process.hide(static_cast<int>(kept)));
+            connection.set_phase(Phase::kLingering);
+            memory::HotLine &hot = end.memory().mine->hot;
+            hot.wakers[0].store(kHelperWaker, std::memory_order_release);
+            hot.want_room.store(1, std::memory_order_release);
+            process.submit(connection);
+            return raw_syscall(SYS_close, fd);
+        }
+    }
+    if (how == stream::End::Close::kReset) reset_on_close(fd);
+    connection.fd.store(-1);
+    const long rc = raw_syscall(SYS_close, fd);
+    let_go_of_memory(process, connection);
+    process.free_connection(connection);
+    return rc;
+}
+
+}  // namespace
+
+long close_descriptor(int fd, Connection &connection) {
+    Process &process = *Process::get();
+    process.unbind(fd);
+    forget_items(connection, fd);
+    if (connection.refs.fetch_sub(1) > 1) {
+        if (connection.fd.load() == fd) {
+            stream::Guard guard(connection.fd_lock);
+            for (int other = 0; other <= process.highest_fd(); ++other) {
+                if (process.connection(other) == &connection) {
+                    connection.fd.store(other);
+                    break;
+                }
+            }
+        }
+        return raw_syscall(SYS_close, fd);
+    }
+    if (connection.shared->holders.fetch_sub(1, std::memory_order_acq_rel) == 1) return close_last(process, fd, connection);
+    // Siblings hold it still: only our view of it ends.
+    connection.mapped.store(false, std::memory_order_release);
+    connection.fd.store(-1);
+    connection.shared = nullptr;
+    return raw_syscall(SYS_close, fd);
+}
+
+void finish_lingering(Process &process, Connection &connection) {
+    stream::End &end = connection.end();
+    stream::State &state = connection.shared->stream;
+    const bool wrote_to_closed = end.memory().peer->hot.tail.load(std::memory_order_acquire) > state.in.in.load() && end.on_provider(false);
+    const bool done = (end.unconsumed() == 0 && !state.out.replaying && !state.out.stopped) || state.tcp_ended.load() != stream::kTcpOpen;
+    if (!done && !wrote_to_closed) {
+        end.memory().mine->hot.want_room.store(1, std::memory_order_release);
+        return;
+    }
+    const int fd = connection.fd.exchange(-1);
+    if (fd < 0) return;
+    if (wrote_to_closed) reset_on_close(fd);
+    raw_syscall(SYS_close, fd);
+    let_go_of_memory(process, connection);
+    process.free_connection(connection);
+}
+
+void release_peer(Process &process, Peer &peer) {
+    static_cast<void>(process);
+    stream::Guard guard(peer.log_lock);
+    if (peer.connections.load() != 0 || peer.used.load() == 0) return;
+    for (auto &arena : peer.ours) arena.close();
+    for (auto &arena : peer.theirs) arena.close();
+    peer.our_arenas.store(0);
+    peer.their_arenas.store(0);
+    for (auto &entry : peer.wake_fd) {
+        if (const int fd = entry.exchange(0); fd > 0) raw_syscall(SYS_close, fd - 1);
+    }
+    if (peer.helper_doorbell > 0) raw_syscall(SYS_close, peer.helper_doorbell);
+    peer.helper_doorbell = 0;
+    peer.used.store(0, std::memory_order_release);
+}
+
+}  // namespace sansock::socket

@@ -1,0 +1,155 @@
+// The channel between two processes: greeting, credentials, arenas, wake objects.
+#include <unistd.h>
+
+#include "socket/meetings.hpp"
+#include "socket/waiting.hpp"
+
+namespace sansock::socket {
+
+void Meetings::new_channel(UniqueFd fd, Connection &connection, bool connected_by_us) {
+    Peer *peer = process_.new_peer();
+    if (peer == nullptr) return give_up(connection, stream::Reason::kNoResources);
+    Channel &channel = channels_[index_of(*peer)];
+    channel = {};
+    channel.connected_by_us = connected_by_us;
+    channel.first = connection.index + 1;
+    channel.server = connection.shared->remote;
+    peer->channel = fd.release();
+    watch(peer->channel, {Watch::kChannel, index_of(*peer)}, EPOLLIN);
+    Message message;
+    message.type = MessageType::kHello;
+    message.pid = process_.pid();
+    message.started = started_;
+    message.network_namespace = network_namespace_of(connection.fd.load());
+    message.local = connection.shared->local;
+    message.remote = connection.shared->remote;
+    send_message(peer->channel, message);
+}
+
+void Meetings::close_channel(Peer &peer) {
+    Channel &channel = channels_[index_of(peer)];
+    if (channel.first != 0) {
+        Connection &first = process_.connection_at(channel.first - 1);
+        if (channel.state != Channel::kUp && first.phase() == Phase::kMeeting && meetings_[first.index].state == Meeting::kConnecting) {
+            give_up(first, stream::Reason::kPeerSilent);
+        }
+        channel.first = 0;
+    }
+    if (!peer.alive.exchange(false) && peer.channel < 0) return;
+    raw_syscall(SYS_close, peer.channel);
+    peer.channel = -1;
+    release_peer(process_, peer);
+}
+
+void Meetings::channel_readable(uint32_t peer_index) {
+    Peer &peer = process_.peers()[peer_index];
+    for (;;) {
+        if (peer.used.load() == 0 || peer.channel < 0) return;
+        Received received;
+        const int rc = receive_message(peer.channel, received);
+        if (rc == -EAGAIN || rc == -EINTR) return;
+        if (rc < 0) return close_channel(peer);
+        handle(peer, received);
+    }
+}
+
+void Meetings::handle(Peer &peer, Received &received) {
+    const Channel::State state = channels_[index_of(peer)].state;
+    const MessageType type = received.message.type;
+    if (state == Channel::kNew) return type == MessageType::kHello ? hello(peer, received) : close_channel(peer);
+    switch (type) {
+        case MessageType::kWelcome: return welcome(peer, received);
+        case MessageType::kArena: return arena(peer, received);
+        case MessageType::kPropose: return state == Channel::kUp ? proposed(peer, received) : close_channel(peer);
+        case MessageType::kAccept: return state == Channel::kUp ? accepted(peer, received) : close_channel(peer);
+        case MessageType::kDecline: return declined(peer, received.message);
+        case MessageType::kWakeObject: return wake_object(peer, received);
+        case MessageType::kReleased: return released(peer, received.message);
+        case MessageType::kHello: break;
+    }
+    close_channel(peer);
+}
+
+void Meetings::hello(Peer &peer, Received &received) {
+    Channel &channel = channels_[index_of(peer)];
+    Connection &first = process_.connection_at(channel.first - 1);
+    const Message &message = received.message;
+    const bool allowed = received.sender.uid == geteuid() || received.sender.uid == 0;
+    if (!allowed || message.version != 1 || message.pid != received.sender.pid ||
+        message.network_namespace != network_namespace_of(first.fd.load())) {
+        if (first.phase() == Phase::kMeeting) give_up(first, allowed ? stream::Reason::kProtocol : stream::Reason::kPeerUser);
+        channel.first = 0;
+        return close_channel(peer);
+    }
+    peer.pid = message.pid;
+    peer.started = message.started;
+    peer.uid = received.sender.uid;
+    for (Peer &other : process_.peers()) {
+        if (&other == &peer || other.used.load() == 0 || !other.alive.load() || other.pid != peer.pid || other.started != peer.started) continue;
+        // We know each other already: this connection is set up over the channel that we have.
+        channel.first = 0;
+        Channel &known = channels_[index_of(other)];
+        if (channel.connected_by_us) {
+            known.connected_by_us = true;
+            known.server = channel.server;
+            stream::Guard guard(first.fd_lock);
+            if (first.phase() == Phase::kMeeting && first.fd.load() >= 0) propose(first, other);
+        } else if (first.phase() == Phase::kMeeting) {
+            meetings_[first.index].state = Meeting::kConnecting;
+            wait_until(meetings_[first.index], meetings_[first.index].deadline_ns);
+        }
+        return close_channel(peer);
+    }
+    channel.state = Channel::kGreeted;
+    if (peer.ours[0].create(process_.policy().buffer_size, process_.policy().max_memory) < 0) return close_channel(peer);
+    Message reply;
+    reply.type = MessageType::kWelcome;
+    int rc = send_message(peer.channel, reply, process_.helper_doorbell());
+    reply.type = MessageType::kArena;
+    if (rc == 0) rc = send_message(peer.channel, reply, peer.ours[0].fd());
+    if (rc < 0) return close_channel(peer);
+    peer.ours[0].forget_fd();
+    peer.our_arenas.store(1);
+}
+
+void Meetings::welcome(Peer &peer, Received &received) {
+    if (!received.fd || peer.helper_doorbell > 0) return close_channel(peer);
+    peer.helper_doorbell = process_.hide(received.fd.release());
+}
+
+void Meetings::arena(Peer &peer, Received &received) {
+    const uint32_t index = received.message.arena;
+    if (!received.fd || index != peer.their_arenas.load() || index >= kArenasPerPeer || peer.helper_doorbell <= 0 ||
+        peer.theirs[index].map(received.fd.get()) < 0) {
+        return close_channel(peer);
+    }
+    peer.their_arenas.store(index + 1);
+    if (index == 0) channel_up(peer);
+}
+
+void Meetings::channel_up(Peer &peer) {
+    Channel &channel = channels_[index_of(peer)];
+    channel.state = Channel::kUp;
+    peer.alive.store(true);
+    Connection &first = process_.connection_at(channel.first - 1);
+    channel.first = 0;
+    if (!channel.connected_by_us || first.phase() != Phase::kMeeting) return;
+    stream::Guard guard(first.fd_lock);
+    if (first.fd.load() >= 0) propose(first, peer);
+}
+
+void Meetings::wake_object(Peer &peer, Received &received) {
+    const uint32_t id = received.message.waker;
+    if (id == memory::kNoWaker || id >= memory::kWakeObjects || !received.fd) return close_channel(peer);
+    const int before = peer.wake_fd[id].exchange(process_.hide(received.fd.release()) + 1, std::memory_order_acq_rel);
+    if (before > 0) raw_syscall(SYS_close, before - 1);
+}
+
+void Meetings::released(Peer &peer, const Message &message) {
+    if (message.arena >= peer.our_arenas.load() || message.slot >= memory::kSlotsPerArena) return close_channel(peer);
+    peer.ours[message.arena].end_slot(message.slot, memory::Arena::kPeerEnd);
+}
+
+void Meetings::forget_after_fork() {}
+
+}  // namespace sansock::socket

@@ -1,0 +1,379 @@
+#include "socket/meetings.hpp"
+
+#include <netinet/tcp.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cstring>
+
+#include "socket/helper.hpp"
+#include "socket/waiting.hpp"
+
+namespace sansock::socket {
+namespace {
+
+constexpr uint64_t kBindDelayNs = 2'000'000;   ///< An acceptor that has channels gives the peer this long to propose over one.
+constexpr uint64_t kAskAgainNs = 3'000'000;    ///< The peer has not accepted the connection, or not moved enough, yet.
+
+bool same_host(const Connection &connection) {
+    const in6_addr &remote = connection.shared->remote.sin6_addr;
+    const in6_addr &local = connection.shared->local.sin6_addr;
+    const bool v4_loopback = IN6_IS_ADDR_V4MAPPED(&remote) && remote.s6_addr[12] == 127;
+    // A host that talks to one of its own addresses uses it as its source as well.
+    return v4_loopback || IN6_IS_ADDR_LOOPBACK(&remote) || std::memcmp(&remote, &local, sizeof remote) == 0;
+}
+
+}  // namespace
+
+bool Meetings::open() {
+    auto reserve = [](size_t size) {
+        void *memory = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        return memory == MAP_FAILED ? nullptr : memory;
+    };
+    meetings_ = static_cast<Meeting *>(reserve(kConnectionsMax * sizeof(Meeting)));
+    channels_ = static_cast<Channel *>(reserve(kPeersMax * sizeof(Channel)));
+    const int fd = static_cast<int>(raw_syscall(SYS_epoll_create1, EPOLL_CLOEXEC));
+    if (meetings_ == nullptr || channels_ == nullptr || fd < 0) return false;
+    epoll_fd_ = process_.hide(fd);
+    started_ = process_start_time(process_.pid());
+    watch(process_.helper_doorbell(), {Watch::kDoorbell}, EPOLLIN);
+    return true;
+}
+
+void Meetings::watch(int fd, const Watch &watch, uint32_t events) const {
+    epoll_event event{events, {.u64 = watch.pack()}};
+    raw_syscall(SYS_epoll_ctl, epoll_fd_, EPOLL_CTL_ADD, fd, &event);
+}
+
+void Meetings::wait_until(Meeting &meeting, uint64_t due_ns) {
+    meeting.due_ns = due_ns;
+    if (due_ns < next_due_ns_) next_due_ns_ = due_ns;
+}
+
+void Meetings::end_meeting(Connection &connection) {
+    Meeting &meeting = meetings_[connection.index];
+    if (meeting.listener > 0) raw_syscall(SYS_close, meeting.listener - 1);
+    if (meeting.has_slot) process_.peers()[meeting.peer - 1].ours[meeting.arena].give_slot(meeting.slot);
+    meeting = {};
+}
+
+void Meetings::give_up(Connection &connection, stream::Reason reason) {
+    end_meeting(connection);
+    connection.set_reason(reason);
+    uint8_t phase = static_cast<uint8_t>(Phase::kMeeting);
+    connection.shared->phase.compare_exchange_strong(phase, static_cast<uint8_t>(Phase::kTcpOnly));
+}
+
+void Meetings::begin(Connection &connection) {
+    Meeting &meeting = meetings_[connection.index];
+    const bool peer_wants = meeting.peer_wants;
+    const Message proposal = meeting.proposal;
+    const uint32_t peer_index = meeting.peer;
+    end_meeting(connection);
+
+    stream::Guard guard(connection.fd_lock);
+    const int fd = connection.fd.load(std::memory_order_relaxed);
+    if (fd < 0) return;
+    SharedConnection &shared = *connection.shared;
+    if (!socket_addresses(fd, shared.local, shared.remote)) return give_up(connection, stream::Reason::kNoResources);
+    if (!same_host(connection)) return give_up(connection, stream::Reason::kRemoteHost);
+    if (same_address(shared.local, shared.remote)) return give_up(connection, stream::Reason::kUnmodelled);
+    if (shared.holders.load() != 1 || shared.forking.load() != 0) return give_up(connection, stream::Reason::kSharedFd);
+    meeting.deadline_ns = now_ns() + process_.policy().rendezvous_timeout_ns;
+    if (shared.role == Role::kConnect) {
+        if (Peer *peer = channel_for(connection)) return propose(connection, *peer);
+        return meet_by_name(connection, true);
+    }
+    if (peer_wants) {
+        Peer &peer = process_.peers()[peer_index - 1];
+        if (peer.used.load() != 0 && peer.alive.load()) return answer(connection, peer, proposal);
+    }
+    bool has_channels = false;
+    for (Peer &peer : process_.peers()) has_channels |= peer.used.load() != 0 && peer.alive.load();
+    meet_by_name(connection, !has_channels);
+}
+
+Peer *Meetings::channel_for(const Connection &connection) {
+    for (Peer &peer : process_.peers()) {
+        const Channel &channel = channels_[index_of(peer)];
+        if (peer.used.load() != 0 && peer.alive.load() && channel.state == Channel::kUp && channel.connected_by_us &&
+            same_address(channel.server, connection.shared->remote)) {
+            return &peer;
+        }
+    }
+    return nullptr;
+}
+
+void Meetings::meet_by_name(Connection &connection, bool may_bind) {
+    Meeting &meeting = meetings_[connection.index];
+    const SharedConnection &shared = *connection.shared;
+    const bool connector = shared.role == Role::kConnect;
+    const auto name = meeting_name(network_namespace_of(connection.fd.load()), connector ? shared.local : shared.remote,
+                                   connector ? shared.remote : shared.local);
+    for (int attempt = 0; attempt < 3; ++attempt) {
+        if (const int fd = connect_meeting(name); fd >= 0) {
+            meeting.state = Meeting::kConnecting;
+            wait_until(meeting, meeting.deadline_ns);
+            return new_channel(UniqueFd(process_.hide(fd)), connection, connector);
+        }
+        if (!may_bind) {
+            meeting.state = Meeting::kBinding;
+            return wait_until(meeting, now_ns() + kBindDelayNs);
+        }
+        const int listener = bind_meeting(name);
+        if (listener >= 0) {
+            const int hidden = process_.hide(listener);
+            meeting.listener = hidden + 1;
+            meeting.state = Meeting::kListening;
+            watch(hidden, {Watch::kMeeting, connection.index}, EPOLLIN);
+            return wait_until(meeting, meeting.deadline_ns);
+        }
+        if (listener != -EADDRINUSE) break;
+    }
+    give_up(connection, stream::Reason::kNoResources);
+}
+
+void Meetings::meeting_readable(uint32_t connection_index) {
+    Meeting &meeting = meetings_[connection_index];
+    if (meeting.state != Meeting::kListening) return;
+    const long fd = raw_syscall(SYS_accept4, meeting.listener - 1, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (fd < 0) return;
+    const int on = 1;
+    raw_syscall(SYS_setsockopt, fd, SOL_SOCKET, SO_PASSCRED, &on, sizeof on);
+    raw_syscall(SYS_close, meeting.listener - 1);
+    meeting.listener = 0;
+    meeting.state = Meeting::kConnecting;
+    Connection &connection = process_.connection_at(connection_index);
+    new_channel(UniqueFd(process_.hide(static_cast<int>(fd))), connection, connection.shared->role == Role::kConnect);
+}
+
+void Meetings::timers() {
+    const uint64_t now = now_ns();
+    if (now < next_due_ns_) return;
+    next_due_ns_ = UINT64_MAX;
+    for (uint32_t i = 0; i < process_.connections_used(); ++i) {
+        Meeting &meeting = meetings_[i];
+        if (meeting.state == Meeting::kIdle) continue;
+        Connection &connection = process_.connection_at(i);
+        if (connection.phase() != Phase::kMeeting) {
+            if (meeting.state != Meeting::kWaiting) end_meeting(connection);
+            continue;
+        }
+        if (meeting.due_ns > now) {
+            wait_until(meeting, meeting.due_ns);
+        } else if (now >= meeting.deadline_ns) {
+            give_up(connection, stream::Reason::kPeerSilent);
+        } else if (meeting.state == Meeting::kBinding) {
+            stream::Guard guard(connection.fd_lock);
+            if (connection.fd.load() >= 0) meet_by_name(connection, true);
+        } else if (meeting.state == Meeting::kWaiting) {
+            stream::Guard guard(connection.fd_lock);
+            if (connection.fd.load() >= 0) propose(connection, process_.peers()[meeting.peer - 1]);
+        }
+    }
+}
+
+bool Meetings::take_slot(Connection &connection, Peer &peer) {
+    Meeting &meeting = meetings_[connection.index];
+    for (uint32_t arena = 0; arena < kArenasPerPeer; ++arena) {
+        if (arena == peer.our_arenas.load()) {
+            if (peer.ours[arena].create(process_.policy().buffer_size, process_.policy().max_memory) < 0) return false;
+            Message message;
+            message.type = MessageType::kArena;
+            message.arena = arena;
+            if (send_message(peer.channel, message, peer.ours[arena].fd()) < 0) {
+                peer.ours[arena].close();
+                return false;
+            }
+            peer.ours[arena].forget_fd();
+            peer.our_arenas.store(arena + 1);
+        }
+        if (const auto slot = peer.ours[arena].take_slot()) {
+            meeting.arena = arena;
+            meeting.slot = *slot;
+            meeting.has_slot = true;
+            meeting.peer = index_of(peer) + 1;
+            peer.ours[arena].slot(*slot).cold.token.store(next_token_++, std::memory_order_relaxed);
+            return true;
+        }
+    }
+    return false;
+}
+
+void Meetings::propose(Connection &connection, Peer &peer) {
+    Meeting &meeting = meetings_[connection.index];
+    if (!meeting.has_slot && !take_slot(connection, peer)) return give_up(connection, stream::Reason::kMaxMemory);
+    Message message;
+    message.type = MessageType::kPropose;
+    message.local = connection.shared->local;
+    message.remote = connection.shared->remote;
+    message.arena = meeting.arena;
+    message.slot = meeting.slot;
+    message.token = token_of(connection);
+    if (send_message(peer.channel, message, connection.fd.load()) < 0) return give_up(connection, stream::Reason::kNoResources);
+    meeting.state = Meeting::kProposed;
+    wait_until(meeting, meeting.deadline_ns);
+}
+
+uint64_t Meetings::token_of(const Connection &connection) {
+    return (uint64_t{connection.generation} << 32) | connection.index;
+}
+
+/// The connection that a token of ours names; nullptr when it is closed by now.
+Connection *Meetings::connection_of(uint64_t token) {
+    const auto index = static_cast<uint32_t>(token);
+    if (index >= process_.connections_used()) return nullptr;
+    Connection &connection = process_.connection_at(index);
+    return connection.shared != nullptr && token_of(connection) == token ? &connection : nullptr;
+}
+
+Connection *Meetings::find(const sockaddr_in6 &local, const sockaddr_in6 &remote) {
+    for (uint32_t i = 0; i < process_.connections_used(); ++i) {
+        Connection &connection = process_.connection_at(i);
+        if (connection.shared == nullptr) continue;
+        const Phase phase = connection.phase();
+        if (phase != Phase::kTracked && phase != Phase::kMeeting) continue;
+        if (connection.shared->remote.sin6_family == 0) {
+            stream::Guard guard(connection.fd_lock);
+            const int fd = connection.fd.load();
+            if (fd < 0 || !socket_addresses(fd, connection.shared->local, connection.shared->remote)) continue;
+        }
+        if (same_address(connection.shared->local, local) && same_address(connection.shared->remote, remote)) return &connection;
+    }
+    return nullptr;
+}
+
+/// The passed socket is the other end of ours: mirrored addresses, established, in our own network namespace (addresses alone
+/// can be forged in another one).
+bool Meetings::proves(const Connection &connection, const Received &received) const {
+    if (!received.fd) return false;
+    sockaddr_in6 local{}, remote{};
+    if (!socket_addresses(received.fd.get(), local, remote)) return false;
+    tcp_info info{};
+    socklen_t size = sizeof info;
+    if (raw_syscall(SYS_getsockopt, received.fd.get(), IPPROTO_TCP, TCP_INFO, &info, &size) < 0) return false;
+    return info.tcpi_state == TCP_ESTABLISHED && same_address(local, connection.shared->remote) &&
+           same_address(remote, connection.shared->local) &&
+           network_namespace_of(received.fd.get()) == network_namespace_of(connection.fd.load());
+}
+
+void Meetings::decline(Peer &peer, const Message &proposal, stream::Reason reason) {
+    Message message;
+    message.type = MessageType::kDecline;
+    message.peer_token = proposal.token;
+    message.reason = static_cast<uint32_t>(reason);
+    send_message(peer.channel, message);
+}
+
+void Meetings::proposed(Peer &peer, Received &received) {
+    const Message &proposal = received.message;
+    Connection *connection = find(proposal.remote, proposal.local);
+    if (connection == nullptr) return decline(peer, proposal, stream::Reason::kNotYet);
+    stream::Guard guard(connection->fd_lock);
+    if (connection->fd.load() < 0 || !proves(*connection, received)) return decline(peer, proposal, stream::Reason::kProtocol);
+    Meeting &meeting = meetings_[connection->index];
+    if (connection->phase() == Phase::kTracked) {
+        // We have not moved enough yet. The proposal is answered as soon as we have.
+        meeting.peer_wants = true;
+        meeting.proposal = proposal;
+        meeting.peer = index_of(peer) + 1;
+        meeting.state = Meeting::kIdle;
+        return;
+    }
+    answer(*connection, peer, proposal);
+}
+
+void Meetings::answer(Connection &connection, Peer &peer, const Message &proposal) {
+    Meeting &meeting = meetings_[connection.index];
+    if (!take_slot(connection, peer)) {
+        decline(peer, proposal, stream::Reason::kMaxMemory);
+        return give_up(connection, stream::Reason::kMaxMemory);
+    }
+    const uint32_t arena = meeting.arena, slot = meeting.slot;
+    if (!attach(connection, peer, proposal.arena, proposal.slot)) {
+        decline(peer, proposal, stream::Reason::kProtocol);
+        return give_up(connection, stream::Reason::kProtocol);
+    }
+    Message message;
+    message.type = MessageType::kAccept;
+    message.arena = arena;
+    message.slot = slot;
+    message.peer_token = proposal.token;
+    message.local = connection.shared->local;
+    message.remote = connection.shared->remote;
+    send_message(peer.channel, message, connection.fd.load());
+}
+
+void Meetings::accepted(Peer &peer, Received &received) {
+    const Message &message = received.message;
+    Connection *named = connection_of(message.peer_token);
+    if (named == nullptr) return;
+    Connection &connection = *named;
+    Meeting &meeting = meetings_[connection.index];
+    if (meeting.state != Meeting::kProposed || meeting.peer != index_of(peer) + 1 || connection.phase() != Phase::kMeeting) return;
+    stream::Guard guard(connection.fd_lock);
+    if (connection.fd.load() < 0) return end_meeting(connection);
+    if (!proves(connection, received) || !attach(connection, peer, message.arena, message.slot)) {
+        return give_up(connection, stream::Reason::kProtocol);
+    }
+}
+
+void Meetings::declined(Peer &peer, const Message &message) {
+    Connection *named = connection_of(message.peer_token);
+    if (named == nullptr) return;
+    Connection &connection = *named;
+    Meeting &meeting = meetings_[connection.index];
+    if (meeting.state != Meeting::kProposed || meeting.peer != index_of(peer) + 1) return;
+    if (message.reason == static_cast<uint32_t>(stream::Reason::kNotYet)) {
+        meeting.state = Meeting::kWaiting;
+        return wait_until(meeting, now_ns() + kAskAgainNs);
+    }
+    give_up(connection, stream::Reason::kPeerDeclined);
+}
+
+/// Both slots are known: from now on the stream decides.
+bool Meetings::attach(Connection &connection, Peer &peer, uint32_t peer_arena, uint32_t peer_slot) {
+    Meeting &meeting = meetings_[connection.index];
+    if (peer_arena >= peer.their_arenas.load() || peer_slot >= memory::kSlotsPerArena) return false;
+    connection.peer = &peer;
+    connection.arena = meeting.arena;
+    connection.slot = meeting.slot;
+    connection.peer_arena = peer_arena;
+    connection.peer_slot = peer_slot;
+    memory::Arena &arena = peer.ours[meeting.arena];
+    connection.construct_end({&arena, &arena.slot(meeting.slot), &peer.theirs[peer_arena], &peer.theirs[peer_arena].slot(peer_slot)});
+
+    stream::State &state = connection.shared->stream;
+    const Policy &policy = process_.policy();
+    const int fd = connection.fd.load();
+    // A step back must be one send that does not block: keep no more than an empty kernel queue takes.
+    uint64_t window = uint64_t{policy.send_buffers} * policy.buffer_size;
+    int room = 0;
+    socklen_t size = sizeof room;
+    raw_syscall(SYS_getsockopt, fd, SOL_SOCKET, SO_SNDBUF, &room, &size);
+    if (static_cast<uint64_t>(room) / 2 < window) {
+        const int wanted = static_cast<int>(window);
+        raw_syscall(SYS_setsockopt, fd, SOL_SOCKET, SO_SNDBUF, &wanted, sizeof wanted);
+        raw_syscall(SYS_getsockopt, fd, SOL_SOCKET, SO_SNDBUF, &room, &size);
+    }
+    state.out.window = std::min(window, static_cast<uint64_t>(room) / 2);
+    state.out.buffers_max = static_cast<uint16_t>(policy.send_buffers);
+    state.out.segment_buffer = memory::kInlineBuffer;
+    state.epoch.store(1, std::memory_order_relaxed);
+    timeval timeout{};
+    size = sizeof timeout;
+    if (raw_syscall(SYS_getsockopt, fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, &size) == 0) connection.shared->receive_timeout_ns = to_ns(timeout);
+    size = sizeof timeout;
+    if (raw_syscall(SYS_getsockopt, fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, &size) == 0) connection.shared->send_timeout_ns = to_ns(timeout);
+
+    peer.connection_of_slot[peer_arena][peer_slot].store(connection.index + 1, std::memory_order_release);
+    peer.connections.fetch_add(1);
+    watch(fd, {Watch::kSocket, connection.index, connection.generation}, EPOLLRDHUP | EPOLLET);
+    meeting.has_slot = false;
+    end_meeting(connection);
+    state.attached.store(1, std::memory_order_release);
+    uint8_t phase = static_cast<uint8_t>(Phase::kMeeting);
+    return connection.shared->phase.compare_exchange_strong(phase, static_cast<uint8_t>(Phase::kAttached));
+}
+
+}  // namespace sansock::socket

@@ -1,0 +1,102 @@
+// How two processes of one host find each other and set a connection up on shared memory.
+//
+// Both ends of a TCP connection know its two addresses. The first end to want more binds an abstract Unix socket named after
+// them, the second connects to it: that socket becomes the lasting channel between the two processes, over which all
+// further connections between them are set up. Nothing is trusted. Credentials are checked before any descriptor is passed, and
+// each end proves that it holds the connection by passing its own TCP socket, which the other checks to be the mirror
+// of its own, and closes. Only the helper thread comes here.
+#pragma once
+#include "socket/channel.hpp"
+#include "socket/process.hpp"
+
+namespace sansock::socket {
+
+/// What a descriptor in the helper's epoll set stands for.
+struct Watch {
+    enum Kind : uint8_t { kDoorbell = 1, kChannel, kMeeting, kSocket } kind;
+    uint32_t index = 0;
+    uint32_t generation = 0;
+    [[nodiscard]] uint64_t pack() const {
+        return (uint64_t{kind} << 56) | (uint64_t{generation & 0xffffff} << 32) | index;
+    }
+    static Watch unpack(uint64_t word) {
+        return {static_cast<Kind>(word >> 56), static_cast<uint32_t>(word), static_cast<uint32_t>(word >> 32) & 0xffffff};
+    }
+};
+
+class Meetings {
+public:
+    explicit Meetings(Process &process) : process_(process) {}
+    bool open();
+    [[nodiscard]] int epoll_fd() const { return epoll_fd_; }
+
+    /// A connection has moved enough to be worth it.
+    void begin(Connection &connection);
+    void channel_readable(uint32_t peer_index);
+    void meeting_readable(uint32_t connection_index);
+    void timers();
+    [[nodiscard]] uint64_t next_due_ns() const { return next_due_ns_; }
+
+    static void forget_after_fork();
+
+private:
+    /// Where a connection's meeting stands.
+    struct Meeting {
+        enum State : uint8_t { kIdle = 0, kBinding, kListening, kConnecting, kProposed, kWaiting } state;
+        int listener;              ///< + 1
+        uint32_t peer;             ///< Index + 1: the channel it is set up over.
+        uint64_t due_ns;           ///< When the state must be looked at again.
+        uint64_t deadline_ns;      ///< When the meeting is given up.
+        uint32_t slot, arena;
+        bool has_slot;
+        bool peer_wants;           ///< The peer's proposal came before we were a candidate.
+        Message proposal;
+    };
+    struct Channel {
+        enum State : uint8_t { kNew = 0, kGreeted, kUp } state;
+        bool connected_by_us;
+        uint32_t first;            ///< Index + 1 of the connection that we met over.
+        sockaddr_in6 server;       ///< Where we connected to: further connections there try this channel first.
+    };
+
+    void watch(int fd, const Watch &watch, uint32_t events) const;
+    void give_up(Connection &connection, stream::Reason reason);
+    void end_meeting(Connection &connection);
+    void wait_until(Meeting &meeting, uint64_t due_ns);
+
+    void meet_by_name(Connection &connection, bool may_bind);
+    void new_channel(UniqueFd fd, Connection &connection, bool connected_by_us);
+    void close_channel(Peer &peer);
+    void handle(Peer &peer, Received &received);
+    void hello(Peer &peer, Received &received);
+    void welcome(Peer &peer, Received &received);
+    void arena(Peer &peer, Received &received);
+    void channel_up(Peer &peer);
+    void proposed(Peer &peer, Received &received);
+    void accepted(Peer &peer, Received &received);
+    void declined(Peer &peer, const Message &message);
+    void released(Peer &peer, const Message &message);
+    void wake_object(Peer &peer, Received &received);
+
+    Peer *channel_for(const Connection &connection);
+    void propose(Connection &connection, Peer &peer);
+    void answer(Connection &connection, Peer &peer, const Message &proposal);
+    void decline(Peer &peer, const Message &proposal, stream::Reason reason);
+    bool take_slot(Connection &connection, Peer &peer);
+    bool attach(Connection &connection, Peer &peer, uint32_t peer_arena, uint32_t peer_slot);
+    bool proves(const Connection &connection, const Received &received) const;
+    static uint64_t token_of(const Connection &connection);
+    Connection *connection_of(uint64_t token);
+    Connection *find(const sockaddr_in6 &local, const sockaddr_in6 &remote);
+    [[nodiscard]] uint32_t index_of(const Peer &peer) const { return static_cast<uint32_t>(&peer - process_.peers().data()); }
+
+    Process &process_;
+    int epoll_fd_ = -1;
+    uint64_t started_ = 0;
+    uint64_t next_due_ns_ = UINT64_MAX;
+    uint64_t next_token_ = 1;
+    Meeting *meetings_ = nullptr;
+    Channel *channels_ = nullptr;
+};
+
+}  // namespace sansock::socket

@@ -1,0 +1,39 @@
+// What two helpers say to each other over their Unix socket (SOCK_SEQPACKET, one message a packet).
+#pragma once
+#include <netinet/in.h>
+
+#include <cstdint>
+
+namespace sansock::socket {
+
+inline constexpr uint32_t kMessageMagic = 0x314d6e73;  // "snM1"
+
+enum class MessageType : uint32_t {
+    kHello = 1,     ///< First, both ways: who I am. No descriptor is passed before it was checked.
+    kWelcome,       ///< My helper's doorbell (descriptor). The sender has accepted the other's credentials.
+    kArena,         ///< An arena of mine (descriptor), `arena`.
+    kPropose,       ///< Let us move this connection; my socket as proof (descriptor), `arena`, `slot`.
+    kAccept,        ///< Yes; my socket as proof (descriptor), `arena`, `slot`.
+    kDecline,       ///< No: `reason`; kNotYet: ask again later.
+    kWakeObject,    ///< A wake object of mine (descriptor), `waker`.
+    kReleased,      ///< I look at your `arena`, `slot` no more.
+};
+
+struct Message {
+    uint32_t magic = kMessageMagic;
+    MessageType type = MessageType::kHello;
+    uint32_t version = 1;
+    int32_t pid = 0;
+    uint64_t started = 0;           ///< The process's start time: with the pid a name that is never reused.
+    uint64_t network_namespace = 0; ///< SO_NETNS_COOKIE
+    sockaddr_in6 local{};           ///< The sender's view of the connection.
+    sockaddr_in6 remote{};
+    uint32_t arena = 0;
+    uint32_t slot = 0;
+    uint64_t token = 0;
+    uint64_t peer_token = 0;
+    uint32_t reason = 0;
+    uint32_t waker = 0;
+};
+
+}  // namespace sansock::socket

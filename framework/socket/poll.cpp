@@ -1,0 +1,190 @@
+#include "socket/poll.hpp"
+
+#include <sys/mman.h>
+
+#include <cstring>
+
+#include "socket/waiting.hpp"
+
+namespace sansock::socket {
+namespace {
+
+constexpr nfds_t kOnStack = 64;
+
+Connection *stream_connection(Process &process, int fd) {
+    Connection *connection = process.connection(fd);
+    if (connection == nullptr || !connection->mapped.load(std::memory_order_acquire)) return nullptr;
+    return connection->phase() == Phase::kAttached ? connection : nullptr;
+}
+
+/// A copy of the caller's array for the kernel, with one place more for our own eventfd. Large ones get pages of their own, for malloc
+/// is not ours to call.
+class KernelSet {
+public:
+    explicit KernelSet(nfds_t count) : size_((count + 1) * sizeof(pollfd)) {
+        if (count < kOnStack) return;
+        void *memory = mmap(nullptr, size_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        large_ = memory == MAP_FAILED ? nullptr : static_cast<pollfd *>(memory);
+        failed_ = large_ == nullptr;
+    }
+    ~KernelSet() {
+        if (large_ != nullptr) munmap(large_, size_);
+    }
+    KernelSet(const KernelSet &) = delete;
+    KernelSet &operator=(const KernelSet &) = delete;
+    [[nodiscard]] bool failed() const { return failed_; }
+    [[nodiscard]] pollfd *fds() { return large_ != nullptr ? large_ : small_; }
+
+private:
+    size_t size_;
+    bool failed_ = false;
+    pollfd *large_ = nullptr;
+    pollfd small_[kOnStack];
+};
+
+struct Look {
+    int ready = 0;         ///< Descriptors with events.
+    bool kernel = false;   ///< Some descriptors are, in part, the kernel's.
+    bool on_my_cpu = false;
+};
+
+/// Fills the kernel's set with what is the kernel's part.
+Look prepare(Process &process, const pollfd *fds, nfds_t count, pollfd *kernel) {
+    Look look;
+    for (nfds_t i = 0; i < count; ++i) {
+        kernel[i] = fds[i];
+        kernel[i].revents = 0;
+        Connection *connection = stream_connection(process, fds[i].fd);
+        if (connection == nullptr) {
+            look.kernel |= fds[i].fd >= 0;
+            continue;
+        }
+        stream::End &end = connection->end();
+        if (end.attention_pending()) end.progress();
+        get_ready(*connection);
+        const bool in = end.on_provider(false), out = end.on_provider(true);
+        if (in && out) {
+            kernel[i].fd = -1;
+            look.on_my_cpu |= end.memory().peer->hot.cpu.load(std::memory_order_relaxed) == current_cpu();
+        } else {
+            kernel[i].events = static_cast<short>(fds[i].events & ((in ? 0 : POLLIN | POLLRDNORM | POLLPRI | POLLRDHUP) | (out ? 0 : POLLOUT | POLLWRNORM)));
+            kernel[i].events |= POLLRDHUP;
+            look.kernel = true;
+        }
+    }
+    return look;
+}
+
+/// The answer as it stands, given what the kernel said.
+int judge(Process &process, pollfd *fds, nfds_t count, const pollfd *kernel) {
+    int ready = 0;
+    for (nfds_t i = 0; i < count; ++i) {
+        Connection *connection = stream_connection(process, fds[i].fd);
+        if (connection == nullptr) {
+            fds[i].revents = kernel[i].revents;
+        } else {
+            fds[i].revents = static_cast<short>(connection->end().events(kernel[i].fd >= 0 ? kernel[i].revents : 0) & (fds[i].events | POLLERR | POLLHUP));
+        }
+        ready += fds[i].revents != 0;
+    }
+    return ready;
+}
+
+long kernel_poll(pollfd *fds, nfds_t count, uint64_t timeout_ns, const sigset_t *mask) {
+    timespec timeout{static_cast<time_t>(timeout_ns / 1'000'000'000u), static_cast<long>(timeout_ns % 1'000'000'000u)};
+    return raw_syscall(SYS_ppoll, fds, count, timeout_ns == kForever ? nullptr : &timeout, mask, 8);
+}
+
+}  // namespace
+
+bool poll_needs_us(const pollfd *fds, nfds_t count) {
+    Process *process = Process::get();
+    if (process == nullptr || fds == nullptr) return false;
+    for (nfds_t i = 0; i < count; ++i) {
+        if (stream_connection(*process, fds[i].fd) != nullptr) return true;
+    }
+    return false;
+}
+
+void enter_kernel_poll(const pollfd *fds, nfds_t count) {
+    Process *process = Process::get();
+    if (process == nullptr || fds == nullptr) return;
+    for (nfds_t i = 0; i < count; ++i) {
+        if (Connection *c = process->connection(fds[i].fd)) c->shared->stream.kernel_reads.fetch_add(1, std::memory_order_seq_cst);
+    }
+}
+
+void leave_kernel_poll(const pollfd *fds, nfds_t count) {
+    Process *process = Process::get();
+    if (process == nullptr || fds == nullptr) return;
+    for (nfds_t i = 0; i < count; ++i) {
+        if (Connection *c = process->connection(fds[i].fd)) c->shared->stream.kernel_reads.fetch_sub(1, std::memory_order_release);
+    }
+}
+
+int poll_both(pollfd *fds, nfds_t count, uint64_t timeout_ns, const sigset_t *mask) {
+    Process &process = *Process::get();
+    KernelSet set(count);
+    if (set.failed()) return -ENOMEM;
+    pollfd *kernel = set.fds();
+    const uint64_t deadline = timeout_ns == 0 || timeout_ns == kForever ? timeout_ns : now_ns() + timeout_ns;
+    bool first_nap = true;
+    for (;;) {
+        Look look = prepare(process, fds, count, kernel);
+        if (look.kernel) {
+            const long rc = kernel_poll(kernel, count, 0, nullptr);
+            if (rc < 0 && rc != -EINTR) return static_cast<int>(rc);
+        }
+        int ready = judge(process, fds, count, kernel);
+        if (ready > 0 || deadline == 0) return ready;
+
+        const uint16_t id = thread_waker();
+        Connection *one = nullptr;
+        for (nfds_t i = 0; i < count; ++i) {
+            if (Connection *connection = stream_connection(process, fds[i].fd)) {
+                one = connection;
+                if (id != memory::kNoWaker) add_waker(*connection, id);
+            }
+        }
+        if (!look.kernel && one != nullptr) {
+            Spin spin(one->spin_in, process.policy().spin_ns_max, look.on_my_cpu);
+            while (ready == 0 && spin.again()) ready = judge(process, fds, count, kernel);
+            if (ready > 0) {
+                spin.learn();
+                return ready;
+            }
+        }
+        if (id != memory::kNoWaker) park(process, id);
+        look = prepare(process, fds, count, kernel);
+        for (nfds_t i = 0; i < count; ++i) kernel[i].revents = 0;
+        ready = judge(process, fds, count, kernel);
+        long rc = 0;
+        uint64_t at = 0;
+        if (ready == 0) {
+            kernel[count] = {id == memory::kNoWaker ? -1 : process.wake_object(id).fd, POLLIN, 0};
+            at = now_ns();
+            uint64_t left = deadline == kForever ? kForever : deadline > at ? deadline - at : 0;
+            if (id == memory::kNoWaker) left = std::min<uint64_t>(left, 1'000'000);
+            if (first_nap) left = std::min(left, kFirstSleepNs);
+            first_nap = false;
+            rc = kernel_poll(kernel, count + 1, left, mask);
+            if ((kernel[count].revents & POLLIN) != 0) {
+                uint64_t woken;
+                raw_syscall(SYS_read, kernel[count].fd, &woken, sizeof woken);
+                first_nap = true;
+            }
+        }
+        if (id != memory::kNoWaker) unpark(process, id);
+        if (one != nullptr && at != 0) {
+            SpinPolicy &policy = one->spin_in;
+            const auto waited = static_cast<int32_t>(std::min<uint64_t>(now_ns() - at, 1'000'000));
+            policy.mean_wait_ns += (waited - static_cast<int32_t>(policy.mean_wait_ns)) / 8;
+        }
+        if (rc < 0) return static_cast<int>(rc);
+        ready = judge(process, fds, count, kernel);
+        if (ready > 0) return ready;
+        if (deadline != kForever && now_ns() >= deadline) return 0;
+    }
+}
+
+}  // namespace sansock::socket

@@ -1,0 +1,283 @@
+#include "socket/process.hpp"
+
+#include <fcntl.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+
+#include "socket/epoll.hpp"
+#include "socket/helper.hpp"
+
+namespace sansock::socket {
+namespace {
+
+/// Address space for `count` objects; a page is only paid for once it is touched. Zeroed.
+template <class T>
+T *reserve_array(size_t count, int sharing) {
+    void *memory = mmap(nullptr, count * sizeof(T), PROT_READ | PROT_WRITE, sharing | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    return memory == MAP_FAILED ? nullptr : static_cast<T *>(memory);
+}
+
+}  // namespace
+
+std::atomic<Process *> Process::instance_{nullptr};
+
+Process *Process::get_or_create() {
+    if (Process *existing = get()) return existing;
+    static FamilyLock lock;
+    static bool failed = false;
+    stream::Guard guard(lock);
+    if (Process *existing = get()) return existing;
+    if (failed) return nullptr;
+    alignas(Process) static unsigned char storage[sizeof(Process)];
+    auto *process = new (storage) Process();
+    if (!process->reserve()) {
+        failed = true;  // no address space: everything stays with the kernel
+        return nullptr;
+    }
+    instance_.store(process, std::memory_order_release);
+    return process;
+}
+
+bool Process::reserve() {
+    table_ = reserve_array<std::atomic<uint32_t>>(kDescriptorsMax, MAP_PRIVATE);
+    shared_ = reserve_array<Shared>(1, MAP_SHARED);
+    shared_connections_ = reserve_array<SharedConnection>(kConnectionsMax, MAP_SHARED);
+    connections_ = reserve_array<Connection>(kConnectionsMax, MAP_PRIVATE);
+    epolls_ = reserve_array<Epoll>(kEpollsMax, MAP_PRIVATE);
+    items_ = reserve_array<EpollItem>(kItemsMax, MAP_PRIVATE);
+    peers_ = reserve_array<Peer>(kPeersMax, MAP_PRIVATE);
+    submitted_next_ = reserve_array<std::atomic<uint32_t>>(kConnectionsMax + 1, MAP_PRIVATE);
+    pid_ = static_cast<int>(raw_syscall(SYS_getpid));
+    return table_ != nullptr && shared_ != nullptr && shared_connections_ != nullptr && connections_ != nullptr &&
+           epolls_ != nullptr && items_ != nullptr && peers_ != nullptr && submitted_next_ != nullptr;
+}
+
+void Process::bind(int fd, Connection &connection) {
+    int highest = highest_fd_.load(std::memory_order_relaxed);
+    while (highest < fd && !highest_fd_.compare_exchange_weak(highest, fd)) {
+    }
+    connection.refs.fetch_add(1, std::memory_order_relaxed);
+    table_[fd].store(kConnectionKind | connection.index, std::memory_order_release);
+}
+
+void Process::bind(int fd, Epoll &epoll) {
+    int highest = highest_fd_.load(std::memory_order_relaxed);
+    while (highest < fd && !highest_fd_.compare_exchange_weak(highest, fd)) {
+    }
+    epoll.refs.fetch_add(1, std::memory_order_relaxed);
+    table_[fd].store(kEpollKind | static_cast<uint32_t>(&epoll - epolls_), std::memory_order_release);
+}
+
+Connection *Process::new_connection(int fd, Role role) {
+    if (static_cast<uint32_t>(fd) >= kDescriptorsMax) return nullptr;
+    uint32_t index;
+    {
+        stream::Guard guard(shared_->lock);
+        if (const uint32_t head = shared_->free_head.load(std::memory_order_relaxed); head != 0) {
+            index = head - 1;
+            shared_->free_head.store(shared_connections_[index].next_free.load(std::memory_order_relaxed), std::memory_order_relaxed);
+        } else if (shared_->fresh.load(std::memory_order_relaxed) < kConnectionsMax) {
+            index = shared_->fresh.fetch_add(1, std::memory_order_relaxed);
+        } else {
+            return nullptr;
+        }
+    }
+    SharedConnection &shared = shared_connections_[index];
+    const uint32_t generation = shared.generation.load(std::memory_order_relaxed) + 1;
+    Connection &connection = connections_[index];
+    shared.~SharedConnection();
+    new (&shared) SharedConnection{};
+    connection.~Connection();
+    new (&connection) Connection{};
+    shared.generation.store(generation, std::memory_order_relaxed);
+    shared.role = role;
+    shared.holders.store(1, std::memory_order_relaxed);
+    connection.index = index;
+    connection.generation = generation;
+    connection.shared = &shared;
+    connection.fd.store(fd, std::memory_order_relaxed);
+    connection.set_reason(stream::Reason::kNotYet);
+    connection.set_phase(Phase::kTracked);
+    bind(fd, connection);
+    return &connection;
+}
+
+/// The last process has let go. A free entry's generation stays, so that a stale view of it is recognised.
+void Process::free_connection(Connection &connection) {
+    connection.set_phase(Phase::kFree);
+    stream::Guard guard(shared_->lock);
+    connection.shared->next_free.store(shared_->free_head.load(std::memory_order_relaxed), std::memory_order_relaxed);
+    shared_->free_head.store(connection.index + 1, std::memory_order_relaxed);
+}
+
+Epoll *Process::new_epoll(int fd) {
+    if (static_cast<uint32_t>(fd) >= kDescriptorsMax) return nullptr;
+    stream::Guard guard(local_lock_);
+    Epoll *epoll = nullptr;
+    const uint32_t fresh = epolls_fresh_.load(std::memory_order_relaxed);
+    for (uint32_t i = 0; i < fresh && epoll == nullptr; ++i) {
+        if (epolls_[i].used.load(std::memory_order_acquire) == 0) epoll = &epolls_[i];
+    }
+    if (epoll == nullptr) {
+        if (fresh == kEpollsMax) return nullptr;
+        epoll = &epolls_[fresh];
+        epolls_fresh_.store(fresh + 1, std::memory_order_relaxed);
+    }
+    new (epoll) Epoll{};
+    epoll->fd = fd;
+    epoll->used.store(1, std::memory_order_release);
+    bind(fd, *epoll);
+    return epoll;
+}
+
+EpollItem *Process::new_item() {
+    stream::Guard guard(local_lock_);
+    EpollItem *item = free_items_;
+    if (item != nullptr) {
+        free_items_ = item->next_ready;
+    } else {
+        const uint32_t fresh = items_fresh_.load(std::memory_order_relaxed);
+        if (fresh == kItemsMax) return nullptr;
+        item = &items_[fresh];
+        items_fresh_.store(fresh + 1, std::memory_order_relaxed);
+    }
+    new (item) EpollItem{};
+    item->index = static_cast<uint32_t>(item - items_);
+    return item;
+}
+
+void Process::free_item(EpollItem *item) {
+    stream::Guard guard(local_lock_);
+    item->live = false;
+    item->next_ready = free_items_;
+    free_items_ = item;
+}
+
+void Process::queue_all(Epoll &epoll) {
+    const uint32_t fresh = items_fresh_.load(std::memory_order_relaxed);
+    for (uint32_t i = 0; i < fresh; ++i) {
+        if (items_[i].live && items_[i].epoll == &epoll) queue_item(items_[i]);
+    }
+}
+
+Peer *Process::new_peer() {
+    stream::Guard guard(local_lock_);
+    const uint32_t high = peers_high_.load(std::memory_order_relaxed);
+    for (uint32_t i = 0; i < high; ++i) {
+        if (peers_[i].used.load(std::memory_order_acquire) == 0) {
+            new (&peers_[i]) Peer{};
+            peers_[i].used.store(1, std::memory_order_release);
+            return &peers_[i];
+        }
+    }
+    if (high == kPeersMax) return nullptr;
+    peers_[high].used.store(1, std::memory_order_release);
+    peers_high_.store(high + 1, std::memory_order_release);
+    return &peers_[high];
+}
+
+int Process::hide(int fd) {
+    rlimit limit{};
+    if (fd < 0 || getrlimit(RLIMIT_NOFILE, &limit) != 0) return fd;
+    const auto top = static_cast<long>(std::min<rlim_t>(limit.rlim_cur, kDescriptorsMax));
+    for (long reserve = 64; reserve <= 4096; reserve *= 8) {
+        if (top <= reserve * 2) break;
+        const long moved = raw_syscall(SYS_fcntl, fd, F_DUPFD_CLOEXEC, top - reserve);
+        if (moved >= 0) {
+            raw_syscall(SYS_close, fd);
+            return static_cast<int>(moved);
+        }
+    }
+    return fd;
+}
+
+uint16_t Process::new_wake_object() {
+    for (uint16_t id = kHelperWaker + 1; id < memory::kWakeObjects; ++id) {
+        uint32_t free = 0;
+        if (wake_objects_[id].used.load(std::memory_order_relaxed) != 0 || !wake_objects_[id].used.compare_exchange_strong(free, 1)) {
+            continue;
+        }
+        const int fd = static_cast<int>(raw_syscall(SYS_eventfd2, 0, EFD_NONBLOCK | EFD_CLOEXEC));
+        if (fd < 0) {
+            wake_objects_[id].used.store(0);
+            return memory::kNoWaker;
+        }
+        wake_objects_[id].fd = hide(fd);
+        return id;
+    }
+    return memory::kNoWaker;
+}
+
+void Process::free_wake_object(uint16_t id) {
+    if (id == memory::kNoWaker) return;
+    for (Peer &peer : peers()) peer.told[id].store(0, std::memory_order_relaxed);
+    raw_syscall(SYS_close, wake_objects_[id].fd);
+    wake_objects_[id].used.store(0, std::memory_order_release);
+}
+
+void Process::tell_peers(uint16_t id) {
+    for (Peer &peer : peers()) {
+        if (peer.used.load(std::memory_order_acquire) != 0 && peer.alive.load(std::memory_order_acquire)) {
+            Helper::tell_wake_object(peer, id, wake_objects_[id].fd);
+        }
+    }
+}
+
+bool Process::start_helper() {
+    uint32_t stopped = 0;
+    if (helper_state_.load(std::memory_order_acquire) == 2) return true;
+    if (!helper_state_.compare_exchange_strong(stopped, 1)) {
+        while (helper_state_.load(std::memory_order_acquire) == 1) cpu_relax();
+        return helper_state_.load(std::memory_order_acquire) == 2;
+    }
+    const int fd = static_cast<int>(raw_syscall(SYS_eventfd2, 0, EFD_NONBLOCK | EFD_CLOEXEC));
+    helper_doorbell_ = hide(fd);
+    const bool started = fd >= 0 && Helper::start(*this);
+    helper_state_.store(started ? 2 : 3, std::memory_order_release);
+    return started;
+}
+
+void Process::ring_helper() {
+    const uint64_t one = 1;
+    if (helper_doorbell_ >= 0) raw_syscall(SYS_write, helper_doorbell_, &one, sizeof one);
+}
+
+void Process::submit(Connection &connection) {
+    uint32_t head = submitted_head_.load(std::memory_order_relaxed);
+    do {
+        submitted_next_[connection.index].store(head, std::memory_order_relaxed);
+    } while (!submitted_head_.compare_exchange_weak(head, connection.index + 1, std::memory_order_release));
+    ring_helper();
+}
+
+void Process::before_fork() {
+    for (int fd = 0; fd <= highest_fd(); ++fd) {
+        if (Connection *c = connection(fd)) c->shared->forking.fetch_add(1, std::memory_order_acq_rel);
+    }
+}
+
+void Process::after_fork_in_parent(int child) {
+    for (int fd = 0; fd <= highest_fd(); ++fd) {
+        if (Connection *c = connection(fd)) {
+            // One holder more per process, not per descriptor: `forking` was raised once for each of its descriptors.
+            if (child > 0 && c->shared->forking.load(std::memory_order_relaxed) > 0 && c->fd.load(std::memory_order_relaxed) == fd) {
+                c->shared->holders.fetch_add(1, std::memory_order_acq_rel);
+            }
+            c->shared->forking.fetch_sub(1, std::memory_order_acq_rel);
+        }
+    }
+}
+
+void Process::after_fork_in_child() {
+    forget_thread_id();
+    pid_ = static_cast<int>(raw_syscall(SYS_getpid));
+    // The helper did not come along; its doorbell is the parent's. Channels stay open for sending only.
+    if (helper_doorbell_ >= 0) raw_syscall(SYS_close, helper_doorbell_);
+    helper_doorbell_ = -1;
+    helper_state_.store(0, std::memory_order_release);
+    submitted_head_.store(0, std::memory_order_relaxed);
+    Helper::forget_after_fork(*this);
+}
+
+}  // namespace sansock::socket

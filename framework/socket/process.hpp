@@ -1,0 +1,188 @@
+// What one process knows: its descriptors, its connections, the processes it shares memory with, and what it sleeps on.
+//
+// Everything lies in arrays reserved once (untouched pages cost nothing) and never freed, because the library lives under code
+// that may call it from any thread, from signal handlers and right after fork, where malloc may not be called.
+#pragma once
+#include <sys/epoll.h>
+
+#include <span>
+
+#include "memory/arena.hpp"
+#include "socket/connection.hpp"
+#include "socket/policy.hpp"
+
+namespace sansock::socket {
+
+inline constexpr uint32_t kConnectionsMax = 65536;
+inline constexpr uint32_t kDescriptorsMax = 1 << 20;
+inline constexpr uint32_t kPeersMax = 2048;
+inline constexpr uint32_t kArenasPerPeer = 16;
+inline constexpr uint32_t kEpollsMax = 4096;
+inline constexpr uint32_t kItemsMax = 1 << 18;
+inline constexpr uint32_t kHelperWaker = 1;  ///< The wake object of the helper itself.
+
+/// Another process that shares memory with this one.
+struct Peer {
+    std::atomic<uint32_t> used;      ///< 1 while the arrays below mean something.
+    std::atomic<bool> alive;         ///< The channel is open.
+    int channel;                     ///< SOCK_SEQPACKET; written by any thread, read by the helper.
+    int32_t pid;
+    uint32_t uid;
+    uint64_t started;                ///< With the pid, names the process beyond reuse of its number.
+    int helper_doorbell;             ///< The peer helper's eventfd.
+    std::atomic<uint32_t> connections;
+    memory::Arena ours[kArenasPerPeer];
+    memory::PeerArena theirs[kArenasPerPeer];
+    std::atomic<uint32_t> our_arenas, their_arenas;
+    std::atomic<uint32_t> connection_of_slot[kArenasPerPeer][memory::kSlotsPerArena];  ///< Index + 1, by *the peer's* slot.
+    std::atomic<int> wake_fd[memory::kWakeObjects];   ///< The peer's wake objects; eventfd + 1, 0: not told yet.
+    std::atomic<uint32_t> woken[memory::kWakeObjects];  ///< The ticket for which each was woken last.
+    std::atomic<uint8_t> told[memory::kWakeObjects];  ///< Our wake objects that the peer has been told.
+    uint32_t log_read;               ///< Entries of the peer's activity log that were read.
+    FamilyLock log_lock;
+};
+
+/// Something that threads of this process sleep on and peers can wake: an eventfd.
+struct WakeObject {
+    std::atomic<uint32_t> used;
+    int fd;
+    std::atomic<uint32_t> ticket;    ///< The last ticket given out.
+};
+
+struct Epoll;
+
+struct EpollItem {
+    Epoll *epoll;
+    Connection *connection;
+    uint32_t generation;             ///< Of the connection.
+    int fd;
+    uint32_t events;                 ///< As the application asked; 0 after EPOLLONESHOT fired.
+    uint64_t data;
+    uint32_t kernel_events;          ///< As the kernel knows it.
+    bool in_kernel;
+    bool live;
+    bool covered;                    ///< The epoll instance wakes up for it.
+    std::atomic<bool> queued;        ///< In the epoll's ready queue.
+    EpollItem *next_of_connection;
+    EpollItem *next_ready;
+    uint32_t index;
+};
+
+struct Epoll {
+    std::atomic<uint32_t> used;
+    int fd;
+    std::atomic<uint32_t> refs;
+    uint16_t waker;                  ///< Wake object; kNoWaker until the first connection is attached.
+    std::atomic<uint32_t> attached;  ///< Items whose connection is attached.
+    std::atomic<uint32_t> items;
+    FamilyLock lock;
+    EpollItem *ready_head, *ready_tail;
+    bool blocked;                    ///< An item that wants to write found no room.
+    uint64_t kernel_looked;          ///< In ticks.
+    SpinPolicy spin;
+};
+
+class Process {
+public:
+    /// Made at the first socket call that matters. nullptr: not yet.
+    static Process *get() { return instance_.load(std::memory_order_acquire); }
+    static Process *get_or_create();
+
+    // --- descriptors ---
+    [[nodiscard]] Connection *connection(int fd) const {
+        const uint32_t entry = entry_of(fd);
+        return (entry & kKindMask) == kConnectionKind ? &connections_[entry & kIndexMask] : nullptr;
+    }
+    [[nodiscard]] Epoll *epoll(int fd) const {
+        const uint32_t entry = entry_of(fd);
+        return (entry & kKindMask) == kEpollKind ? &epolls_[entry & kIndexMask] : nullptr;
+    }
+    void bind(int fd, Connection &connection);
+    void bind(int fd, Epoll &epoll);
+    void unbind(int fd) { table_[fd].store(0, std::memory_order_release); }
+    [[nodiscard]] int highest_fd() const { return highest_fd_.load(std::memory_order_relaxed); }
+
+    // --- connections ---
+    Connection *new_connection(int fd, Role role);
+    void free_connection(Connection &connection);
+    [[nodiscard]] Connection &connection_at(uint32_t index) { return connections_[index]; }
+    [[nodiscard]] uint32_t connections_used() const { return shared_->fresh.load(std::memory_order_relaxed); }
+
+    Epoll *new_epoll(int fd);
+    EpollItem *new_item();
+    void free_item(EpollItem *item);
+    [[nodiscard]] EpollItem &item_at(uint32_t index) { return items_[index]; }
+    /// Queues every item of an epoll instance.
+    void queue_all(Epoll &epoll);
+
+    // --- peers and wake objects ---
+    [[nodiscard]] std::span<Peer> peers() { return {peers_, peers_high_.load(std::memory_order_acquire)}; }
+    Peer *new_peer();
+    uint16_t new_wake_object();
+    void free_wake_object(uint16_t id);
+    [[nodiscard]] WakeObject &wake_object(uint16_t id) { return wake_objects_[id]; }
+    /// Tells every peer that it may find `id` in our hot lines.
+    void tell_peers(uint16_t id);
+
+    // --- helper ---
+    /// Starts the helper thread if there is none. False: it cannot be started (the connection stays on TCP).
+    bool start_helper();
+    void ring_helper();
+    [[nodiscard]] int helper_doorbell() const { return helper_doorbell_; }
+    /// Hands a connection to the helper: a new candidate, or one that closed with bytes kept.
+    void submit(Connection &connection);
+    /// The helper's side: index + 1 of the first submitted connection, and of the one after `index`; 0 at the end.
+    uint32_t take_submitted() { return submitted_head_.exchange(0, std::memory_order_acquire); }
+    [[nodiscard]] uint32_t submitted_after(uint32_t index) const { return submitted_next_[index].load(std::memory_order_relaxed); }
+
+    [[nodiscard]] const Policy &policy() const { return policy_; }
+    [[nodiscard]] int pid() const { return pid_; }
+
+    // --- fork ---
+    void before_fork();
+    void after_fork_in_parent(int child);
+    void after_fork_in_child();
+
+    /// Descriptors of our own go to the top of the range, out of the application's way. Takes `fd` over.
+    int hide(int fd);
+
+private:
+    static constexpr uint32_t kKindMask = 0xc000'0000u, kConnectionKind = 0x8000'0000u, kEpollKind = 0x4000'0000u;
+    static constexpr uint32_t kIndexMask = ~kKindMask;
+
+    struct Shared {
+        FamilyLock lock;
+        std::atomic<uint32_t> fresh;
+        std::atomic<uint32_t> free_head;  ///< Index + 1.
+    };
+
+    [[nodiscard]] uint32_t entry_of(int fd) const {
+        if (static_cast<uint32_t>(fd) >= kDescriptorsMax) return 0;
+        return table_[fd].load(std::memory_order_acquire);
+    }
+    bool reserve();
+
+    static std::atomic<Process *> instance_;
+
+    std::atomic<uint32_t> *table_ = nullptr;
+    std::atomic<int> highest_fd_{0};
+    Shared *shared_ = nullptr;
+    SharedConnection *shared_connections_ = nullptr;
+    Connection *connections_ = nullptr;
+    Epoll *epolls_ = nullptr;
+    EpollItem *items_ = nullptr;
+    Peer *peers_ = nullptr;
+    std::atomic<uint32_t> peers_high_{0};
+    WakeObject wake_objects_[memory::kWakeObjects] = {};
+    std::atomic<uint32_t> epolls_fresh_{0}, items_fresh_{0};
+    FamilyLock local_lock_;
+    EpollItem *free_items_ = nullptr;
+    std::atomic<uint32_t> helper_state_{0};
+    int helper_doorbell_ = -1;
+    std::atomic<uint32_t> submitted_head_{0};
+    std::atomic<uint32_t> *submitted_next_ = nullptr;
+    int pid_ = 0;
+    Policy policy_;
+};
+
+}  // namespace sansock::socket

@@ -1,0 +1,102 @@
+#include "socket/report.hpp"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "socket/channel.hpp"
+#include "socket/process.hpp"
+#include "stream/reason.hpp"
+
+namespace sansock::socket {
+namespace {
+
+/// "127.0.0.1:6379" or "[::1]:6379".
+void print_address(char *to, size_t size, const sockaddr_in6 &address) {
+    char text[INET6_ADDRSTRLEN] = "";
+    if (IN6_IS_ADDR_V4MAPPED(&address.sin6_addr)) {
+        inet_ntop(AF_INET, &address.sin6_addr.s6_addr[12], text, sizeof text);
+        snprintf(to, size, "%s:%u", text, ntohs(address.sin6_port));
+    } else {
+        inet_ntop(AF_INET6, &address.sin6_addr, text, sizeof text);
+        snprintf(to, size, "[%s]:%u", text, ntohs(address.sin6_port));
+    }
+}
+
+/// A JSON string's inside: what would break it becomes an escape.
+void print_escaped(char *to, size_t size, const char *from) {
+    size_t used = 0;
+    for (; *from != '\0' && used + 7 < size; ++from) {
+        const auto c = static_cast<unsigned char>(*from);
+        if (c == '"' || c == '\\') {
+            to[used++] = '\\';
+            to[used++] = static_cast<char>(c);
+        } else if (c < 0x20) {
+            used += static_cast<size_t>(snprintf(to + used, 7, "\\u%04x", c));
+        } else {
+            to[used++] = static_cast<char>(c);
+        }
+    }
+    to[used] = '\0';
+}
+
+void write_line(Connection &connection, int file) {
+    SharedConnection &shared = *connection.shared;
+    if (shared.remote.sin6_family == 0) socket_addresses(connection.fd.load(), shared.local, shared.remote);
+    const stream::State &state = shared.stream;
+    char local[80], remote[80], program[160];
+    print_address(local, sizeof local, shared.local);
+    print_address(remote, sizeof remote, shared.remote);
+    print_escaped(program, sizeof program, program_invocation_short_name);
+    const uint64_t out = state.out.out.load(), in = state.in.in.load();
+    const uint64_t out_provider = state.out.bytes_provider.load(), in_provider = state.in.bytes_provider.load();
+    const uint32_t upgrades = state.upgrades.load();
+    const auto *guid = Process::get()->policy().guid_text;
+    const auto *reason = stream::reason_name(static_cast<stream::Reason>(state.reason.load()));
+    const bool provider = upgrades > 0 && reason == nullptr;
+    char guid_field[48] = "null", reason_field[48] = "null";
+    if (upgrades > 0) snprintf(guid_field, sizeof guid_field, "\"%s\"", guid);
+    if (!provider) snprintf(reason_field, sizeof reason_field, "\"%s\"", reason == nullptr ? "not-yet" : reason);
+    char line[1024];
+    const int size = snprintf(line, sizeof line,
+        "{\"pid\":%d,\"program\":\"%s\",\"role\":\"%s\",\"local\":\"%s\",\"peer\":\"%s\",\"provider\":%s,\"path\":\"%s\",\"reason\":%s,"
+        "\"bytes_sent\":{\"tcp\":%llu,\"provider\":%llu},\"bytes_received\":{\"tcp\":%llu,\"provider\":%llu},"
+        "\"upgrades\":%u,\"step_backs\":%u}\n",
+        Process::get()->pid(), program, shared.role == Role::kConnect ? "connect" : "accept", local, remote, guid_field,
+        provider ? Process::get()->policy().plugin : "tcp", reason_field,
+        static_cast<unsigned long long>(out - out_provider), static_cast<unsigned long long>(out_provider),
+        static_cast<unsigned long long>(in - in_provider), static_cast<unsigned long long>(in_provider), upgrades,
+        state.step_backs.load());
+    if (size > 0) raw_syscall(SYS_write, file, line, std::min(static_cast<size_t>(size), sizeof line - 1));
+}
+
+int open_report() {
+    const char *path = getenv("SANSOCK_REPORT");
+    if (path == nullptr || *path == '\0') return -1;
+    return static_cast<int>(raw_syscall(SYS_openat, AT_FDCWD, path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644));
+}
+
+}  // namespace
+
+void report_connection(Connection &connection) {
+    const UniqueFd file(open_report());
+    if (file) write_line(connection, file.get());
+}
+
+void report_all() {
+    Process *process = Process::get();
+    if (process == nullptr) return;
+    const UniqueFd file(open_report());
+    if (!file) return;
+    for (uint32_t i = 0; i < process->connections_used(); ++i) {
+        Connection &connection = process->connection_at(i);
+        if (connection.shared == nullptr || connection.generation != connection.shared->generation.load()) continue;
+        const Phase phase = connection.phase();
+        if (phase == Phase::kFree || phase == Phase::kLingering || connection.refs.load() == 0) continue;
+        write_line(connection, file.get());
+    }
+}
+
+}  // namespace sansock::socket

@@ -1,0 +1,269 @@
+#include "socket/waiting.hpp"
+
+#include <linux/futex.h>
+#include <poll.h>
+#include <pthread.h>
+
+#include "socket/epoll.hpp"
+#include "socket/helper.hpp"
+
+#ifndef SYS_futex_waitv
+#define SYS_futex_waitv 449
+#endif
+
+namespace sansock::socket {
+namespace {
+
+std::atomic<uint64_t> ticks_per_ms{2'000'000};  // until measured: a slow processor's
+constexpr uint32_t kProbeEvery = 16;
+constexpr uint32_t kLongWaitNs = 1'000'000;  // longer waits say no more than this one
+
+/// Sleeps until one of two words differs from what was seen. The deadline is absolute, so that a signal whose handler was installed
+/// with SA_RESTART lets the call go on, as it does for a blocking read.
+int sleep_on(const std::atomic<uint32_t> *first, uint32_t first_seen, const std::atomic<uint32_t> *second, uint32_t second_seen,
+             uint64_t until_ns) {
+    struct {
+        uint64_t value, address;
+        uint32_t flags, reserved;
+    } words[2] = {{first_seen, reinterpret_cast<uint64_t>(first), 2 /* FUTEX_32 */, 0},
+                  {second_seen, reinterpret_cast<uint64_t>(second), 2, 0}};
+    timespec until{static_cast<time_t>(until_ns / 1'000'000'000u), static_cast<long>(until_ns % 1'000'000'000u)};
+    const long rc = raw_syscall(SYS_futex_waitv, words, 2, 0, until_ns == kForever ? nullptr : &until, CLOCK_MONOTONIC);
+    if (rc == -ENOSYS) return futex_wait(first, first_seen, 1'000'000);  // before Linux 5.16
+    return static_cast<int>(rc);
+}
+
+pthread_key_t waker_key;
+thread_local uint16_t my_waker __attribute__((tls_model("initial-exec"))) = memory::kNoWaker;
+thread_local int my_waker_pid __attribute__((tls_model("initial-exec"))) = 0;
+
+void thread_ends(void *) {
+    if (Process *process = Process::get(); process != nullptr && my_waker_pid == process->pid()) process->free_wake_object(my_waker);
+    my_waker = memory::kNoWaker;
+}
+
+}  // namespace
+
+uint64_t ticks() { return __builtin_ia32_rdtsc(); }
+uint64_t ticks_of_ns(uint64_t ns) { return ns * ticks_per_ms.load(std::memory_order_relaxed) / 1'000'000; }
+uint64_t ns_of_ticks(uint64_t t) { return t * 1'000'000 / ticks_per_ms.load(std::memory_order_relaxed); }
+
+void measure_clock() {
+    const uint64_t start_ns = now_ns(), start = ticks();
+    const timespec pause{0, 1'000'000};
+    raw_syscall(SYS_nanosleep, &pause, nullptr);
+    const uint64_t elapsed_ns = now_ns() - start_ns;
+    if (elapsed_ns > 0) ticks_per_ms.store((ticks() - start) * 1'000'000 / elapsed_ns, std::memory_order_relaxed);
+}
+
+Spin::Spin(SpinPolicy &policy, uint32_t longest_ns, bool peer_on_my_cpu) : policy_(policy), start_(ticks()), budget_(0) {
+    const bool pays = policy.mean_wait_ns <= longest_ns || ++policy.probe % kProbeEvery == 0;
+    if (!peer_on_my_cpu && pays) budget_ = ticks_of_ns(longest_ns);
+}
+
+void Spin::learn() {
+    const auto waited = static_cast<uint32_t>(std::min<uint64_t>(ns_of_ticks(ticks() - start_), kLongWaitNs));
+    policy_.mean_wait_ns += (static_cast<int32_t>(waited) - static_cast<int32_t>(policy_.mean_wait_ns)) / 8;
+}
+
+uint16_t thread_waker() {
+    Process &process = *Process::get();
+    if (my_waker != memory::kNoWaker && my_waker_pid == process.pid()) return my_waker;
+    static FamilyLock lock;
+    static bool keyed = false;
+    {
+        stream::Guard guard(lock);
+        if (!keyed) keyed = pthread_key_create(&waker_key, thread_ends) == 0;
+    }
+    my_waker = process.new_wake_object();
+    my_waker_pid = process.pid();
+    if (my_waker != memory::kNoWaker) {
+        pthread_setspecific(waker_key, &my_waker);
+        process.tell_peers(my_waker);
+    }
+    return my_waker;
+}
+
+void add_waker(Connection &connection, uint16_t id) {
+    auto &wakers = connection.end().memory().mine->hot.wakers;
+    for (const auto &entry : wakers) {
+        if (entry.load(std::memory_order_relaxed) == id) return;
+    }
+    stream::Guard guard(connection.items_lock);
+    for (auto &entry : wakers) {
+        if (entry.load(std::memory_order_relaxed) == memory::kNoWaker) {
+            entry.store(id, std::memory_order_release);
+            return;
+        }
+    }
+    wakers[memory::kWakersPerConnection - 1].store(memory::kAnyWaker, std::memory_order_release);
+}
+
+void park(Process &process, uint16_t id) {
+    uint32_t ticket = process.wake_object(id).ticket.fetch_add(1, std::memory_order_relaxed) + 1;
+    if (ticket == 0) ticket = 1;
+    for (Peer &peer : process.peers()) {
+        if (peer.connections.load(std::memory_order_relaxed) == 0) continue;
+        stream::Guard guard(peer.log_lock);
+        if (peer.our_arenas.load(std::memory_order_acquire) != 0) peer.ours[0].header().parked[id].store(ticket, std::memory_order_relaxed);
+    }
+    full_fence();
+}
+
+void unpark(Process &process, uint16_t id) {
+    for (Peer &peer : process.peers()) {
+        if (peer.connections.load(std::memory_order_relaxed) == 0) continue;
+        stream::Guard guard(peer.log_lock);
+        if (peer.our_arenas.load(std::memory_order_acquire) != 0) peer.ours[0].header().parked[id].store(0, std::memory_order_relaxed);
+    }
+}
+
+void wake_sleepers(Process &process, Peer &peer) {
+    const uint64_t one = 1;
+    stream::Guard guard(peer.log_lock);
+    if (peer.our_arenas.load() == 0) return;
+    for (uint16_t id = kHelperWaker + 1; id < memory::kWakeObjects; ++id) {
+        if (peer.ours[0].header().parked[id].load(std::memory_order_relaxed) == 0) continue;
+        raw_syscall(SYS_write, process.wake_object(id).fd, &one, sizeof one);
+        if (peer.told[id].load() == 0 && peer.alive.load()) Helper::tell_wake_object(peer, id, process.wake_object(id).fd);
+    }
+}
+
+void get_ready(Connection &connection) {
+    const memory::Slot &mine = *connection.end().memory().mine;
+    if (mine.cold.ready.load(std::memory_order_relaxed) == connection.shared->stream.epoch.load(std::memory_order_relaxed)) return;
+    {
+        stream::Guard guard(connection.items_lock);
+        for (EpollItem *item = connection.items.load(); item != nullptr; item = item->next_of_connection) {
+            if (!item->live) continue;
+            if (!cover(*item)) return;  // no wake object to be had: this connection stays on TCP
+        }
+    }
+    connection.end().declare_ready();
+}
+
+void pump(Process &process) {
+    for (Peer &peer : process.peers()) {
+        if (peer.connections.load(std::memory_order_relaxed) == 0 || peer.their_arenas.load(std::memory_order_acquire) == 0) continue;
+        const memory::Header &head = peer.theirs[0].header();
+        if (head.log_head.load(std::memory_order_acquire) == peer.log_read) continue;
+        stream::Guard guard(peer.log_lock);
+        if (peer.their_arenas.load(std::memory_order_acquire) == 0) continue;
+        const uint32_t newest = head.log_head.load(std::memory_order_acquire);
+        const bool lapped = newest - peer.log_read > memory::kLogEntries;
+        if (lapped) {  // entries were overwritten before we came: look at everything of this peer
+            peer.log_read = newest;
+            for (uint32_t arena = 0; arena < peer.their_arenas.load(); ++arena) {
+                for (auto &entry : peer.connection_of_slot[arena]) {
+                    if (const uint32_t index = entry.load(std::memory_order_acquire); index != 0) queue_items(process.connection_at(index - 1));
+                }
+            }
+            continue;
+        }
+        while (peer.log_read != newest) {
+            const uint32_t entry = head.log[peer.log_read % memory::kLogEntries].load(std::memory_order_acquire);
+            if (entry >> 16 != (peer.log_read & 0xffff)) break;  // its number is taken, the entry not yet written
+            ++peer.log_read;
+            const uint32_t slot = entry & 0xffff;
+            if (slot >= kArenasPerPeer * memory::kSlotsPerArena) continue;
+            const uint32_t index = peer.connection_of_slot[slot / memory::kSlotsPerArena][slot % memory::kSlotsPerArena].load(std::memory_order_acquire);
+            if (index != 0) queue_items(process.connection_at(index - 1));
+        }
+    }
+}
+
+static int wait_on_tcp(Connection &connection, bool sending, uint64_t deadline_ns) {
+    Process &process = *Process::get();
+    const uint16_t id = thread_waker();
+    stream::End &end = connection.end();
+    const uint32_t events_seen = connection.shared->stream.events.load(std::memory_order_acquire);
+    if (id != memory::kNoWaker) {
+        add_waker(connection, id);
+        park(process, id);
+    }
+    get_ready(connection);
+    int result = 0;
+    const memory::HotLine &peer = end.memory().peer->hot;
+    const bool moved = end.attention_pending() || connection.shared->stream.events.load() != events_seen ||
+                       (end.on_provider(sending) && !connection.shared->stream.out.stopped) ||
+                       (!sending && peer.tail.load(std::memory_order_acquire) > connection.shared->stream.in.in.load() &&
+                        end.memory().peer->cold.switched.load() == connection.shared->stream.epoch.load() &&
+                        end.memory().peer->cold.switched_at.load() == connection.shared->stream.in.in.load());
+    if (!moved) {
+        pollfd fds[2] = {{connection.fd.load(), static_cast<short>(sending ? POLLOUT : POLLIN | POLLRDHUP), 0},
+                         {id == memory::kNoWaker ? -1 : process.wake_object(id).fd, POLLIN, 0}};
+        if (connection.shared->stream.out.stopped && sending) fds[0].fd = -1;
+        const uint64_t now = now_ns();
+        uint64_t left = deadline_ns == kForever ? kForever : deadline_ns > now ? deadline_ns - now : 0;
+        if (id == memory::kNoWaker) left = std::min<uint64_t>(left, 1'000'000);
+        timespec timeout{static_cast<time_t>(left / 1'000'000'000u), static_cast<long>(left % 1'000'000'000u)};
+        const long rc = raw_syscall(SYS_ppoll, fds, 2, left == kForever ? nullptr : &timeout, nullptr, 8);
+        if (rc == -EINTR) result = -EINTR;
+        if (rc == 0 && deadline_ns != kForever && now_ns() >= deadline_ns) result = -EAGAIN;
+        if ((fds[1].revents & POLLIN) != 0) {
+            uint64_t count;
+            raw_syscall(SYS_read, fds[1].fd, &count, sizeof count);
+        }
+    }
+    if (id != memory::kNoWaker) unpark(process, id);
+    return result;
+}
+
+int wait_for(Connection &connection, bool sending, uint64_t deadline_ns) {
+    stream::End &end = connection.end();
+    stream::State &state = connection.shared->stream;
+    if (!end.on_provider(sending) || state.out.stopped) return wait_on_tcp(connection, sending, deadline_ns);
+
+    const memory::HotLine &peer = end.memory().peer->hot;
+    memory::HotLine &mine = end.memory().mine->hot;
+    const std::atomic<uint64_t> &counter = sending ? peer.consumed : peer.tail;
+    const uint32_t events_seen = state.events.load(std::memory_order_acquire);
+    // What the counter must pass before another look is worth it: for a receiver its own position, for a sender what it
+    // believed when it found no room.
+    const uint64_t seen = sending ? state.out.consumed : state.in.in.load(std::memory_order_relaxed);
+    auto moved = [&] {
+        return counter.load(std::memory_order_acquire) != seen || state.events.load(std::memory_order_acquire) != events_seen ||
+               end.attention_pending();
+    };
+    if (state.tcp_ended.load(std::memory_order_acquire) != stream::kTcpOpen || moved()) return 0;
+
+    SpinPolicy &policy = sending ? connection.spin_out : connection.spin_in;
+    Spin spin(policy, Process::get()->policy().spin_ns_max, peer.cpu.load(std::memory_order_relaxed) == current_cpu());
+    while (spin.again()) {
+        if (moved()) {
+            spin.learn();
+            return 0;
+        }
+    }
+    auto &parked = sending ? mine.parked_out : mine.parked_in;
+    auto &sleepers = sending ? state.sleepers_out : state.sleepers_in;
+    {
+        stream::Guard guard(state.park_lock);
+        ++sleepers;
+        state.park_ticket = state.park_ticket + 1 == 0 ? 1 : state.park_ticket + 1;
+        parked.store(state.park_ticket, std::memory_order_relaxed);
+    }
+    full_fence();
+    int result = 0;
+    uint64_t until = std::min(deadline_ns, now_ns() + kFirstSleepNs);
+    while (!moved() && state.tcp_ended.load(std::memory_order_acquire) == stream::kTcpOpen) {
+        const int rc = sleep_on(low_word(counter), static_cast<uint32_t>(seen), &state.events, events_seen, until);
+        if (rc == -EINTR) {
+            result = -EINTR;
+            break;
+        }
+        if (rc == -ETIMEDOUT && until == deadline_ns) {
+            result = -EAGAIN;
+            break;
+        }
+        if (rc == -ETIMEDOUT) until = deadline_ns;
+    }
+    {
+        stream::Guard guard(state.park_lock);
+        if (--sleepers == 0) parked.store(0, std::memory_order_relaxed);
+    }
+    spin.learn();
+    return moved() ? 0 : result;
+}
+
+}  // namespace sansock::socket

@@ -1,0 +1,72 @@
+// Waiting for a peer: spin while that pays, then sleep so that exactly the right sleeper is woken.
+//
+// A spinning waiter answers in under a microsecond and burns a CPU; a sleeping one costs two system calls and 10 us. Spinning pays
+// only when the peer runs on another CPU right now and answers soon; on a busy machine a spinning waiter keeps the very
+// peer off the CPU that it waits for. So: sleep at once when the peer last ran on our CPU, or when waits have lately been
+// long (moving average), and try a spin once in a while to notice when that changes.
+#pragma once
+#include <sys/time.h>
+
+#include "socket/process.hpp"
+
+namespace sansock::socket {
+
+/// A sleeper that was missed looks again after this long; see the protocol's trap on publish-and-park.
+inline constexpr uint64_t kFirstSleepNs = 4'000'000;
+inline constexpr uint64_t kForever = UINT64_MAX;
+
+/// Learns how fast the processor's tick counter runs. Takes a millisecond; call from the helper.
+void measure_clock();
+uint64_t ticks();
+uint64_t ticks_of_ns(uint64_t ns);
+uint64_t ns_of_ticks(uint64_t ticks);
+inline uint64_t to_ns(const timeval &t) {
+    return static_cast<uint64_t>(t.tv_sec) * 1'000'000'000u + static_cast<uint64_t>(t.tv_usec) * 1'000u;
+}
+
+/// Decides about one wait, and learns from it.
+class Spin {
+public:
+    Spin(SpinPolicy &policy, uint32_t longest_ns, bool peer_on_my_cpu);
+    /// True while it is worth looking again.
+    [[nodiscard]] bool again() {
+        if (budget_ == 0) return false;
+        cpu_relax();
+        return ticks() - start_ < budget_;
+    }
+    /// The wait is over.
+    void learn();
+
+private:
+    SpinPolicy &policy_;
+    uint64_t start_;
+    uint64_t budget_;
+};
+
+/// Blocks until a direction of an attached connection deserves another look. 0, -EINTR, or -EAGAIN at the deadline.
+int wait_for(Connection &connection, bool sending, uint64_t deadline_ns);
+
+/// The wake object of the calling thread; kNoWaker when none can be had.
+uint16_t thread_waker();
+/// Adds a wake object to those that the peer notifies for this connection.
+void add_waker(Connection &connection, uint16_t id);
+/// Announces to all peers that a wake object is about to sleep; look again afterwards, then sleep, then call unpark().
+void park(Process &process, uint16_t id);
+void unpark(Process &process, uint16_t id);
+
+/// Makes every waiter of an attached connection cover the provider, then tells the peer that it may switch.
+void get_ready(Connection &connection);
+/// Reads the peers' activity logs and queues what they name.
+void pump(Process &process);
+/// Wakes whatever sleeps on connections of this peer.
+void wake_sleepers(Process &process, Peer &peer);
+
+// --- lifecycle.cpp ---
+/// The application has let go of a descriptor that refers to `connection`; closes it in the kernel. The kernel's answer.
+long close_descriptor(int fd, Connection &connection);
+/// A closed connection whose peer had not read everything: done by now?
+void finish_lingering(Process &process, Connection &connection);
+/// Gives everything of a dead peer back, once no connection needs it.
+void release_peer(Process &process, Peer &peer);
+
+}  // namespace sansock::socket
