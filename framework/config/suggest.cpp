@@ -45,13 +45,14 @@ std::optional<std::string_view> suggest(std::string_view word, std::span<const s
 
     const std::string wanted = letters_of(word);
     std::optional<std::string_view> best;
-    std::size_t best_distance = std::max<std::size_t>(1, wanted.size() / 3) + 1;
+    std::size_t best_distance = kWordMax;
     for (const std::string_view candidate : candidates) {
-        const std::size_t edits = distance(wanted, letters_of(candidate));
-        if (edits < best_distance) {
-            best = candidate;
-            best_distance = edits;
-        }
+        const std::string letters = letters_of(candidate);
+        const std::size_t edits = distance(wanted, letters);
+        const std::size_t allowed = std::max(wanted.size(), letters.size()) / 3;
+        if (edits > allowed || edits >= best_distance) continue;
+        best = candidate;
+        best_distance = edits;
     }
     return best;
 }

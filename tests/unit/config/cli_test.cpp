@@ -1,0 +1,284 @@
+// The command line as a person and a shell see it: what it prints, what it ends with, what `run` hands to the program.
+//
+// Runs a copy of `sansock` in a tree of its own, laid out as it is installed, with an empty preload library, so that
+// nothing but the command line is tested.
+#include <elf.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <csignal>
+#include <cstddef>
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <string>
+
+namespace sansock::cli {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct Outcome {
+    int status = -1;
+    std::string out;  ///< Standard output and standard error, as they came.
+};
+
+constexpr const char *kRequiring = "routes: [{providers: [41f96c03-1cad-4222-9c2b-682b71c6a8f0], policy: require}]\n";
+
+class Cli : public testing::Test {
+protected:
+    void SetUp() override {
+        std::string pattern = fs::canonical(testing::TempDir()) / "sansock-cli-XXXXXX";
+        ASSERT_NE(mkdtemp(pattern.data()), nullptr);
+        tree_ = pattern;
+        fs::create_directories(tree_ / "bin");
+        fs::create_directories(tree_ / "lib/sansock/plugins");
+        fs::copy_file(SANSOCK_PROGRAM, tree_ / "bin/sansock");
+        fs::copy_file(SANSOCK_EMPTY_LIBRARY, library());
+        write("lib/sansock/plugins/simulated.yaml",
+              "name: simulated\nlibrary: simulated.so\nversion: 1.2.3\nabi: \"1.0\"\nvendor: test\n"
+              "description: Nothing at all\nguids: []\n");
+        for (const char *name :
+             {"LD_PRELOAD", "SANSOCK_CONFIG", "SANSOCK_REPORT", "SANSOCK_REQUIRE", "SANSOCK_PLUGIN_PATH"})
+            unsetenv(name);
+    }
+    void TearDown() override { fs::remove_all(tree_); }
+
+    [[nodiscard]] fs::path library() const { return tree_ / "lib/libsansock_preload.so"; }
+
+    fs::path write(const std::string &name, const std::string &text, fs::perms mode = fs::perms(0644)) const {
+        std::ofstream(tree_ / name) << text;
+        fs::permissions(tree_ / name, mode);
+        return tree_ / name;
+    }
+
+    /// What the shell makes of this line in the tree's folder, with `sansock` in front.
+    [[nodiscard]] Outcome sansock(const std::string &arguments, const std::string &environment = "") const {
+        const std::string line =
+            "cd '" + tree_.string() + "' && " + environment + " bin/sansock " + arguments + " 2>&1";
+        FILE *pipe = popen(line.c_str(), "r");
+        Outcome outcome;
+        std::array<char, 4096> buffer;
+        while (const std::size_t got = fread(buffer.data(), 1, buffer.size(), pipe))
+            outcome.out.append(buffer.data(), got);
+        const int status = pclose(pipe);
+        outcome.status = WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+        return outcome;
+    }
+
+    fs::path tree_;
+};
+
+bool contains(const std::string &text, const std::string &part) { return text.find(part) != std::string::npos; }
+
+TEST_F(Cli, SaysItsVersion) {
+    const auto [status, out] = sansock("--version");
+    EXPECT_EQ(status, 0);
+    EXPECT_EQ(out, "sansock " SANSOCK_VERSION "\n");
+}
+
+TEST_F(Cli, ListsItsVerbs) {
+    const auto [status, out] = sansock("--help");
+    EXPECT_EQ(status, 0);
+    for (const char *verb : {"run", "check", "config", "providers"}) EXPECT_TRUE(contains(out, verb)) << verb;
+}
+
+TEST_F(Cli, EndsWithTwoForWrongUsage) {
+    for (const char *arguments : {"", "nonsense", "check", "run", "run ls", "run --", "run --nonsense -- ls", "config",
+                                  "config nonsense", "config explain nonsense", "providers nonsense"}) {
+        EXPECT_EQ(sansock(arguments).status, 2) << arguments;
+    }
+}
+
+TEST_F(Cli, EndsWithOneWhenItCannotWrite) {
+    for (const char *arguments : {"config explain", "config generate", "providers", "--help"})
+        EXPECT_EQ(sansock(std::string(arguments) + " >/dev/full").status, 1) << arguments;
+}
+
+TEST_F(Cli, CheckFindsAFileFine) {
+    write("fine.yaml", "waiting: {policy: park}\n");
+    const auto [status, out] = sansock("check fine.yaml");
+    EXPECT_EQ(status, 0) << out;
+    EXPECT_EQ(out, "fine.yaml: fine (1 provider, 1 route)\n");
+}
+
+TEST_F(Cli, CheckSaysAllThatIsWrong) {
+    write("wrong.yaml", "waiting: {spin: 1}\nlogin: {}\n");
+    const auto [status, out] = sansock("check wrong.yaml");
+    EXPECT_EQ(status, 1);
+    EXPECT_EQ(out,
+              "wrong.yaml:1:17: spin: \"1\" is not a time with its unit; allowed: 0 to 1ms, with ns, us, ms or s\n"
+              "wrong.yaml:2:1: \"login\" is not a key (did you mean \"logging\"?); allowed: providers, upgrade_after, "
+              "routes, access, waiting, timeouts, logging\n");
+}
+
+TEST_F(Cli, CheckNotesPluginsThatAreNotInstalled) {
+    write("roce.yaml", "providers: {11111111-1111-1111-1111-111111111111: {plugin: roce}}\n");
+    const auto [status, out] = sansock("check roce.yaml");
+    EXPECT_EQ(status, 0) << "a block of a plugin that is not here is kept";
+    EXPECT_TRUE(contains(out, "roce.yaml:1:13: note: plugin \"roce\" is not installed")) << out;
+}
+
+TEST_F(Cli, ConfigGeneratesAFileThatIsFine) {
+    EXPECT_EQ(sansock("config generate > all.yaml").status, 0);
+    EXPECT_EQ(sansock("check all.yaml").out, "all.yaml: fine (1 provider, 1 route)\n");
+}
+
+TEST_F(Cli, ConfigExplainsAKey) {
+    const auto [status, out] = sansock("config explain send_buffers");
+    EXPECT_EQ(status, 0);
+    EXPECT_TRUE(contains(out, "Allowed: a whole number, 5 to 255.")) << out;
+}
+
+TEST_F(Cli, ConfigPrintsASchema) {
+    const auto [status, out] = sansock("config schema");
+    EXPECT_EQ(status, 0);
+    EXPECT_TRUE(out.starts_with("{\n  \"$schema\"")) << out.substr(0, 40);
+}
+
+TEST_F(Cli, ProvidersListsManifestsAndProblems) {
+    EXPECT_EQ(sansock("providers").out,
+              "PLUGIN     VERSION  ABI  GUIDS  DESCRIPTION\n"
+              "simulated  1.2.3    1.0  any    Nothing at all\n");
+    write("lib/sansock/plugins/zero.yaml", "name: zero\n");
+    const auto [status, out] = sansock("providers");
+    EXPECT_EQ(status, 1);
+    EXPECT_TRUE(contains(out, "zero.yaml")) << out;
+}
+
+TEST_F(Cli, RunSetsTheEnvironment) {
+    const auto config = write("c.yaml", kRequiring);
+    const auto [status, out] = sansock("run --config c.yaml --report r.json -- env");
+    EXPECT_EQ(status, 0) << out;
+    EXPECT_TRUE(contains(out, "LD_PRELOAD=" + library().string() + "\n")) << out;
+    EXPECT_TRUE(contains(out, "SANSOCK_CONFIG=" + config.string() + "\n")) << out;
+    EXPECT_TRUE(contains(out, "SANSOCK_REPORT=" + (tree_ / "r.json").string() + "\n")) << out;
+    EXPECT_TRUE(contains(out, "SANSOCK_REQUIRE=1\n")) << out;
+}
+
+TEST_F(Cli, RunOnTheEmbeddedDefaultSetsTheLibraryOnly) {
+    const auto [status, out] = sansock("run -- env", "SANSOCK_REQUIRE=1");
+    EXPECT_EQ(status, 0);
+    EXPECT_TRUE(contains(out, "LD_PRELOAD=" + library().string() + "\n")) << out;
+    EXPECT_FALSE(contains(out, "SANSOCK_")) << out;
+}
+
+TEST_F(Cli, RunTakesItsFilesFromTheEnvironmentToo) {
+    const auto config = write("c.yaml", "waiting: {policy: park}\n");
+    EXPECT_TRUE(
+        contains(sansock("run -- env", "SANSOCK_CONFIG=c.yaml").out, "SANSOCK_CONFIG=" + config.string() + "\n"));
+    write("wrong.yaml", "waiting: {policy: nap}\n");
+    EXPECT_EQ(sansock("run -- env", "SANSOCK_CONFIG=wrong.yaml").status, 125);
+}
+
+TEST_F(Cli, RunPutsItsLibraryBeforeOthersAndOnlyOnce) {
+    fs::copy_file(library(), tree_ / "other.so");
+    const std::string other = (tree_ / "other.so").string();
+    const std::string both = "LD_PRELOAD=" + library().string() + ":" + other + "\n";
+    EXPECT_TRUE(contains(sansock("run -- env", "LD_PRELOAD=" + other).out, both));
+    EXPECT_TRUE(contains(sansock("run -- bin/sansock run -- env", "LD_PRELOAD=" + other).out, both));
+}
+
+TEST_F(Cli, RunHandsArgumentsOnAsTheyAre) {
+    const auto [status, out] = sansock("run -- printf '<%s>' -- --report '[a,b]' '' 'c d' -h");
+    EXPECT_EQ(out, "<--><--report><[a,b]><><c d><-h>");
+    EXPECT_EQ(status, 0);
+}
+
+TEST_F(Cli, RunEndsAsTheProgramDoes) {
+    EXPECT_EQ(sansock("run -- sh -c 'exit 42'").status, 42);
+    EXPECT_EQ(sansock("run -- sh -c 'kill -TERM $$'").status, 128 + SIGTERM);
+}
+
+TEST_F(Cli, RunRefusesAWrongConfiguration) {
+    write("wrong.yaml", "waiting: {spin: 1}\nlogin: {}\n");
+    const auto [status, out] = sansock("run --config wrong.yaml -- echo started");
+    EXPECT_EQ(status, 125);
+    EXPECT_FALSE(contains(out, "started"));
+    EXPECT_TRUE(contains(out, "wrong.yaml:1:17: ") && contains(out, "wrong.yaml:2:1: ")) << out;
+}
+
+TEST_F(Cli, RunRefusesAReportThatCannotBeWritten) {
+    const auto [status, out] = sansock("run --report missing/r.json -- echo started");
+    EXPECT_EQ(status, 125);
+    EXPECT_EQ(out, "sansock: cannot write the report missing/r.json: No such file or directory\n");
+}
+
+TEST_F(Cli, RunSaysWhereItMissesItsLibrary) {
+    fs::remove(library());
+    const auto [status, out] = sansock("run -- echo started");
+    EXPECT_EQ(status, 125);
+    EXPECT_FALSE(contains(out, "started"));
+    EXPECT_TRUE(contains(out, "the preload library is missing") && contains(out, library().string())) << out;
+}
+
+TEST_F(Cli, RunRefusesAFolderThatTheLoaderCannotName) {
+    fs::create_directories(tree_ / "a b/lib");
+    fs::create_directories(tree_ / "a b/bin");
+    fs::copy_file(library(), tree_ / "a b/lib/libsansock_preload.so");
+    fs::copy_file(tree_ / "bin/sansock", tree_ / "a b/bin/sansock");
+    const auto [status, out] = sansock("--version >/dev/null; 'a b/bin/sansock' run -- echo started");
+    EXPECT_EQ(status, 125);
+    EXPECT_TRUE(contains(out, "LD_PRELOAD cannot hold a path with a space or colon")) << out;
+}
+
+TEST_F(Cli, RunTellsMissingProgramsFromOnesThatCannotBeExecuted) {
+    write("text", "no program\n");
+    EXPECT_EQ(sansock("run -- no-such-program").status, 127);
+    EXPECT_EQ(sansock("run -- no-such-program").out, "sansock: no-such-program: not found in PATH\n");
+    EXPECT_EQ(sansock("run -- ./no-such-program").status, 127);
+    EXPECT_EQ(sansock("run -- ./text").out, "sansock: ./text: Permission denied\n");
+    EXPECT_EQ(sansock("run -- ./text").status, 126);
+    EXPECT_EQ(sansock("run -- ./bin").status, 126);
+    EXPECT_EQ(sansock("run -- text", "PATH=/nowhere:" + tree_.string()).status, 126);
+}
+
+TEST_F(Cli, RunFindsProgramsAsTheShellDoes) {
+    write("tool", "#!/bin/sh\necho tool\n", fs::perms(0755));
+    EXPECT_EQ(sansock("run -- tool", "PATH=/nowhere:" + tree_.string()).out, "tool\n");
+    EXPECT_EQ(sansock("run -- tool", "PATH=/nowhere:").out, "tool\n") << "an empty entry is the working directory";
+    write("bare", "echo bare\n", fs::perms(0755));
+    EXPECT_EQ(sansock("run -- ./bare").out, "bare\n") << "without #! it is the shell's";
+}
+
+TEST_F(Cli, RunWarnsOfProgramsThatItCannotSee) {
+    fs::copy_file(SANSOCK_STATIC_PROGRAM, tree_ / "static");
+    const auto direct = sansock("run -- ./static");
+    EXPECT_EQ(direct.status, 7) << "it runs all the same";
+    EXPECT_EQ(direct.out, "sansock: warning: ./static is statically linked; its connections stay on TCP\n");
+
+    write("script", "#!" + (tree_ / "static").string() + " -x\n", fs::perms(0755));
+    const auto script = sansock("run -- ./script");
+    EXPECT_EQ(script.status, 7);
+    EXPECT_TRUE(contains(script.out, "/static is statically linked")) << "a script is its interpreter: " << script.out;
+}
+
+TEST_F(Cli, RunWarnsOfProgramsForOtherMachines) {
+    std::ifstream stream(SANSOCK_STATIC_PROGRAM, std::ios::binary);
+    std::string program(std::istreambuf_iterator<char>(stream), {});
+    program.at(offsetof(Elf64_Ehdr, e_machine)) ^= 0x55;
+    write("foreign", program, fs::perms(0755));
+    EXPECT_TRUE(contains(sansock("run -- ./foreign").out, "./foreign is built for another kind of machine"));
+}
+
+/// A program that would get other rights than the caller has. For root that is one of another user; others find one
+/// of root's on every system.
+TEST_F(Cli, RunWarnsOfProgramsThatGainRights) {
+    std::string program = "/usr/bin/passwd";
+    if (getuid() == 0) {
+        program = tree_ / "elevated";
+        fs::copy_file("/bin/true", program);
+        ASSERT_EQ(chown(program.c_str(), 1, 1), 0);
+        ASSERT_EQ(chmod(program.c_str(), 04755), 0);
+    }
+    EXPECT_TRUE(contains(sansock("run -- " + program + " --help").out, program + " is setuid"));
+}
+
+TEST_F(Cli, RunDoesNotWarnOfOrdinaryPrograms) { EXPECT_EQ(sansock("run -- true").out, ""); }
+
+}  // namespace
+}  // namespace sansock::cli
