@@ -218,9 +218,10 @@ int wait_for(Connection &connection, bool sending, uint64_t deadline_ns) {
     memory::HotLine &mine = end.memory().mine->hot;
     const std::atomic<uint64_t> &counter = sending ? peer.consumed : peer.tail;
     const uint32_t events_seen = state.events.load(std::memory_order_acquire);
-    // What the counter must pass before another look is worth it: for a receiver its own position, for a sender what it
-    // believed when it found no room.
-    const uint64_t seen = sending ? state.out.consumed : state.in.in.load(std::memory_order_relaxed);
+    const uint64_t seen = counter.load(std::memory_order_acquire);
+    // Has it moved since the call that could not go on looked at it?
+    const uint64_t known = sending ? state.out.consumed : state.in.in.load(std::memory_order_relaxed);
+    if (sending ? std::max(seen, state.out.switched_at) != known : seen != known) return 0;
     auto moved = [&] {
         return counter.load(std::memory_order_acquire) != seen || state.events.load(std::memory_order_acquire) != events_seen ||
                end.attention_pending();

@@ -50,7 +50,7 @@ public:
     /// Bytes that receive() would deliver from the provider path.
     [[nodiscard]] size_t unread();
     /// Bytes that the peer's application has not consumed.
-    [[nodiscard]] size_t unconsumed();
+    [[nodiscard]] size_t unconsumed() const;
 
     /// Every waiter of this end covers the provider from now on (transition R of the upgrade).
     void declare_ready();

@@ -119,16 +119,17 @@ size_t End::unread() {
     return reader().unread();
 }
 
-size_t End::unconsumed() {
+size_t End::unconsumed() const {
     if (s_.out.path != Path::kProvider) return 0;
-    return s_.out.out.load(std::memory_order_relaxed) - m_.peer->hot.consumed.load(std::memory_order_acquire);
+    const uint64_t consumed = std::max(m_.peer->hot.consumed.load(std::memory_order_acquire), s_.out.switched_at);
+    return s_.out.out.load(std::memory_order_relaxed) - consumed;
 }
 
 bool End::on_provider(bool sending) const { return (sending ? s_.out.path : s_.in.path) == Path::kProvider; }
 
 /// As with a kernel socket, "writable" waits for a third of the space, or a bulk sender would wake for every byte.
 bool End::has_room() const {
-    const uint64_t kept = s_.out.out.load(std::memory_order_relaxed) - m_.peer->hot.consumed.load(std::memory_order_acquire);
+    const uint64_t kept = unconsumed();
     return !s_.out.stopped && (s_.out.window - std::min(kept, s_.out.window)) * 3 >= s_.out.window;
 }
 

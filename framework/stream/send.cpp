@@ -56,12 +56,12 @@ long End::send_provider(const iovec *parts, int count) {
             if (sent == 0) {
                 m_.mine->hot.want_room.store(1, std::memory_order_relaxed);
                 full_fence();
-                const uint64_t consumed = m_.peer->hot.consumed.load(std::memory_order_acquire);
-                if (consumed != out.consumed) {  // it moved while we were looking
-                    if (window.believe_consumed(consumed)) continue;
+                const uint64_t believed = out.consumed;
+                if (!window.believe_consumed(m_.peer->hot.consumed.load(std::memory_order_acquire))) {
                     poison(Reason::kProtocol);
                     return -ECONNRESET;
                 }
+                if (out.consumed != believed) continue;  // it moved while we were looking
                 return -EAGAIN;
             }
             break;

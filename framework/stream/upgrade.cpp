@@ -14,6 +14,10 @@ void End::declare_ready() {
     auto &ready = m_.mine->cold.ready;
     if (s_.pinned.load(std::memory_order_relaxed) != 0 || ready.load(std::memory_order_relaxed) == epoch) return;
     if (s_.kernel_reads.load(std::memory_order_acquire) != 0) return;  // asleep where a switch would not wake it
+    {
+        Guard guard(s_.in.lock);
+        m_.mine->hot.consumed.store(s_.in.in.load(std::memory_order_relaxed), std::memory_order_release);
+    }
     ready.store(epoch, std::memory_order_release);
     bump_attention();
 }
@@ -37,8 +41,8 @@ bool End::try_switch() {
         s_.pinned.store(1, std::memory_order_relaxed);
         return false;
     }
-    writer().reset(at);
     out.switched_at = at;
+    writer().reset(at);
     out.epoch_switched = epoch;
     out.path = Path::kProvider;
     memory::ColdWords &mine = m_.mine->cold;

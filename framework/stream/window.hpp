@@ -116,7 +116,9 @@ private:
 // --- data path ---
 
 inline bool WindowWriter::believe_consumed(uint64_t consumed) {
-    if (consumed < s_.consumed || consumed > s_.out.load(std::memory_order_relaxed)) return false;
+    if (consumed > s_.out.load(std::memory_order_relaxed)) return false;
+    // Until the peer has read TCP up to X, it reports less; after that its count never falls.
+    if (consumed < s_.consumed) return consumed < s_.switched_at && s_.consumed == s_.switched_at;
     s_.consumed = consumed;
     return true;
 }
