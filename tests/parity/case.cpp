@@ -51,13 +51,17 @@ Connection Case::connect_cold(int family) {
     return {must("accept", accept4(listener_, nullptr, nullptr, SOCK_CLOEXEC)), Remote(peer_, connection)};
 }
 
-void Case::warm(const Connection &connection) {
-    settle(connection.fd, [&](int calls) {
-        connection.peer.start_echo(static_cast<std::size_t>(calls) * kMessageSize);
-        for (int i = 0; i < calls; ++i) send_and_receive(connection.fd);
-        connection.peer.finish();
-    });
+void Case::ping_pong(const Connection &connection, int calls) {
+    connection.peer.start_echo(static_cast<std::size_t>(calls) * kMessageSize);
+    for (int i = 0; i < calls; ++i) send_and_receive(connection.fd);
+    connection.peer.finish();
 }
+
+void Case::warm(const Connection &connection) {
+    settle(connection.fd, [&](int calls) { ping_pong(connection, calls); });
+}
+
+void Case::warm_wherever(const Connection &connection) { ping_pong(connection, options_.warm_calls + 1); }
 
 void Case::warm(int one, int other) {
     settle(one, [&](int calls) {

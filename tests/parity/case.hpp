@@ -47,6 +47,8 @@ public:
     Connection connect_cold(int family = AF_INET);
     /// Moves messages both ways, for a cold connection. Afterwards nothing is unread at either end.
     void warm(const Connection &connection);
+    /// As warm(), for a connection that something may rightly keep on TCP: it is not counted.
+    void warm_wherever(const Connection &connection);
     /// As warm(), for a connection of which the case itself holds both ends.
     void warm(int one, int other);
 
@@ -73,6 +75,7 @@ public:
     void report_provider_use() const;
 
 private:
+    void ping_pong(const Connection &connection, int calls);
     void settle(int fd, const std::function<void(int calls)> &ping_pong);
 
     Options options_;

@@ -293,7 +293,7 @@ Subject epoll_sets() {
         control(set, EPOLL_CTL_ADD, c.fd, EPOLLRDHUP, 1);
         std::thread waiter([&] { show_wait(t, "wait", set, -1); });
         let_others_block();
-        t.warm(c);
+        t.warm_wherever(c);
         c.peer.shutdown(SHUT_WR);
         waiter.join();
     });

@@ -232,7 +232,7 @@ Subject polling() {
         int ready = -1;
         std::thread waiter([&] { ready = poll(&entry, 1, -1); });
         let_others_block();
-        t.warm(c);
+        t.warm_wherever(c);
         c.peer.close();
         waiter.join();
         t.events("poll", ready, revents(entry));

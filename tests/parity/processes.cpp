@@ -116,7 +116,7 @@ Subject processes() {
             if (read(hold[0], &byte, 1) != 0) _exit(1);
             echo(t, c.fd, c.peer, "child");
         });
-        t.warm(c);
+        t.warm_wherever(c);
         echo(t, c.fd, c.peer, "parent");
         close(hold[1]);
         wait_for(t, child);

@@ -1,0 +1,282 @@
+"""What the integration tests share: an unmodified server and client, on plain TCP and under sansock, and the proof of
+which path their bytes took.
+
+Every test runs in a network namespace of its own, where nothing but the test uses the loopback device. A workload runs
+on plain TCP first, then with both ends under sansock, then with either end alone. What it read must be the same each
+time. With both ends under sansock, more than 99 % of the bytes must be reported on the provider, and the kernel must
+agree: its counters of `lo` may rise by less than 1 % of the payload. With one end, all must be on TCP, with a reason.
+"""
+
+import argparse
+import collections
+import contextlib
+import dataclasses
+import hashlib
+import os
+import pathlib
+import pwd
+import random
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "samples" / "common"))
+import report  # noqa: E402
+
+START_TIMEOUT_S = 30
+STOP_TIMEOUT_S = 30
+CLIENT_TIMEOUT_S = 300
+PROVIDER_SHARE_MIN = 0.99
+KERNEL_SHARE_MAX = 0.01
+ENDS = {"plain": (), "both": ("server", "client"), "server": ("server",), "client": ("client",)}
+NAMESPACE_MARK = "SANSOCK_TEST_NAMESPACE"
+
+
+class Failure(Exception):
+    """A fault of what is tested, told in one sentence."""
+
+
+def sha256(data):
+    return hashlib.sha256(data).hexdigest()
+
+
+def sha256_of_file(path):
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def random_bytes(count, seed):
+    return random.Random(seed).randbytes(count)
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def loopback_bytes():
+    """Bytes that the loopback device of this namespace has carried, headers included."""
+    line = re.search(r"^\s*lo:\s*(\d+)", pathlib.Path("/proc/net/dev").read_text(), re.MULTILINE)
+    return int(line.group(1))
+
+
+def is_listening(port):
+    """Looks into the kernel's table instead of connecting, so that no connection but the workload's is counted."""
+    wanted = f":{port:04X}"
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        for line in pathlib.Path(table).read_text().splitlines()[1:]:
+            _, local, _, state, *_ = line.split()
+            if local.endswith(wanted) and state == "0A":
+                return True
+    return False
+
+
+def as_user(user):
+    """The beginning of a command line that runs the rest as another user."""
+    return ["setpriv", "--reuid", user, "--regid", str(pwd.getpwnam(user).pw_gid), "--init-groups"]
+
+
+class Run:
+    """One run of a workload. Workloads start their programs through it, so that they are the same in every run."""
+
+    def __init__(self, sansock, config, ends, folder):
+        self.sansock, self.config, self.ends, self.folder = sansock, config, ends, folder
+        self.report = folder / "report"
+        self.report.touch()
+        self.report.chmod(0o666)  # servers write to it as their own users
+        self.logs = []
+
+    def _command(self, side, command, user):
+        prefix = as_user(user) if user else []
+        if side in self.ends:
+            prefix += [self.sansock, "run", "--report", str(self.report)]
+            prefix += ["--config", str(self.config), "--"] if self.config else ["--"]
+        return [*prefix, *map(str, command)]
+
+    @contextlib.contextmanager
+    def server(self, command, port, *, ready="", stop=signal.SIGTERM, user=None, stops_itself=False):
+        """A server that listens, and has logged `ready`, when the block begins, and is gone when it is left."""
+        log = self.folder / f"server-{len(self.logs)}.log"
+        self.logs.append(log)
+        with log.open("w") as out:
+            child = subprocess.Popen(self._command("server", command, user), stdin=subprocess.DEVNULL, stdout=out,
+                                     stderr=out, cwd=self.folder, start_new_session=True)
+        try:
+            self._await_ready(child, lambda: is_listening(port) and ready in log.read_text(errors="replace"))
+            yield child
+            if not stops_itself:
+                child.send_signal(stop)
+            child.wait(STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            raise Failure(f"{command[0]} did not stop in {STOP_TIMEOUT_S} s") from None
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(child.pid, signal.SIGKILL)
+            child.wait()
+
+    @staticmethod
+    def _await_ready(child, is_ready):
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while not is_ready():
+            if child.poll() is not None:
+                raise Failure(f"the server ended with {child.returncode} before it was ready")
+            if time.monotonic() > deadline:
+                raise Failure(f"the server was not ready within {START_TIMEOUT_S} s")
+            time.sleep(0.01)
+
+    def client(self, command, *, input=b"", user=None):
+        """What the client wrote to its standard output."""
+        child = subprocess.Popen(self._command("client", command, user), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                 stderr=subprocess.PIPE, cwd=self.folder, start_new_session=True)
+        try:
+            out, err = child.communicate(input, CLIENT_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            os.killpg(child.pid, signal.SIGKILL)
+            child.communicate()
+            raise Failure(f"{command[0]} was not done after {CLIENT_TIMEOUT_S} s") from None
+        if child.returncode != 0:
+            raise Failure(f"{' '.join(map(str, command))} ended with {child.returncode}: "
+                          f"{(err or out).decode(errors='replace')[-2000:]}")
+        return out
+
+
+@dataclasses.dataclass
+class Workload:
+    """`run(Run)` answers what was read, as a dictionary of comparable things. It moves at least `payload_min` bytes."""
+
+    name: str
+    run: callable
+    payload_min: int
+    config: pathlib.Path = None
+    #: Whether the connection goes to a program that was not started for it, where it may be on TCP from then on.
+    leaves_provider: bool = False
+
+
+@dataclasses.dataclass
+class Measured:
+    contents: dict
+    loopback: int
+    connections: int = 0
+    moved: int = 0
+    carried: collections.Counter = dataclasses.field(default_factory=collections.Counter)
+    reasons: collections.Counter = dataclasses.field(default_factory=collections.Counter)
+
+
+def measure(arguments, workload, ends):
+    folder = pathlib.Path(tempfile.mkdtemp(prefix=f"sansock-{workload.name}-"))
+    folder.chmod(0o777)  # servers that run as their own users keep their data here
+    run = Run(arguments.sansock, workload.config or arguments.config, ENDS[ends], folder)
+    before = loopback_bytes()
+    try:
+        contents = workload.run(run)
+        records = report.read(run.report)
+    except Failure:
+        for log in run.logs:
+            print(f"--- {log.name}\n{log.read_text(errors='replace')[-3000:]}", file=sys.stderr)
+        raise
+    finally:
+        shutil.rmtree(folder)
+    measured = Measured(contents, loopback_bytes() - before)
+    for record in records:
+        measured.connections += 1
+        measured.moved += record["upgrades"] > 0
+        for path in report.BYTE_PATHS:
+            measured.carried[path] += record["bytes_sent"][path] + record["bytes_received"][path]
+        if record["path"] == "tcp":
+            measured.reasons[record["reason"] or ""] += 1
+    return measured
+
+
+def check_contents(got, plain):
+    for name in plain.contents.keys() | got.contents.keys():
+        if got.contents.get(name) != plain.contents.get(name):
+            raise Failure(f"{name} is {str(got.contents.get(name))[:300]}, on plain TCP it was "
+                          f"{str(plain.contents.get(name))[:300]}")
+
+
+def check_moved(workload, got):
+    """Both ends report each byte: once as sent, once as received."""
+    payload = sum(got.carried.values()) / 2
+    if payload < workload.payload_min:
+        raise Failure(f"{payload:.0f} bytes are in the report, the workload moves at least {workload.payload_min}")
+    if workload.leaves_provider:
+        return
+    share = got.carried["provider"] / sum(got.carried.values())
+    if share <= PROVIDER_SHARE_MIN:
+        raise Failure(f"only {share:.2%} of the bytes were on the provider; reasons on TCP: {dict(got.reasons)}")
+    if got.loopback >= KERNEL_SHARE_MAX * payload:
+        raise Failure(f"the kernel carried {got.loopback} bytes on lo, {got.loopback / payload:.2%} of the payload")
+
+
+def check_stayed(got):
+    if got.connections == 0:
+        raise Failure("no connection is in the report")
+    if got.carried["provider"] > 0 or got.moved > 0:
+        raise Failure(f"{got.carried['provider']} bytes were on the provider with one end alone")
+    if "" in got.reasons:
+        raise Failure(f"{got.reasons['']} connections stayed on TCP without a reason")
+
+
+def row(workload, ends, got):
+    total = sum(got.carried.values())
+    share = f"{got.carried['provider'] / total:.2%}" if total else "-"
+    reasons = ", ".join(f"{count} x {reason}" for reason, count in got.reasons.most_common(3)) or "-"
+    return f"{workload.name:24}{ends:8}{got.connections:8}{total // 2:14}{share:>10}{got.loopback:14}  {reasons}"
+
+
+def run_workload(arguments, workload):
+    """Whether all was as it should be."""
+    plain = measure(arguments, workload, "plain")
+    print(row(workload, "plain", plain), flush=True)
+    if plain.loopback < workload.payload_min:
+        raise Failure(f"the kernel carried {plain.loopback} bytes, the workload claims to move {workload.payload_min}")
+    for ends in () if arguments.plain else ("both", "server", "client"):
+        got = measure(arguments, workload, ends)
+        print(row(workload, ends, got), flush=True)
+        check_contents(got, plain)
+        if ends == "both":
+            check_moved(workload, got)
+        else:
+            check_stayed(got)
+
+
+def enter_namespace():
+    """Starts this program again where `lo` carries nothing but what the test sends."""
+    if NAMESPACE_MARK in os.environ:
+        subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+        return
+    user = [] if os.geteuid() == 0 else ["--map-root-user"]
+    os.environ[NAMESPACE_MARK] = "1"
+    os.execvp("unshare", ["unshare", "--net", *user, sys.executable, *sys.argv])
+
+
+def main(*workloads):
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--sansock", help="the sansock command")
+    parser.add_argument("--config", help="a configuration other than the shipped default")
+    parser.add_argument("--plain", action="store_true", help="plain TCP only")
+    parser.add_argument("--filter", default="", help="regular expression on the workloads' names")
+    arguments = parser.parse_args()
+    if not arguments.plain and not arguments.sansock:
+        parser.error("--sansock is needed, except with --plain")
+    if arguments.sansock:
+        arguments.sansock = os.path.abspath(arguments.sansock)
+    enter_namespace()
+    os.umask(0o022)
+    print(f"{'workload':24}{'ends':8}{'reports':>8}{'payload':>14}{'provider':>10}{'on lo':>14}  reasons on TCP")
+    failed = 0
+    for workload in workloads:
+        if not re.search(arguments.filter, workload.name):
+            continue
+        try:
+            run_workload(arguments, workload)
+        except Failure as failure:
+            print(f"FAILED {workload.name}: {failure}", flush=True)
+            failed += 1
+    sys.exit(1 if failed else 0)

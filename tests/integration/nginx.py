@@ -1,0 +1,74 @@
+#!/usr/bin/env python3
+"""nginx with keep-alive: wrk for many requests, curl for a list of large files."""
+
+import contextlib
+import re
+import signal
+
+from harness import Failure, Workload, free_port, main, random_bytes, sha256_of_file
+
+SIZES = [0, 1, 1000, 65_536, 300_001, 1 << 20, 5_000_000, 16 << 20, 40 << 20]
+
+CONFIGURATION = """
+daemon off;
+user root;
+worker_processes 2;
+pid {folder}/nginx.pid;
+error_log {folder}/error.log;
+events {{ worker_connections 512; }}
+http {{
+    access_log off;
+    sendfile on;
+    tcp_nopush on;
+    keepalive_requests 1000000;
+    client_body_temp_path {folder}/body;
+    proxy_temp_path {folder}/proxy;
+    fastcgi_temp_path {folder}/fastcgi;
+    uwsgi_temp_path {folder}/uwsgi;
+    scgi_temp_path {folder}/scgi;
+    server {{
+        listen 127.0.0.1:{port};
+        root {folder}/files;
+    }}
+}}
+"""
+
+
+@contextlib.contextmanager
+def nginx(run):
+    """Serves files of SIZES[i] bytes by the names 0, 1, ..."""
+    port = free_port()
+    files = run.folder / "files"
+    files.mkdir()
+    for number, size in enumerate(SIZES):
+        (files / str(number)).write_bytes(random_bytes(size, number))
+    configuration = run.folder / "nginx.conf"
+    configuration.write_text(CONFIGURATION.format(folder=run.folder, port=port))
+    with run.server(["nginx", "-c", configuration, "-e", run.folder / "error.log"], port, stop=signal.SIGQUIT):
+        yield f"http://127.0.0.1:{port}"
+
+
+def requests(run):
+    with nginx(run) as url:
+        out = run.client(["wrk", "-t", "2", "-c", "8", "-d", "3s", f"{url}/2"]).decode()
+    if int(re.search(r"(\d+) requests in", out).group(1)) < 8 * 1000 or "Socket errors" in out or "Non-2xx" in out:
+        raise Failure(f"wrk says {out}")
+    return {}
+
+
+def files(run):
+    with nginx(run) as url:
+        list_of_files = run.folder / "list"
+        list_of_files.write_text("".join(f"url = {url}/{number}\noutput = got-{turn}-{number}\n"
+                                         for turn in range(3) for number in range(len(SIZES))))
+        connects = run.client(["curl", "--silent", "--show-error", "--fail", "--write-out", "%{num_connects}\n",
+                               "--config", list_of_files]).split()
+    got = {path.name: sha256_of_file(path) for path in sorted(run.folder.glob("got-*"))}
+    sent = [sha256_of_file(run.folder / "files" / str(number)) for number in range(len(SIZES))]
+    if any(digest != sent[int(name.split("-")[2])] for name, digest in got.items()):
+        raise Failure("a file arrived changed")
+    return {"connections": sum(map(int, connects)), "files": got}
+
+
+if __name__ == "__main__":
+    main(Workload("nginx-requests", requests, 8 << 20), Workload("nginx-files", files, 150 << 20))

@@ -1,0 +1,59 @@
+#!/usr/bin/env python3
+"""redis-server with redis-benchmark and redis-cli."""
+
+import contextlib
+
+from harness import Failure, Workload, free_port, main, random_bytes, sha256
+
+KEYS = 20_000
+
+
+@contextlib.contextmanager
+def redis(run):
+    port = free_port()
+    with run.server(["redis-server", "--port", port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no",
+                     "--enable-debug-command", "yes"], port):
+        yield ["-h", "127.0.0.1", "-p", port]
+
+
+def benchmark(run, arguments):
+    with redis(run) as where:
+        out = run.client(["redis-benchmark", *where, "--csv", *arguments]).decode()
+    lines = out.splitlines()[1:]
+    if not lines or any(float(line.split(",")[1].strip('"')) <= 0 for line in lines):
+        raise Failure(f"redis-benchmark says {out}")
+    return {"tests": [line.split(",")[0] for line in lines]}
+
+
+def plain(run):
+    return benchmark(run, ["-t", "ping,set,get", "-c", "50", "-n", "100000"])
+
+
+def pipelined(run):
+    return benchmark(run, ["-t", "set,get", "-P", "16", "-c", "50", "-n", "400000"])
+
+
+def mixed(run):
+    return benchmark(run, ["-t", "set,get,lrange,mset", "-c", "20", "-n", "20000"])
+
+
+def value(key):
+    return random_bytes(1 + key * 7919 % 900, key).hex()
+
+
+def contents(run):
+    """Stores known values, reads them back, and lets the server say what it holds."""
+    sets = b"".join(f"SET key:{key} {value(key)}\r\n".encode() for key in range(KEYS))
+    gets = b"".join(f"GET key:{key}\n".encode() for key in range(KEYS))
+    with redis(run) as where:
+        stored = run.client(["redis-cli", *where, "--pipe"], input=sets).decode().splitlines()[-1]
+        read = run.client(["redis-cli", *where], input=gets)
+        digest = run.client(["redis-cli", *where, "DEBUG", "DIGEST"]).decode()
+    if read != b"".join(f"{value(key)}\n".encode() for key in range(KEYS)):
+        raise Failure("redis-cli read other values than it had stored")
+    return {"stored": stored, "values read": sha256(read), "digest of the server": digest}
+
+
+if __name__ == "__main__":
+    main(Workload("redis", plain, 10 << 20), Workload("redis-pipelined", pipelined, 20 << 20),
+         Workload("redis-mixed", mixed, 10 << 20), Workload("redis-contents", contents, 15 << 20))
