@@ -25,7 +25,8 @@ public:
     [[nodiscard]] std::vector<Fault> &faults() { return faults_; }
 
     void OnDocumentStart(const YAML::Mark &mark) override {
-        if (++documents_ > 1) faults_.push_back({position_of(mark), "a second document; allowed: one per file"});
+        if (++documents_ > 1)
+            faults_.push_back({position_of(mark), "more text behind the end of the document; allowed: one document"});
     }
     void OnDocumentEnd() override {}
 
@@ -188,8 +189,8 @@ std::expected<Node, std::vector<Fault>> parse_document(std::string_view text) {
     try {
         std::istringstream stream{std::string(text)};
         YAML::Parser parser(stream);
-        while (parser.HandleNextDocument(tree)) {
-        }
+        // One document more than allowed is enough to know. On some texts yaml-cpp finds documents without end.
+        if (parser.HandleNextDocument(tree)) parser.HandleNextDocument(tree);
     } catch (const YAML::Exception &error) {
         tree.faults().push_back({position_of(error.mark), "not YAML: " + error.msg});
     }

@@ -243,11 +243,16 @@ TEST(Error, AllAreReportedAtOnceInTheFilesOrder) {
 TEST(Error, TextThatIsNotYaml) {
     EXPECT_EQ(errors_of("waiting: {spin: 1us\nlogging: {}\n"), Lines{"f:2:8: not YAML: end of map flow not found"});
     EXPECT_EQ(errors_of("waiting:\n\tspin: 1us\n").size(), 1u);
-    EXPECT_EQ(errors_of("waiting: {}\n---\nwaiting: {}\n"), Lines{"f:2:1: a second document; allowed: one per file"});
+    EXPECT_EQ(errors_of("waiting: {}\n---\nwaiting: {}\n"),
+              Lines{"f:2:1: more text behind the end of the document; allowed: one document"});
     EXPECT_EQ(errors_of(std::string("waiting: {}\n# \x04\nnonsense: 1\n")),
               Lines{"f:2:3: control character 4; allowed: YAML in UTF-8"});
     EXPECT_EQ(errors_of(std::string_view("waiting: \0{}", 12)),
               Lines{"f:1:10: control character 0; allowed: YAML in UTF-8"});
+}
+
+TEST(Error, TextThatYamlCppReadsForEver) {
+    EXPECT_EQ(errors_of(",a: 1\n"), Lines{"f:1:1: more text behind the end of the document; allowed: one document"});
 }
 
 TEST(Error, AnchorsAliasesAndTags) {
