@@ -45,6 +45,23 @@ TEST(ShippedFiles, EveryExampleLoads) {
     EXPECT_GE(examples, 4);
 }
 
+/// The operator's page; what it shows has to work. A snippet without providers stands for a file that has them.
+TEST(Documentation, ShowsYamlThatLoads) {
+    const std::string providers =
+        "providers:\n  41f96c03-1cad-4222-9c2b-682b71c6a8f0: {plugin: simulated}\n"
+        "  8a3d9d2c-6b1e-4f0a-9c77-0b1d5e2f4a60: {plugin: roce}\n";
+    const std::string page = text_of(SANSOCK_DOCS_DIRECTORY "/configuration.md");
+    const std::string opening = "```yaml\n";
+    int snippets = 0;
+    for (auto at = page.find(opening); at != std::string::npos; at = page.find(opening, at + 1), ++snippets) {
+        const auto begin = at + opening.size();
+        const std::string snippet = page.substr(begin, page.find("```", begin) - begin);
+        const bool has_providers = snippet.starts_with("providers:");
+        EXPECT_EQ(errors_of((has_providers ? "" : providers) + snippet), std::vector<std::string>{}) << snippet;
+    }
+    EXPECT_GE(snippets, 5);
+}
+
 /// The default file with everything in it that is only shown in comments.
 TEST(DefaultFile, ShowsExamplesThatLoad) {
     std::istringstream lines(default_file());
