@@ -11,6 +11,7 @@ INSTANTIATE_TEST_SUITE_P(
                              "simulated",
                              "simulation: {latency: 50us, bandwidth: 10Gbit, jitter: 20us, seed: 7}",
                              {}},
+                      Target{"simulated_exact_credits", "simulated", "simulation: {unreceived: fail}", {}},
                       Target{"simulated_short_messages", "simulated", "options: {message_max: 8 KiB}", {}},
                       Target{"fault", "fault", "options: {wraps: simulated}", {}},
                       Target{"fault_network",

@@ -152,9 +152,12 @@ bool reaches_other_processes(const Target &target) {
     Process asking([&](int) {
         std::optional<plugin::Host> host;
         const auto provider = open_target(target, host);
-        ::_exit(provider && provider->limits().reach > SANSOCK_REACH_PROCESS ? 0 : 1);
+        if (!provider) throw std::runtime_error(provider.error().text);
+        ::_exit(provider->limits().reach > SANSOCK_REACH_PROCESS ? 0 : 2);
     });
-    return asking.wait() == 0;
+    const int status = asking.wait();
+    if (!WIFEXITED(status) || WEXITSTATUS(status) == 1) throw std::runtime_error("the provider cannot be opened");
+    return WEXITSTATUS(status) == 0;
 }
 
 #define SKIP_WITHIN_ONE_PROCESS() \
