@@ -15,7 +15,7 @@ std::vector<Subject> all_subjects() {
             failures(),  options(),       controls(),       descriptors(), poll_states(),   polling(),
             selecting(), epoll_control(), epoll_triggers(), epoll_sets(),  interruptions(), handlers(),
             files(),     stdio(),         processes(),      programs(),    passing(),       faults(),
-            threads(),   connecting(),    bulk(),           raw_calls(),   fortified()};
+            threads(),   connecting(),    bulk(),           raw_calls(),   fortified(),     passed_on()};
 }
 
 constexpr const char *kUsage =

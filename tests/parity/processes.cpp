@@ -1,6 +1,9 @@
 #include <fcntl.h>
+#include <pty.h>
+#include <sched.h>
 #include <sys/epoll.h>
 #include <sys/wait.h>
+#include <utmp.h>
 
 #include <csignal>
 #include <cstring>
@@ -266,6 +269,52 @@ Subject processes() {
         t.value("echoed", receive_up_to(ours, 64 * 16).result);
         close(ours);
         wait_for(t, child);
+    });
+
+    cases.add("a_raw_clone", [](Case &t) {
+        const auto c = t.connect();
+        static int fd = c.fd;
+        alignas(16) static char stack[64 * 1024];
+        const auto child_sends = [](void *) { return send(fd, "clone", 5, 0) == 5 ? 0 : 1; };
+        wait_for(t, must("clone", clone(child_sends, stack + sizeof stack, SIGCHLD, nullptr)));
+        t.outcome("peer", c.peer.receive_up_to(5));
+        echo(t, c.fd, c.peer, "parent");
+    });
+
+    cases.add("a_fork_without_handlers", [](Case &t) {
+        const auto c = t.connect();
+        const int child = must("_Fork", _Fork());
+        if (child == 0) {
+            send_all(c.fd, "child", 5);
+            _exit(0);
+        }
+        wait_for(t, child);
+        t.outcome("peer", c.peer.receive_up_to(5));
+        echo(t, c.fd, c.peer, "parent");
+    });
+
+    cases.add("on_a_terminal", [](Case &t) {
+        const auto c = t.connect();
+        int terminal = -1;
+        const int child = must("forkpty", forkpty(&terminal, nullptr, nullptr, nullptr));
+        if (child == 0) {
+            send_all(c.fd, "child", 5);
+            _exit(isatty(STDIN_FILENO) ? 0 : 1);
+        }
+        wait_for(t, child);
+        t.outcome("peer", c.peer.receive_up_to(5));
+        echo(t, c.fd, c.peer, "parent");
+        wait_for(t, in_child([&] {
+                     must("dup2", dup2(c.fd, STDIN_FILENO));
+                     int ends[2];
+                     must("openpty", openpty(&ends[0], &ends[1], nullptr, nullptr, nullptr));
+                     setsid();
+                     t.value("login_tty", login_tty(ends[1]));
+                     t.value("isatty", isatty(STDIN_FILENO));
+                     send_all(c.fd, "child", 5);
+                 }));
+        t.outcome("peer", c.peer.receive_up_to(5));
+        echo(t, c.fd, c.peer, "parent");
     });
 
     cases.add("to_the_background", [](Case &t) {

@@ -217,6 +217,38 @@ Subject programs() {
         wait_for(t, child);
     });
 
+    cases.add("every_form_of_exec", [](Case &t) {
+        const auto c = t.connect();
+        using Arguments = char *const *;
+        char *words[] = {const_cast<char *>("echo"), const_cast<char *>("word"), nullptr};
+        const struct {
+            const char *name;
+            void (*run)(Arguments);
+        } kForms[] = {
+            {"execl", [](Arguments) { execl("/bin/echo", "echo", "word", nullptr); }},
+            {"execle", [](Arguments) { execle("/bin/echo", "echo", "word", nullptr, environ); }},
+            {"execlp", [](Arguments) { execlp("echo", "echo", "word", nullptr); }},
+            {"execv", [](Arguments all) { execv("/bin/echo", all); }},
+            {"execve", [](Arguments all) { execve("/bin/echo", all, environ); }},
+            {"execvp", [](Arguments all) { execvp("echo", all); }},
+            {"execvpe", [](Arguments all) { execvpe("echo", all, environ); }},
+            {"execveat", [](Arguments all) { execveat(AT_FDCWD, "/bin/echo", all, environ, 0); }},
+            {"fexecve", [](Arguments all) { fexecve(open("/bin/echo", O_RDONLY | O_CLOEXEC), all, environ); }},
+        };
+        for (const auto &[name, run] : kForms) {
+            t.says("form", name);
+            const int child = must("fork", fork());
+            if (child == 0) {
+                dup2(c.fd, STDOUT_FILENO);
+                run(words);
+                _exit(127);
+            }
+            wait_for(t, child);
+            t.outcome("peer", c.peer.receive_up_to(5));
+        }
+        echo(t, c.fd, c.peer, "on");
+    });
+
     cases.add("exec_that_fails", [](Case &t) {
         const auto c = t.connect();
         char *arguments[] = {nullptr};

@@ -1,4 +1,5 @@
 #include <aio.h>
+#include <execinfo.h>
 
 #include <csignal>
 #include <cstdarg>
@@ -111,6 +112,14 @@ Subject stdio() {
         t.value("dprintf", dprintf(c.fd, "%d-%s", 42, "text"));
         t.value("vdprintf", formatted(c.fd, "/%c", 'z'));
         t.outcome("peer", c.peer.receive_up_to(9));
+    });
+
+    cases.add("backtrace_to_a_descriptor", [](Case &t) {
+        const auto c = t.connect();
+        void *const frame = reinterpret_cast<void *>(&fclose);
+        backtrace_symbols_fd(&frame, 1, c.fd);
+        shutdown(c.fd, SHUT_WR);
+        t.yes_no("peer", c.peer.receive_to_end().bytes.find("libc.so.6") != std::string::npos);
     });
 
     cases.add("standard_output", [](Case &t) {

@@ -34,6 +34,7 @@ Subject connecting();
 Subject bulk();
 Subject raw_calls();
 Subject fortified();
+Subject passed_on();
 
 /// What this program does when a case starts it as another process: `--receiver` takes a connection from a Unix socket
 /// and echoes what it brings until its end, `--echo` does it with an inherited one.
