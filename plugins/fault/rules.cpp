@@ -46,15 +46,19 @@ std::int32_t parse_status(YamlMapping &rule, const YAML::Node &value) {
 }
 
 void parse_rule(YamlMapping rule, std::deque<Rule> &rules) {
+    std::optional<Call> call;
+    std::optional<Effect> effect;
     Rule &parsed = rules.emplace_back(Call::open, 0, UINT64_MAX, Verdict{Effect::none, SANSOCK_EIO});
-    rule.with("call", [&](const YAML::Node &value) { parsed.call = parse_call(rule, value); });
-    rule.with("result",
-              [&](const YAML::Node &value) { parsed.verdict.effect = parse_effect(rule, value, parsed.call); });
+    rule.with("call", [&](const YAML::Node &value) { call = parse_call(rule, value); });
+    if (!call) rule.missing("call", "one of " + list(kCalls));
+    rule.with("result", [&](const YAML::Node &value) { effect = parse_effect(rule, value, *call); });
+    if (!effect) rule.missing("result", "what becomes of the call, such as error");
     rule.with("status", [&](const YAML::Node &value) { parsed.verdict.status = parse_status(rule, value); });
     rule.quantity("after", parsed.after, 0, UINT64_MAX, parse_count, "a number of calls that still work");
     rule.quantity("times", parsed.times, 1, UINT64_MAX, parse_count, "a number of calls that fail, at least 1");
     rule.refuse_unknown();
-    if (parsed.verdict.effect == Effect::none) rule.missing("result", "what becomes of the call, such as error");
+    parsed.call = *call;
+    parsed.verdict.effect = *effect;
 }
 
 /// The block for the wrapped plugin, put together from what stands in ours.
