@@ -56,7 +56,6 @@ enum class EndState : uint32_t { kOpen = 0, kReset = 1, kClosed = 2, kPoisoned =
 
 /// The protocol's words (docs/stream-protocol.md). An epoch is stored last, with release order, after what it dates.
 struct alignas(64) ColdWords {
-    std::atomic<uint64_t> token;            ///< Names the connection; both ends' tokens are told at the meeting.
     std::atomic<uint64_t> switched_at;      ///< X
     std::atomic<uint64_t> frozen_at;        ///< Z
     std::atomic<uint64_t> fin_at;           ///< Y
@@ -67,7 +66,7 @@ struct alignas(64) ColdWords {
     std::atomic<uint32_t> stepped;          ///< Epoch
     std::atomic<uint32_t> fin;              ///< 1: the stream ends at fin_at.
     std::atomic<uint32_t> state;            ///< EndState
-    std::atomic<uint32_t> released;         ///< 1: this end will never look at the peer's window again.
+    std::atomic<uint32_t> pinned;           ///< 1: this end stays on TCP once it is there.
 };
 static_assert(sizeof(ColdWords) == 64);
 

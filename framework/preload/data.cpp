@@ -6,9 +6,12 @@
 
 #include <algorithm>
 
+#include "base/guarded_copy.hpp"
 #include "preload/real.hpp"
 #include "preload/step_back.hpp"
 #include "socket/io.hpp"
+
+extern "C" [[noreturn]] void __chk_fail();
 
 namespace sansock::preload {
 namespace {
@@ -16,6 +19,20 @@ namespace {
 using socket::Connection;
 using socket::enter_kernel;
 using socket::leave_kernel;
+
+/// What the kernel refuses of an array of buffers before it looks at the socket; 0: nothing.
+long refused(const iovec *parts, int count, int too_many) {
+    if (count < 0 || count > 1024) return too_many;
+    size_t total = 0;
+    for (int i = 0; i < count; ++i) {
+        iovec part;
+        if (!guarded_copy(&part, &parts[i], sizeof part)) return -EFAULT;
+        if (static_cast<ssize_t>(part.iov_len) < 0) return count == 1 ? -EFAULT : -EINVAL;
+        total += part.iov_len;
+        if (static_cast<ssize_t>(total) < 0) return -EINVAL;
+    }
+    return 0;
+}
 
 /// One call that receives: by the kernel while the connection is the kernel's, else by the stream.
 template <class KernelCall>
@@ -27,6 +44,7 @@ ssize_t receive(int fd, const iovec *parts, int count, int flags, KernelCall ker
         leave_kernel(*connection, false, got, flags);
         return got;
     }
+    if (const long error = refused(parts, count, -EINVAL); error < 0) return answer(error);
     return answer(socket::receive_stream(*connection, parts, count, flags));
 }
 
@@ -39,18 +57,24 @@ ssize_t send_parts(int fd, const iovec *parts, int count, int flags, KernelCall 
         leave_kernel(*connection, true, sent, flags);
         return sent;
     }
+    if (const long error = refused(parts, count, -EINVAL); error < 0) return answer(error);
     return answer(socket::send_stream(*connection, parts, count, flags));
 }
 
 /// A TCP receive tells no name and no ancillary data.
 ssize_t receive_message(int fd, msghdr *message, int flags) {
     Connection *connection = connection_of(fd);
-    if (connection == nullptr || message == nullptr || enter_kernel(*connection, false)) {
+    if (connection == nullptr) return SANSOCK_REAL(recvmsg)(fd, message, flags);
+    if (enter_kernel(*connection, false)) {
         const ssize_t got = SANSOCK_REAL(recvmsg)(fd, message, flags);
-        if (connection != nullptr && message != nullptr) leave_kernel(*connection, false, got, flags);
+        leave_kernel(*connection, false, got, flags);
         return got;
     }
-    const ssize_t got = answer(socket::receive_stream(*connection, message->msg_iov, static_cast<int>(message->msg_iovlen), flags));
+    msghdr copy;
+    if (!guarded_copy(&copy, message, sizeof copy)) return answer(-EFAULT);
+    const int count = static_cast<int>(std::min<size_t>(copy.msg_iovlen, 1025));
+    if (const long error = refused(copy.msg_iov, count, -EMSGSIZE); error < 0) return answer(error);
+    const ssize_t got = answer(socket::receive_stream(*connection, copy.msg_iov, count, flags));
     if (got >= 0) {
         message->msg_namelen = 0;
         message->msg_controllen = 0;
@@ -65,12 +89,20 @@ ssize_t send_message(int fd, const msghdr *message, int flags) {
         if (message != nullptr && message->msg_controllen > 0) descriptors_leave(*message);
         return SANSOCK_REAL(sendmsg)(fd, message, flags);
     }
-    if (message == nullptr || enter_kernel(*connection, true)) {
+    if (enter_kernel(*connection, true)) {
         const ssize_t sent = SANSOCK_REAL(sendmsg)(fd, message, flags);
-        if (message != nullptr) leave_kernel(*connection, true, sent, flags);
+        leave_kernel(*connection, true, sent, flags);
         return sent;
     }
-    return answer(socket::send_stream(*connection, message->msg_iov, static_cast<int>(message->msg_iovlen), flags));
+    msghdr copy;
+    if (!guarded_copy(&copy, message, sizeof copy)) return answer(-EFAULT);
+    if (copy.msg_controllen > 0) {
+        step_back(fd, stream::Reason::kUnmodelled);
+        return SANSOCK_REAL(sendmsg)(fd, message, flags);
+    }
+    const int count = static_cast<int>(std::min<size_t>(copy.msg_iovlen, 1025));
+    if (const long error = refused(copy.msg_iov, count, -EMSGSIZE); error < 0) return answer(error);
+    return answer(socket::send_stream(*connection, copy.msg_iov, count, flags));
 }
 
 constexpr size_t kFileChunk = 64 * 1024;
@@ -78,8 +110,15 @@ constexpr size_t kFileChunk = 64 * 1024;
 /// sendfile on a connection that the stream has: the file's bytes are copied through the window like any others.
 ssize_t send_file(Connection &connection, int file, off64_t *offset, size_t count) {
     char chunk[kFileChunk];
-    off64_t at = offset != nullptr ? *offset : lseek64(file, 0, SEEK_CUR);
-    if (at < 0) return -1;
+    off64_t at = 0;
+    if (offset == nullptr) {
+        at = lseek64(file, 0, SEEK_CUR);
+        if (at < 0) return -1;
+    } else if (!guarded_copy(&at, offset, sizeof at)) {
+        return answer(-EFAULT);
+    } else if (at < 0) {
+        return answer(-EINVAL);
+    }
     size_t sent = 0;
     while (sent < count) {
         const ssize_t got = SANSOCK_REAL(pread64)(file, chunk, std::min(count - sent, sizeof chunk), at);
@@ -118,11 +157,12 @@ using namespace sansock::preload;
 
 SANSOCK_EXPORT ssize_t read(int fd, void *data, size_t size) {
     const iovec part{data, size};
+    if (size == 0 && connection_of(fd) != nullptr) return SANSOCK_REAL(read)(fd, data, size);
     return receive(fd, &part, 1, 0, [&] { return SANSOCK_REAL(read)(fd, data, size); });
 }
 
 SANSOCK_EXPORT ssize_t __read_chk(int fd, void *data, size_t size, size_t room) {
-    if (size > room) __builtin_trap();
+    if (size > room) __chk_fail();
     return read(fd, data, size);
 }
 
@@ -136,7 +176,7 @@ SANSOCK_EXPORT ssize_t recv(int fd, void *data, size_t size, int flags) {
 }
 
 SANSOCK_EXPORT ssize_t __recv_chk(int fd, void *data, size_t size, size_t room, int flags) {
-    if (size > room) __builtin_trap();
+    if (size > room) __chk_fail();
     return recv(fd, data, size, flags);
 }
 
@@ -150,7 +190,7 @@ SANSOCK_EXPORT ssize_t recvfrom(int fd, void *data, size_t size, int flags, sock
 }
 
 SANSOCK_EXPORT ssize_t __recvfrom_chk(int fd, void *data, size_t size, size_t room, int flags, sockaddr *address, socklen_t *length) {
-    if (size > room) __builtin_trap();
+    if (size > room) __chk_fail();
     return recvfrom(fd, data, size, flags, address, length);
 }
 
@@ -188,6 +228,8 @@ SANSOCK_EXPORT ssize_t send(int fd, const void *data, size_t size, int flags) {
 
 SANSOCK_EXPORT ssize_t sendto(int fd, const void *data, size_t size, int flags, const sockaddr *address, socklen_t length) {
     const iovec part{const_cast<void *>(data), size};
+    char probe;
+    if (address != nullptr && length > 0 && connection_of(fd) != nullptr && !sansock::guarded_copy(&probe, address, 1)) return answer(-EFAULT);
     return send_parts(fd, &part, 1, flags, [&] { return SANSOCK_REAL(sendto)(fd, data, size, flags, address, length); });
 }
 

@@ -1,7 +1,6 @@
 // close, dup, fcntl, ioctl.
 #include <fcntl.h>
 #include <linux/close_range.h>
-#include <linux/sockios.h>
 #include <stdarg.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -9,6 +8,7 @@
 #include <algorithm>
 
 #include "preload/real.hpp"
+#include "preload/step_back.hpp"
 #include "socket/epoll.hpp"
 #include "socket/io.hpp"
 #include "socket/waiting.hpp"
@@ -38,6 +38,8 @@ bool close_known(int fd, long &result) {
 /// `copy` is a new descriptor for what `fd` stands for.
 int duplicated(int fd, int copy) {
     if (copy < 0 || fd == copy) return copy;
+    // The C library reads and writes the standard streams where no interposition reaches.
+    if (copy <= STDERR_FILENO) step_back(fd, stream::Reason::kStandardIo);
     if (Connection *connection = connection_of(fd)) Process::get()->bind(copy, *connection);
     if (Epoll *epoll = epoll_of(fd)) Process::get()->bind(copy, *epoll);
     return copy;
@@ -61,6 +63,7 @@ int control(int fd, int command, void *argument) {
     const int rc = SANSOCK_REAL(fcntl)(fd, command, argument);
     if (rc < 0) return rc;
     if (command == F_DUPFD || command == F_DUPFD_CLOEXEC) return duplicated(fd, rc);
+    if (command == F_SETFL && (reinterpret_cast<long>(argument) & O_ASYNC) != 0) step_back(fd, stream::Reason::kUnmodelled);
     if (command == F_SETFL) set_nonblocking(fd, (reinterpret_cast<long>(argument) & O_NONBLOCK) != 0);
     return rc;
 }
@@ -129,10 +132,12 @@ SANSOCK_EXPORT int ioctl(int fd, unsigned long request, ...) noexcept {
     if (rc != 0 || connection == nullptr || argument == nullptr) return rc;
     if (request == FIONBIO) {
         set_nonblocking(fd, *static_cast<int *>(argument) != 0);
+    } else if (request == FIOASYNC) {
+        step_back(fd, sansock::stream::Reason::kUnmodelled);
     } else if (connection->mapped.load(std::memory_order_acquire) && connection->phase() == sansock::socket::Phase::kAttached) {
         // What TCP holds still counts; what the window holds is added.
+        // Bytes in the window are with the peer already: as TCP says of bytes that are acknowledged, they do not wait here.
         if (request == FIONREAD) *static_cast<int *>(argument) += static_cast<int>(connection->end().unread());
-        if (request == SIOCOUTQ) *static_cast<int *>(argument) += static_cast<int>(connection->end().unconsumed());
     }
     return rc;
 }

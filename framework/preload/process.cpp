@@ -4,6 +4,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "preload/raw_call.hpp"
 #include "preload/real.hpp"
 #include "socket/report.hpp"
 
@@ -33,14 +34,15 @@ SANSOCK_EXPORT void _exit(int status) {
 
 SANSOCK_EXPORT void _Exit(int status) { _exit(status); }
 
-/// libuv closes with syscall(SYS_close, fd).
+/// Some programs make system calls by number (libuv closes that way): those on tracked descriptors go through our own functions.
 SANSOCK_EXPORT long syscall(long number, ...) noexcept {
     va_list arguments;
     va_start(arguments, number);
     long words[6];
     for (long &word : words) word = va_arg(arguments, long);
     va_end(arguments);
-    if (number == SYS_close) return close(static_cast<int>(words[0]));
+    long result;
+    if (raw_call(number, words, result)) return result;
     return answer(sansock::raw_syscall(number, words[0], words[1], words[2], words[3], words[4], words[5]));
 }
 

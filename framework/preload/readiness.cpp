@@ -11,8 +11,13 @@
 #include "socket/poll.hpp"
 #include "socket/waiting.hpp"
 
+extern "C" [[noreturn]] void __chk_fail();
+
 namespace sansock::preload {
 namespace {
+
+bool valid(const timespec *t) { return t == nullptr || (t->tv_sec >= 0 && t->tv_nsec >= 0 && t->tv_nsec < 1'000'000'000); }
+
 
 uint64_t from_ms(int ms) { return ms < 0 ? socket::kForever : static_cast<uint64_t>(ms) * 1'000'000u; }
 
@@ -25,7 +30,9 @@ bool any_stream_in(int count, const fd_set *a, const fd_set *b, const fd_set *c)
     if (process == nullptr) return false;
     for (int fd = 0; fd < count; ++fd) {
         const bool in_set = (a != nullptr && FD_ISSET(fd, a)) || (b != nullptr && FD_ISSET(fd, b)) || (c != nullptr && FD_ISSET(fd, c));
-        if (in_set && process->connection(fd) != nullptr) return true;
+        if (!in_set) continue;
+        if (socket::Epoll *epoll = process->epoll(fd)) socket::expose(*epoll);
+        if (process->connection(fd) != nullptr) return true;
     }
     return false;
 }
@@ -33,6 +40,7 @@ bool any_stream_in(int count, const fd_set *a, const fd_set *b, const fd_set *c)
 /// select in terms of poll, as the kernel does it. Sets larger than FD_SETSIZE are legal as long as the caller allocated them.
 int select_by_poll(int count, fd_set *reads, fd_set *writes, fd_set *excepts, uint64_t timeout_ns, const sigset_t *mask) {
     auto *fds = static_cast<pollfd *>(alloca(sizeof(pollfd) * static_cast<size_t>(count)));
+    std::memset(fds, 0, sizeof(pollfd) * static_cast<size_t>(count));
     nfds_t used = 0;
     for (int fd = 0; fd < count; ++fd) {
         short events = 0;
@@ -86,12 +94,12 @@ SANSOCK_EXPORT int poll(pollfd *fds, nfds_t count, int timeout_ms) {
 }
 
 SANSOCK_EXPORT int __poll_chk(pollfd *fds, nfds_t count, int timeout_ms, size_t room) {
-    if (count > room / sizeof(pollfd)) __builtin_trap();
+    if (count > room / sizeof(pollfd)) __chk_fail();
     return poll(fds, count, timeout_ms);
 }
 
 SANSOCK_EXPORT int ppoll(pollfd *fds, nfds_t count, const timespec *timeout, const sigset_t *mask) {
-    if (socket_::poll_needs_us(fds, count)) return static_cast<int>(answer(socket_::poll_both(fds, count, from_timespec(timeout), mask)));
+    if (valid(timeout) && socket_::poll_needs_us(fds, count)) return static_cast<int>(answer(socket_::poll_both(fds, count, from_timespec(timeout), mask)));
     socket_::enter_kernel_poll(fds, count);
     const int rc = SANSOCK_REAL(ppoll)(fds, count, timeout, mask);
     socket_::leave_kernel_poll(fds, count);
@@ -99,7 +107,7 @@ SANSOCK_EXPORT int ppoll(pollfd *fds, nfds_t count, const timespec *timeout, con
 }
 
 SANSOCK_EXPORT int __ppoll_chk(pollfd *fds, nfds_t count, const timespec *timeout, const sigset_t *mask, size_t room) {
-    if (count > room / sizeof(pollfd)) __builtin_trap();
+    if (count > room / sizeof(pollfd)) __chk_fail();
     return ppoll(fds, count, timeout, mask);
 }
 
@@ -119,7 +127,7 @@ SANSOCK_EXPORT int select(int count, fd_set *reads, fd_set *writes, fd_set *exce
 }
 
 SANSOCK_EXPORT int pselect(int count, fd_set *reads, fd_set *writes, fd_set *excepts, const timespec *timeout, const sigset_t *mask) {
-    if (!any_stream_in(count, reads, writes, excepts)) return SANSOCK_REAL(pselect)(count, reads, writes, excepts, timeout, mask);
+    if (!valid(timeout) || !any_stream_in(count, reads, writes, excepts)) return SANSOCK_REAL(pselect)(count, reads, writes, excepts, timeout, mask);
     return static_cast<int>(answer(select_by_poll(count, reads, writes, excepts, from_timespec(timeout), mask)));
 }
 
@@ -138,6 +146,7 @@ SANSOCK_EXPORT int epoll_create1(int flags) noexcept {
 SANSOCK_EXPORT int epoll_ctl(int epfd, int operation, int fd, epoll_event *event) noexcept {
     socket_::Epoll *epoll = epoll_of(epfd);
     socket_::Connection *connection = epoll == nullptr ? nullptr : connection_of(fd);
+    if (socket_::Epoll *inner = epoll == nullptr ? nullptr : epoll_of(fd)) socket_::expose(*inner);
     if (connection == nullptr) return SANSOCK_REAL(epoll_ctl)(epfd, operation, fd, event);
     return static_cast<int>(answer(socket_::epoll_control(*epoll, operation, fd, *connection, event)));
 }
@@ -156,6 +165,6 @@ SANSOCK_EXPORT int epoll_pwait(int epfd, epoll_event *events, int size, int time
 
 SANSOCK_EXPORT int epoll_pwait2(int epfd, epoll_event *events, int size, const timespec *timeout, const sigset_t *mask) {
     socket_::Epoll *epoll = epoll_of(epfd);
-    if (epoll == nullptr) return SANSOCK_REAL(epoll_pwait2)(epfd, events, size, timeout, mask);
+    if (epoll == nullptr || !valid(timeout)) return SANSOCK_REAL(epoll_pwait2)(epfd, events, size, timeout, mask);
     return static_cast<int>(answer(socket_::epoll_wait_both(*epoll, events, size, from_timespec(timeout), mask)));
 }

@@ -1,11 +1,14 @@
 // connect, accept, shutdown, options.
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 
 #include <cstring>
 
+#include "preload/faults.hpp"
 #include "preload/real.hpp"
+#include "preload/step_back.hpp"
 #include "socket/io.hpp"
 #include "socket/waiting.hpp"
 
@@ -24,7 +27,10 @@ bool is_tcp(int fd) {
 }
 
 void track_accepted(int fd, int family, bool nonblocking) {
-    if (fd >= 0 && is_inet(family)) socket::track(fd, socket::Role::kAccept, nonblocking);
+    if (fd < 0 || !is_inet(family)) return;
+    const int saved = errno;
+    if (socket::track(fd, socket::Role::kAccept, nonblocking) != nullptr) install_fault_handler();
+    errno = saved;
 }
 
 /// Accepts with an address of our own when the caller wants none: its family says whether this can be TCP.
@@ -51,7 +57,7 @@ SANSOCK_EXPORT int connect(int fd, const sockaddr *address, socklen_t length) {
         const int saved = errno;
         if (connection_of(fd) == nullptr && is_tcp(fd)) {
             const long flags = raw_syscall(SYS_fcntl, fd, F_GETFL, 0);
-            socket_::track(fd, socket_::Role::kConnect, flags >= 0 && (flags & O_NONBLOCK) != 0);
+            if (socket_::track(fd, socket_::Role::kConnect, flags >= 0 && (flags & O_NONBLOCK) != 0) != nullptr) install_fault_handler();
         }
         errno = saved;
     }
@@ -75,9 +81,49 @@ SANSOCK_EXPORT int shutdown(int fd, int how) noexcept {
     return static_cast<int>(answer(socket_::shutdown_stream(*connection, fd, how)));
 }
 
+namespace {
+
+/// Options whose effect on the stream only the kernel can give.
+bool needs_kernel(int level, int option) {
+    if (level == SOL_SOCKET) {
+        return option == SO_RCVLOWAT || option == SO_TIMESTAMP || option == SO_TIMESTAMPNS || option == SO_TIMESTAMPING || option == SO_OOBINLINE;
+    }
+    return level == IPPROTO_TCP && (option == TCP_INQ || option == TCP_REPAIR || option == TCP_ULP || option == TCP_ZEROCOPY_RECEIVE);
+}
+
+/// The state that TCP would be in, had the ends of the streams travelled by it.
+uint8_t shown_state(const socket_::Connection &connection, uint8_t kernel) {
+    auto &end = const_cast<socket_::Connection &>(connection).end();
+    if (kernel != TCP_ESTABLISHED) return kernel;
+    const bool ours = end.state().out.fin, theirs = end.peer_finished();
+    if (ours && theirs) return TCP_TIME_WAIT;
+    if (ours) return TCP_FIN_WAIT2;
+    return theirs ? uint8_t{TCP_CLOSE_WAIT} : kernel;
+}
+
+}  // namespace
+
+SANSOCK_EXPORT int getsockopt(int fd, int level, int option, void *value, socklen_t *length) noexcept {
+    const int rc = SANSOCK_REAL(getsockopt)(fd, level, option, value, length);
+    socket_::Connection *connection = rc == 0 ? connection_of(fd) : nullptr;
+    if (connection == nullptr || !connection->mapped.load(std::memory_order_acquire)) return rc;
+    if (level == SOL_SOCKET && option == SO_SNDBUF && *length >= sizeof(int)) {
+        if (const uint32_t shown = connection->shared->send_buffer_shown.load(std::memory_order_relaxed); shown != 0) {
+            std::memcpy(value, &shown, sizeof shown);
+        }
+    }
+    if (level == IPPROTO_TCP && option == TCP_INFO && *length >= 1) {
+        auto *state = static_cast<uint8_t *>(value);
+        *state = shown_state(*connection, *state);
+    }
+    return rc;
+}
+
 SANSOCK_EXPORT int setsockopt(int fd, int level, int option, const void *value, socklen_t length) noexcept {
     const int rc = SANSOCK_REAL(setsockopt)(fd, level, option, value, length);
     socket_::Connection *connection = connection_of(fd);
+    if (rc == 0 && connection != nullptr && level == SOL_SOCKET && option == SO_SNDBUF) connection->shared->send_buffer_shown.store(0);
+    if (rc == 0 && connection != nullptr && needs_kernel(level, option)) step_back(fd, sansock::stream::Reason::kUnmodelled);
     if (rc == 0 && connection != nullptr && level == SOL_SOCKET && (option == SO_RCVTIMEO || option == SO_SNDTIMEO) &&
         length >= sizeof(timeval)) {
         timeval timeout;

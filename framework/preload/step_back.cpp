@@ -1,5 +1,6 @@
 #include "preload/step_back.hpp"
 
+#include <aio.h>
 #include <fcntl.h>
 #include <spawn.h>
 #include <stdarg.h>
@@ -71,6 +72,33 @@ SANSOCK_EXPORT ssize_t splice(int in, off64_t *in_offset, int out, off64_t *out_
     step_back(in, Reason::kUnmodelled);
     step_back(out, Reason::kUnmodelled);
     return SANSOCK_REAL(splice)(in, in_offset, out, out_offset, size, flags);
+}
+
+SANSOCK_EXPORT int aio_read(aiocb *control) noexcept {
+    step_back(control->aio_fildes, Reason::kStandardIo);
+    return SANSOCK_REAL(aio_read)(control);
+}
+
+SANSOCK_EXPORT int aio_write(aiocb *control) noexcept {
+    step_back(control->aio_fildes, Reason::kStandardIo);
+    return SANSOCK_REAL(aio_write)(control);
+}
+
+SANSOCK_EXPORT int aio_read64(aiocb64 *control) noexcept {
+    step_back(control->aio_fildes, Reason::kStandardIo);
+    return SANSOCK_REAL(aio_read64)(control);
+}
+
+SANSOCK_EXPORT int aio_write64(aiocb64 *control) noexcept {
+    step_back(control->aio_fildes, Reason::kStandardIo);
+    return SANSOCK_REAL(aio_write64)(control);
+}
+
+SANSOCK_EXPORT int lio_listio(int mode, aiocb *const *list, int count, sigevent *event) noexcept {
+    for (int i = 0; i < count; ++i) {
+        if (list[i] != nullptr) step_back(list[i]->aio_fildes, Reason::kStandardIo);
+    }
+    return SANSOCK_REAL(lio_listio)(mode, list, count, event);
 }
 
 SANSOCK_EXPORT int system(const char *command) {

@@ -37,6 +37,7 @@ struct SharedConnection {
     std::atomic<uint32_t> forking;          ///< Forks under way whose child is not counted yet.
     std::atomic<uint64_t> receive_timeout_ns;  ///< SO_RCVTIMEO; 0: none.
     std::atomic<uint64_t> send_timeout_ns;
+    std::atomic<uint32_t> send_buffer_shown;   ///< SO_SNDBUF as the application knows it; 0: as the kernel says.
     std::atomic<uint32_t> calls_in;
     std::atomic<uint32_t> calls_out;
     sockaddr_in6 local;                     ///< IPv4 as v4-mapped, so that both ends compare alike.
@@ -53,6 +54,7 @@ public:
     long tcp_unsent() override;
     long tcp_unread() override;
     long tcp_counts(stream::KernelCounts &counts) override;
+    bool tcp_has_error() override;
     void tcp_shutdown_write() override;
     void tcp_guard(bool on) override;
     void tcp_poison() override;

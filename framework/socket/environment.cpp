@@ -2,6 +2,7 @@
 #include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
@@ -62,6 +63,12 @@ long ConnectionEnvironment::tcp_counts(stream::KernelCounts &counts) {
         counts.received -= 1;
     }
     return 0;
+}
+
+bool ConnectionEnvironment::tcp_has_error() {
+    pollfd fd{c_.fd.load(std::memory_order_relaxed), 0, 0};
+    const timespec none{};
+    return raw_syscall(SYS_ppoll, &fd, 1, &none, nullptr, 8) == 1 && (fd.revents & POLLERR) != 0;
 }
 
 void ConnectionEnvironment::tcp_shutdown_write() { raw_syscall(SYS_shutdown, c_.fd.load(std::memory_order_relaxed), SHUT_WR); }

@@ -2,6 +2,7 @@
 
 #include <poll.h>
 
+#include "base/guarded_copy.hpp"
 #include "socket/helper.hpp"
 #include "socket/waiting.hpp"
 
@@ -13,7 +14,7 @@ constexpr uint64_t kOurs = 0xa5c3'5a53'0000'0000u;
 constexpr uint64_t kOursMask = 0xffff'ffff'0000'0000u;
 constexpr uint32_t kWakeUp = 0xffff'ffffu;
 constexpr uint32_t kKernelLookNs = 50'000;  ///< While user-space events keep coming, the kernel's are asked for this often.
-constexpr uint32_t kModeBits = EPOLLET | EPOLLONESHOT | EPOLLEXCLUSIVE | EPOLLWAKEUP;
+constexpr uint32_t kWithExclusive = EPOLLIN | EPOLLOUT | EPOLLERR | EPOLLHUP | EPOLLWAKEUP | EPOLLET | EPOLLEXCLUSIVE;
 
 bool in_user_space(const Connection &connection) {
     const Phase phase = connection.phase();
@@ -33,7 +34,7 @@ long kernel_control(Epoll &epoll, int operation, EpollItem &item, uint32_t event
 /// What the kernel must watch for this item: everything while the connection is its own; the end of the TCP connection always.
 uint32_t kernel_share(EpollItem &item) {
     Connection &connection = *item.connection;
-    if (!in_user_space(connection)) return item.events;
+    if (!in_user_space(connection)) return item.disarmed ? 0 : item.events;
     stream::End &end = connection.end();
     const bool in = end.on_provider(false), out = end.on_provider(true);
     if (!in && !out) return item.events;
@@ -65,11 +66,11 @@ uint32_t evaluate(EpollItem &item) {
     if (end.attention_pending()) end.progress();
     get_ready(connection);
     sync_kernel(item);
-    if ((item.events & ~kModeBits) == 0) return 0;
+    if (item.disarmed) return 0;
     short kernel = 0;
     if (!end.on_provider(false) || !end.on_provider(true)) {
         // While one direction is the kernel's, ask it; a moment later it is not any more.
-        pollfd fd{item.fd, static_cast<short>(item.events & (POLLIN | POLLOUT | POLLRDHUP | POLLPRI)), 0};
+        pollfd fd{connection.fd.load(std::memory_order_relaxed), static_cast<short>(item.events & (POLLIN | POLLOUT | POLLRDHUP | POLLPRI)), 0};
         const timespec none{};
         raw_syscall(SYS_ppoll, &fd, 1, &none, nullptr, 8);
         kernel = fd.revents;
@@ -101,7 +102,7 @@ int collect(Epoll &epoll, epoll_event *events, int size) {
             events[count].events = found;
             events[count++].data.u64 = item->data;
             if ((item->events & EPOLLONESHOT) != 0) {
-                item->events &= kModeBits;
+                item->disarmed = true;
             } else if ((item->events & EPOLLET) == 0) {
                 queue_item(*item);
             }
@@ -130,7 +131,7 @@ int translate(Epoll &epoll, Process &process, epoll_event *events, int count) {
             queue_item(item);
             continue;
         }
-        if ((item.events & EPOLLONESHOT) != 0) item.events &= kModeBits;
+        item.disarmed = (item.events & EPOLLONESHOT) != 0;
         epoll_event event = events[i];
         event.data.u64 = item.data;
         events[kept++] = event;
@@ -138,13 +139,28 @@ int translate(Epoll &epoll, Process &process, epoll_event *events, int count) {
     return kept;
 }
 
-int kernel_wait(Epoll &epoll, epoll_event *events, int size, uint64_t timeout_ns, const sigset_t *mask) {
+int kernel_wait_now(Epoll &epoll, epoll_event *events, int size, uint64_t timeout_ns, const sigset_t *mask) {
     if (timeout_ns == 0 || timeout_ns == kForever || timeout_ns % 1'000'000 == 0) {
         const int ms = timeout_ns == kForever ? -1 : static_cast<int>(std::min<uint64_t>(timeout_ns / 1'000'000, INT32_MAX));
         return static_cast<int>(raw_syscall(SYS_epoll_pwait, epoll.fd, events, size, ms, mask, 8));
     }
     const timespec timeout{static_cast<time_t>(timeout_ns / 1'000'000'000u), static_cast<long>(timeout_ns % 1'000'000'000u)};
     return static_cast<int>(raw_syscall(SYS_epoll_pwait2, epoll.fd, events, size, &timeout, mask, 8));
+}
+
+int kernel_wait(Epoll &epoll, epoll_event *events, int size, uint64_t timeout_ns, const sigset_t *mask) {
+    if (timeout_ns == 0) return kernel_wait_now(epoll, events, size, 0, mask);
+    epoll.asleep.fetch_add(1, std::memory_order_seq_cst);
+    const bool late = epoll.attached.load(std::memory_order_acquire) != 0 && epoll.ready_head != nullptr;
+    const CancellationPoint here;
+    const int found = kernel_wait_now(epoll, events, size, late ? 0 : timeout_ns, mask);
+    epoll.asleep.fetch_sub(1, std::memory_order_release);
+    return found;
+}
+
+void wake(Process &process, Epoll &epoll) {
+    const uint64_t one = 1;
+    if (epoll.waker != memory::kNoWaker) raw_syscall(SYS_write, process.wake_object(epoll.waker).fd, &one, sizeof one);
 }
 
 bool someone_on_my_cpu(Process &process) {
@@ -162,10 +178,14 @@ bool someone_on_my_cpu(Process &process) {
 void queue_item(EpollItem &item) {
     if (item.queued.exchange(true, std::memory_order_acq_rel)) return;
     Epoll &epoll = *item.epoll;
-    stream::Guard guard(epoll.lock);
-    item.next_ready = nullptr;
-    (epoll.ready_tail != nullptr ? epoll.ready_tail->next_ready : epoll.ready_head) = &item;
-    epoll.ready_tail = &item;
+    {
+        stream::Guard guard(epoll.lock);
+        item.next_ready = nullptr;
+        (epoll.ready_tail != nullptr ? epoll.ready_tail->next_ready : epoll.ready_head) = &item;
+        epoll.ready_tail = &item;
+    }
+    // The lock's release and this load are ordered by the exchange above and the sleeper's fence: it sees the item, or we see it.
+    if (epoll.asleep.load(std::memory_order_seq_cst) != 0) wake(*Process::get(), epoll);
 }
 
 void queue_items(Connection &connection) {
@@ -207,12 +227,14 @@ bool cover(EpollItem &item) {
 
 int epoll_control(Epoll &epoll, int operation, int fd, Connection &connection, epoll_event *event) {
     Process &process = *Process::get();
-    if (operation != EPOLL_CTL_DEL && event == nullptr) return -EFAULT;
+    epoll_event asked{};
+    if (operation != EPOLL_CTL_DEL && !guarded_copy(&asked, event, sizeof asked)) return -EFAULT;
     stream::Guard guard(connection.items_lock);
     EpollItem *item = find_item(epoll, connection, fd);
     const bool exists = item != nullptr && item->live;
     switch (operation) {
         case EPOLL_CTL_ADD: {
+            if ((asked.events & EPOLLEXCLUSIVE) != 0 && (asked.events & ~kWithExclusive) != 0) return -EINVAL;
             if (exists) return -EEXIST;
             if (item == nullptr) {
                 item = process.new_item();
@@ -229,7 +251,7 @@ int epoll_control(Epoll &epoll, int operation, int fd, Connection &connection, e
         }
         case EPOLL_CTL_MOD:
             if (!exists) return -ENOENT;
-            if (((item->events | event->events) & EPOLLEXCLUSIVE) != 0) return -EINVAL;
+            if (((item->events | asked.events) & EPOLLEXCLUSIVE) != 0) return -EINVAL;
             break;
         case EPOLL_CTL_DEL:
             if (!exists) return -ENOENT;
@@ -243,8 +265,9 @@ int epoll_control(Epoll &epoll, int operation, int fd, Connection &connection, e
         default: return -EINVAL;
     }
     const uint32_t events_before = item->events;
-    item->events = event->events;
-    item->data = event->data.u64;
+    item->events = asked.events;
+    item->data = asked.data.u64;
+    item->disarmed = false;
     item->live = true;
     const uint32_t share = kernel_share(*item);
     if (!item->in_kernel || share != item->kernel_events || !in_user_space(connection)) {
@@ -262,9 +285,10 @@ int epoll_control(Epoll &epoll, int operation, int fd, Connection &connection, e
     return 0;
 }
 
-int epoll_wait_both(Epoll &epoll, epoll_event *events, int size, uint64_t timeout_ns, const sigset_t *mask) {
+static int wait_both(Epoll &epoll, epoll_event *events, int size, uint64_t timeout_ns, const sigset_t *mask) {
     Process &process = *Process::get();
-    if (size <= 0 || events == nullptr) return kernel_wait(epoll, events, size, timeout_ns, mask);
+    // What the kernel would refuse is the kernel's to refuse.
+    if (size <= 0 || !guarded_copy(events, events, sizeof *events)) return kernel_wait_now(epoll, events, size, timeout_ns, mask);
     const uint64_t deadline = timeout_ns == 0 || timeout_ns == kForever ? timeout_ns : now_ns() + timeout_ns;
     for (;;) {
         if (epoll.attached.load(std::memory_order_acquire) == 0 && epoll.ready_head == nullptr) {
@@ -342,73 +366,79 @@ int epoll_wait_both(Epoll &epoll, epoll_event *events, int size, uint64_t timeou
     }
 }
 
-void forget_items(Connection &connection, int fd) {
+int epoll_wait_both(Epoll &epoll, epoll_event *events, int size, uint64_t timeout_ns, const sigset_t *mask) {
+    const int count = wait_both(epoll, events, size, timeout_ns, mask);
+    if (epoll.nested) expose(epoll);
+    return count;
+}
+
+namespace {
+
+/// Unlinks the items of a connection that `doomed` picks and gives them back.
+template <class Doomed>
+void drop_items(Connection &connection, Doomed doomed) {
     Process &process = *Process::get();
-    EpollItem *doomed = nullptr;
+    EpollItem *gone = nullptr;
     {
         stream::Guard guard(connection.items_lock);
         EpollItem *kept = nullptr;
         for (EpollItem *item = connection.items.load(); item != nullptr;) {
             EpollItem *next = item->next_of_connection;
-            const bool gone = item->fd == fd || fd < 0;
-            item->next_of_connection = gone ? doomed : kept;
-            (gone ? doomed : kept) = item;
+            EpollItem *&list = doomed(*item) ? gone : kept;
+            item->next_of_connection = list;
+            list = item;
             item = next;
         }
         connection.items.store(kept, std::memory_order_release);
     }
-    while (doomed != nullptr) {
-        EpollItem *next = doomed->next_of_connection;
-        Epoll &epoll = *doomed->epoll;
+    while (gone != nullptr) {
+        EpollItem *next = gone->next_of_connection;
+        Epoll &epoll = *gone->epoll;
         {
             stream::Guard guard(epoll.lock);
             EpollItem **link = &epoll.ready_head;
             EpollItem *previous = nullptr;
-            while (*link != nullptr && *link != doomed) {
+            while (*link != nullptr && *link != gone) {
                 previous = *link;
                 link = &(*link)->next_ready;
             }
-            if (*link == doomed) {
-                *link = doomed->next_ready;
-                if (epoll.ready_tail == doomed) epoll.ready_tail = previous;
+            if (*link == gone) {
+                *link = gone->next_ready;
+                if (epoll.ready_tail == gone) epoll.ready_tail = previous;
             }
-            doomed->live = false;
+            gone->live = false;
         }
-        if (doomed->covered) epoll.attached.fetch_sub(1, std::memory_order_relaxed);
+        if (gone->covered) epoll.attached.fetch_sub(1, std::memory_order_relaxed);
         epoll.items.fetch_sub(1, std::memory_order_relaxed);
-        process.free_item(doomed);
-        doomed = next;
+        process.free_item(gone);
+        gone = next;
     }
+}
+
+}  // namespace
+
+void forget_items(Connection &connection) {
+    drop_items(connection, [](const EpollItem &) { return true; });
 }
 
 void close_epoll(Epoll &epoll) {
     Process &process = *Process::get();
-    if (epoll.items.load() != 0) {
-        for (uint32_t i = 0; i < process.connections_used(); ++i) {
-            Connection &connection = process.connection_at(i);
-            if (connection.shared == nullptr || connection.items.load() == nullptr) continue;
-            EpollItem *doomed = nullptr;
-            {
-                stream::Guard guard(connection.items_lock);
-                EpollItem *kept = nullptr;
-                for (EpollItem *item = connection.items.load(); item != nullptr;) {
-                    EpollItem *next = item->next_of_connection;
-                    const bool gone = item->epoll == &epoll;
-                    item->next_of_connection = gone ? doomed : kept;
-                    (gone ? doomed : kept) = item;
-                    item = next;
-                }
-                connection.items.store(kept, std::memory_order_release);
-            }
-            while (doomed != nullptr) {
-                EpollItem *next = doomed->next_of_connection;
-                process.free_item(doomed);
-                doomed = next;
-            }
-        }
+    for (uint32_t i = 0; epoll.items.load() != 0 && i < process.connections_used(); ++i) {
+        Connection &connection = process.connection_at(i);
+        if (connection.shared == nullptr || connection.items.load() == nullptr) continue;
+        drop_items(connection, [&](const EpollItem &item) { return item.epoll == &epoll; });
     }
     process.free_wake_object(epoll.waker);
     epoll.used.store(0, std::memory_order_release);
+}
+
+void expose(Epoll &epoll) {
+    Process &process = *Process::get();
+    epoll.nested = true;
+    if (epoll.waker == memory::kNoWaker) return;
+    park(process, epoll.waker);
+    pump(process);
+    if (epoll.ready_head != nullptr) wake(process, epoll);
 }
 
 }  // namespace sansock::socket

@@ -11,8 +11,11 @@ namespace sansock::socket {
 int epoll_control(Epoll &epoll, int operation, int fd, Connection &connection, epoll_event *event);
 /// epoll_wait, epoll_pwait and epoll_pwait2. A count or a negative errno.
 int epoll_wait_both(Epoll &epoll, epoll_event *events, int size, uint64_t timeout_ns, const sigset_t *mask);
-/// A descriptor of `connection` was closed in this process: its registrations go, as they do in the kernel.
-void forget_items(Connection &connection, int fd);
+/// The last descriptor of `connection` in this process is closed: its registrations go, as they do in the kernel.
+void forget_items(Connection &connection);
+/// Somebody watches the epoll instance itself (another epoll, poll, select): from now on the kernel must see it readable when
+/// one of our connections is.
+void expose(Epoll &epoll);
 /// The epoll instance itself is closed.
 void close_epoll(Epoll &epoll);
 

@@ -96,7 +96,7 @@ void HelperThread::doorbell() {
 void HelperThread::look_after(Connection &connection) {
     stream::Guard guard(connection.fd_lock);
     const Phase phase = connection.phase();
-    if (phase != Phase::kAttached && phase != Phase::kLingering) return;
+    if (phase == Phase::kFree || connection.fd.load() < 0) return;
     stream::End &end = connection.end();
     if (end.attention_pending() || end.state().out.replaying) end.progress();
     const auto reason = static_cast<stream::Reason>(end.state().reason.load(std::memory_order_relaxed));

@@ -145,7 +145,7 @@ long receive_stream(Connection &connection, const iovec *parts, int count, int f
     const bool blocking = !connection.shared->nonblocking.load(std::memory_order_relaxed) && (flags & MSG_DONTWAIT) == 0;
     const long total = total_of(parts, count);
     const bool all = (flags & MSG_WAITALL) != 0 && blocking;
-    if (blocking && total > 0 && (got == -EAGAIN || (all && got > 0 && got < total))) {
+    if (blocking && (got == -EAGAIN || (all && got > 0 && got < total))) {
         if (count > kPartsMax) return -EMSGSIZE;
         const uint64_t deadline = deadline_after(connection.shared->receive_timeout_ns.load(std::memory_order_relaxed));
         auto *copy = static_cast<iovec *>(alloca(sizeof(iovec) * static_cast<size_t>(count)));
@@ -154,16 +154,15 @@ long receive_stream(Connection &connection, const iovec *parts, int count, int f
         long done = std::max(got, 0L);
         if (!peek) advance(copy, count, static_cast<size_t>(done));
         for (;;) {
-            const int rc = wait_for(connection, false, deadline);
+            const int rc = wait_for(connection, false, deadline, peek ? static_cast<uint64_t>(done) : 0);
             if (rc < 0) return done > 0 ? done : rc;
             got = end.receive(copy, count, flags);
             if (got == -EAGAIN) continue;
             if (got < 0) return done > 0 ? done : got;
             if (peek) {
-                if (all && got < total && got > done) {
-                    done = got;
-                    continue;
-                }
+                const bool more_came = got > done;
+                done = got;
+                if (all && got < total && more_came) continue;
                 return got;
             }
             done += got;
@@ -188,6 +187,7 @@ long shutdown_stream(Connection &connection, int fd, int how) {
         if (connection.phase() != Phase::kAttached) return raw_syscall(SYS_shutdown, fd, how);
     }
     stream::End &end = connection.end();
+    if (end.both_finished()) return -ENOTCONN;
     if (how != SHUT_RD && !end.finish_writing()) return raw_syscall(SYS_shutdown, fd, how);
     if (how != SHUT_WR) {
         end.finish_reading();

@@ -33,11 +33,15 @@ long close_last(Process &process, int fd, Connection &connection) {
         stream::Guard guard(connection.fd_lock);
         connection.fd.store(-1);
         const long rc = raw_syscall(SYS_close, fd);
+        if (connection.mapped.load()) let_go_of_memory(process, connection);
         process.free_connection(connection);
         return rc;
     }
     stream::End &end = connection.end();
-    const auto how = end.close();
+    linger option{};
+    socklen_t size = sizeof option;
+    raw_syscall(SYS_getsockopt, fd, SOL_SOCKET, SO_LINGER, &option, &size);
+    const auto how = end.close(option.l_onoff != 0 && option.l_linger == 0);
     report_connection(connection);
     stream::Guard guard(connection.fd_lock);
     if (how == stream::End::Close::kLinger) {
@@ -67,8 +71,7 @@ long close_last(Process &process, int fd, Connection &connection) {
 long close_descriptor(int fd, Connection &connection) {
     Process &process = *Process::get();
     process.unbind(fd);
-    forget_items(connection, fd);
-    if (connection.refs.fetch_sub(1) > 1) {
+    if (connection.refs.fetch_sub(1) > 1) {  // as in the kernel, epoll registrations stay until the last descriptor goes
         if (connection.fd.load() == fd) {
             stream::Guard guard(connection.fd_lock);
             for (int other = 0; other <= process.highest_fd(); ++other) {
@@ -80,6 +83,7 @@ long close_descriptor(int fd, Connection &connection) {
         }
         return raw_syscall(SYS_close, fd);
     }
+    forget_items(connection);
     if (connection.shared->holders.fetch_sub(1, std::memory_order_acq_rel) == 1) return close_last(process, fd, connection);
     // Siblings hold it still: only our view of it ends.
     connection.mapped.store(false, std::memory_order_release);

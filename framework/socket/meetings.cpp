@@ -193,7 +193,6 @@ bool Meetings::take_slot(Connection &connection, Peer &peer) {
             meeting.slot = *slot;
             meeting.has_slot = true;
             meeting.peer = index_of(peer) + 1;
-            peer.ours[arena].slot(*slot).cold.token.store(next_token_++, std::memory_order_relaxed);
             return true;
         }
     }
@@ -351,6 +350,7 @@ bool Meetings::attach(Connection &connection, Peer &peer, uint32_t peer_arena, u
     int room = 0;
     socklen_t size = sizeof room;
     raw_syscall(SYS_getsockopt, fd, SOL_SOCKET, SO_SNDBUF, &room, &size);
+    connection.shared->send_buffer_shown.store(static_cast<uint32_t>(room), std::memory_order_relaxed);
     if (static_cast<uint64_t>(room) / 2 < window) {
         const int wanted = static_cast<int>(window);
         raw_syscall(SYS_setsockopt, fd, SOL_SOCKET, SO_SNDBUF, &wanted, sizeof wanted);

@@ -94,7 +94,6 @@ private:
     int epoll_fd_ = -1;
     uint64_t started_ = 0;
     uint64_t next_due_ns_ = UINT64_MAX;
-    uint64_t next_token_ = 1;
     Meeting *meetings_ = nullptr;
     Channel *channels_ = nullptr;
 };

@@ -4,6 +4,8 @@
 
 #include <cstring>
 
+#include "base/guarded_copy.hpp"
+#include "socket/epoll.hpp"
 #include "socket/waiting.hpp"
 
 namespace sansock::socket {
@@ -99,18 +101,24 @@ long kernel_poll(pollfd *fds, nfds_t count, uint64_t timeout_ns, const sigset_t 
 
 bool poll_needs_us(const pollfd *fds, nfds_t count) {
     Process *process = Process::get();
-    if (process == nullptr || fds == nullptr) return false;
+    if (process == nullptr) return false;
+    bool ours = false;
     for (nfds_t i = 0; i < count; ++i) {
-        if (stream_connection(*process, fds[i].fd) != nullptr) return true;
+        pollfd fd;
+        if (!guarded_copy(&fd, &fds[i], sizeof fd)) return false;  // the kernel will say EFAULT
+        if (Epoll *epoll = process->epoll(fd.fd)) expose(*epoll);
+        ours |= stream_connection(*process, fd.fd) != nullptr;
     }
-    return false;
+    return ours;
 }
 
 void enter_kernel_poll(const pollfd *fds, nfds_t count) {
     Process *process = Process::get();
     if (process == nullptr || fds == nullptr) return;
     for (nfds_t i = 0; i < count; ++i) {
-        if (Connection *c = process->connection(fds[i].fd)) c->shared->stream.kernel_reads.fetch_add(1, std::memory_order_seq_cst);
+        pollfd fd;
+        if (!guarded_copy(&fd, &fds[i], sizeof fd)) return;
+        if (Connection *c = process->connection(fd.fd)) c->shared->stream.kernel_reads.fetch_add(1, std::memory_order_seq_cst);
     }
 }
 
@@ -118,7 +126,9 @@ void leave_kernel_poll(const pollfd *fds, nfds_t count) {
     Process *process = Process::get();
     if (process == nullptr || fds == nullptr) return;
     for (nfds_t i = 0; i < count; ++i) {
-        if (Connection *c = process->connection(fds[i].fd)) c->shared->stream.kernel_reads.fetch_sub(1, std::memory_order_release);
+        pollfd fd;
+        if (!guarded_copy(&fd, &fds[i], sizeof fd)) return;
+        if (Connection *c = process->connection(fd.fd)) c->shared->stream.kernel_reads.fetch_sub(1, std::memory_order_release);
     }
 }
 
@@ -167,6 +177,7 @@ int poll_both(pollfd *fds, nfds_t count, uint64_t timeout_ns, const sigset_t *ma
             if (id == memory::kNoWaker) left = std::min<uint64_t>(left, 1'000'000);
             if (first_nap) left = std::min(left, kFirstSleepNs);
             first_nap = false;
+            const CancellationPoint here;
             rc = kernel_poll(kernel, count + 1, left, mask);
             if ((kernel[count].revents & POLLIN) != 0) {
                 uint64_t woken;

@@ -56,11 +56,12 @@ struct EpollItem {
     Connection *connection;
     uint32_t generation;             ///< Of the connection.
     int fd;
-    uint32_t events;                 ///< As the application asked; 0 after EPOLLONESHOT fired.
+    uint32_t events;                 ///< As the application asked.
     uint64_t data;
     uint32_t kernel_events;          ///< As the kernel knows it.
     bool in_kernel;
     bool live;
+    bool disarmed;                   ///< EPOLLONESHOT has fired.
     bool covered;                    ///< The epoll instance wakes up for it.
     std::atomic<bool> queued;        ///< In the epoll's ready queue.
     EpollItem *next_of_connection;
@@ -77,6 +78,8 @@ struct Epoll {
     std::atomic<uint32_t> items;
     FamilyLock lock;
     EpollItem *ready_head, *ready_tail;
+    std::atomic<uint32_t> asleep;    ///< Threads in the kernel's wait.
+    bool nested;                     ///< The instance is itself watched.
     bool blocked;                    ///< An item that wants to write found no room.
     uint64_t kernel_looked;          ///< In ticks.
     SpinPolicy spin;

@@ -15,13 +15,22 @@ namespace sansock::socket {
 namespace {
 
 std::atomic<uint64_t> ticks_per_ms{2'000'000};  // until measured: a slow processor's
+constexpr uint64_t kLookAgainNs = 50'000'000;
 constexpr uint32_t kProbeEvery = 16;
 constexpr uint32_t kLongWaitNs = 1'000'000;  // longer waits say no more than this one
 
 /// Sleeps until one of two words differs from what was seen. The deadline is absolute, so that a signal whose handler was installed
 /// with SA_RESTART lets the call go on, as it does for a blocking read.
 int sleep_on(const std::atomic<uint32_t> *first, uint32_t first_seen, const std::atomic<uint32_t> *second, uint32_t second_seen,
-             uint64_t until_ns) {
+             uint64_t until_ns, bool interruptible) {
+    if (interruptible) {
+        // SO_RCVTIMEO and SO_SNDTIMEO make a call end with EINTR whatever SA_RESTART says: the plain futex wait does that. It has one
+        // word only, so it looks at the other now and then.
+        const uint64_t now = now_ns();
+        if (now >= until_ns) return -ETIMEDOUT;
+        const int rc = futex_wait(first, first_seen, std::min<uint64_t>(until_ns - now, kLookAgainNs));
+        return rc == -ETIMEDOUT && now_ns() < until_ns ? 0 : rc;
+    }
     struct {
         uint64_t value, address;
         uint32_t flags, reserved;
@@ -197,6 +206,7 @@ static int wait_on_tcp(Connection &connection, bool sending, uint64_t deadline_n
         uint64_t left = deadline_ns == kForever ? kForever : deadline_ns > now ? deadline_ns - now : 0;
         if (id == memory::kNoWaker) left = std::min<uint64_t>(left, 1'000'000);
         timespec timeout{static_cast<time_t>(left / 1'000'000'000u), static_cast<long>(left % 1'000'000'000u)};
+        const CancellationPoint here;
         const long rc = raw_syscall(SYS_ppoll, fds, 2, left == kForever ? nullptr : &timeout, nullptr, 8);
         if (rc == -EINTR) result = -EINTR;
         if (rc == 0 && deadline_ns != kForever && now_ns() >= deadline_ns) result = -EAGAIN;
@@ -209,7 +219,7 @@ static int wait_on_tcp(Connection &connection, bool sending, uint64_t deadline_n
     return result;
 }
 
-int wait_for(Connection &connection, bool sending, uint64_t deadline_ns) {
+int wait_for(Connection &connection, bool sending, uint64_t deadline_ns, uint64_t ahead) {
     stream::End &end = connection.end();
     stream::State &state = connection.shared->stream;
     if (!end.on_provider(sending) || state.out.stopped) return wait_on_tcp(connection, sending, deadline_ns);
@@ -220,7 +230,7 @@ int wait_for(Connection &connection, bool sending, uint64_t deadline_ns) {
     const uint32_t events_seen = state.events.load(std::memory_order_acquire);
     const uint64_t seen = counter.load(std::memory_order_acquire);
     // Has it moved since the call that could not go on looked at it?
-    const uint64_t known = sending ? state.out.consumed : state.in.in.load(std::memory_order_relaxed);
+    const uint64_t known = sending ? state.out.consumed : state.in.in.load(std::memory_order_relaxed) + ahead;
     if (sending ? std::max(seen, state.out.switched_at) != known : seen != known) return 0;
     auto moved = [&] {
         return counter.load(std::memory_order_acquire) != seen || state.events.load(std::memory_order_acquire) != events_seen ||
@@ -248,7 +258,8 @@ int wait_for(Connection &connection, bool sending, uint64_t deadline_ns) {
     int result = 0;
     uint64_t until = std::min(deadline_ns, now_ns() + kFirstSleepNs);
     while (!moved() && state.tcp_ended.load(std::memory_order_acquire) == stream::kTcpOpen) {
-        const int rc = sleep_on(low_word(counter), static_cast<uint32_t>(seen), &state.events, events_seen, until);
+        const CancellationPoint here;
+        const int rc = sleep_on(low_word(counter), static_cast<uint32_t>(seen), &state.events, events_seen, until, deadline_ns != kForever);
         if (rc == -EINTR) {
             result = -EINTR;
             break;

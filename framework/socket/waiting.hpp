@@ -5,6 +5,7 @@
 // peer off the CPU that it waits for. So: sleep at once when the peer last ran on our CPU, or when waits have lately been
 // long (moving average), and try a spin once in a while to notice when that changes.
 #pragma once
+#include <pthread.h>
 #include <sys/time.h>
 
 #include "socket/process.hpp"
@@ -23,6 +24,18 @@ uint64_t ns_of_ticks(uint64_t ticks);
 inline uint64_t to_ns(const timeval &t) {
     return static_cast<uint64_t>(t.tv_sec) * 1'000'000'000u + static_cast<uint64_t>(t.tv_usec) * 1'000u;
 }
+
+/// A sleep in which pthread_cancel() may end the thread, as in the libc call that it stands for. No lock is held over it.
+class CancellationPoint {
+public:
+    CancellationPoint() { pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, &before_); }
+    ~CancellationPoint() { pthread_setcanceltype(before_, nullptr); }
+    CancellationPoint(const CancellationPoint &) = delete;
+    CancellationPoint &operator=(const CancellationPoint &) = delete;
+
+private:
+    int before_;
+};
 
 /// Decides about one wait, and learns from it.
 class Spin {
@@ -43,8 +56,9 @@ private:
     uint64_t budget_;
 };
 
-/// Blocks until a direction of an attached connection deserves another look. 0, -EINTR, or -EAGAIN at the deadline.
-int wait_for(Connection &connection, bool sending, uint64_t deadline_ns);
+/// Blocks until a direction of an attached connection deserves another look: for a receiver, until more than `ahead` bytes lie
+/// before it. 0, -EINTR, or -EAGAIN at the deadline.
+int wait_for(Connection &connection, bool sending, uint64_t deadline_ns, uint64_t ahead = 0);
 
 /// The wake object of the calling thread; kNoWaker when none can be had.
 uint16_t thread_waker();

@@ -57,12 +57,17 @@ public:
     /// shutdown(SHUT_WR). False: nothing of the stream stands in the way, the kernel shall do it.
     bool finish_writing();
     void finish_reading();
+    /// Both streams have ended: to the application the connection is closed.
+    [[nodiscard]] bool both_finished() const;
+    /// Whether the peer has ended its stream.
+    [[nodiscard]] bool peer_finished() const { return m_.peer->cold.fin.load(std::memory_order_acquire) != 0; }
     /// Nobody will read or write here again. Answers what the caller owes the kernel.
     enum class Close { kNow, kReset, kLinger };
-    Close close();
+    /// `abort`: the application wants a reset (SO_LINGER with no time).
+    Close close(bool abort);
 
-    /// Begins the only step back: both directions, to TCP. `pin`: for good.
-    void step(Reason reason, bool pin);
+    /// Begins the only step back: both directions, to TCP. `for_good`: no upgrade after it.
+    void step(Reason reason, bool for_good);
     /// Acts on what the peer has written into its cold words: the answer to STEP, a replay, the end of an epoch.
     void progress();
     /// The TCP socket of a connection on the provider has ended: the peer has closed it or is dead.
@@ -92,6 +97,7 @@ private:
     void replay();
     void finish_epoch();
     void bump_attention();
+    void pin();
     void poison(Reason reason);
 
     State &s_;

@@ -22,6 +22,7 @@ public:
     virtual long tcp_unsent() = 0;  ///< SIOCOUTQ
     virtual long tcp_unread() = 0;  ///< SIOCINQ
     virtual long tcp_counts(KernelCounts &counts) = 0;
+    virtual bool tcp_has_error() = 0;  ///< An error waits to be told (POLLERR); looking does not take it.
     virtual void tcp_shutdown_write() = 0;
     /// From now on, death of this process must reach the peer as a reset, not as a clean end; and no longer so.
     virtual void tcp_guard(bool on) = 0;

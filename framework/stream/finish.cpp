@@ -30,6 +30,11 @@ bool End::finish_writing() {
     return true;
 }
 
+bool End::both_finished() const {
+    const bool gone = s_.tcp_ended.load(std::memory_order_acquire) == kTcpReset;
+    return gone || (s_.out.fin && (peer_finished() || s_.tcp_ended.load(std::memory_order_acquire) != kTcpOpen));
+}
+
 void End::finish_reading() {
     {
         Guard guard(s_.in.lock);
@@ -38,11 +43,11 @@ void End::finish_reading() {
     env_.wake_own();
 }
 
-End::Close End::close() {
+End::Close End::close(bool abort) {
     if (attention_pending()) progress();
     memory::ColdWords &mine = m_.mine->cold;
     const bool unread_input = unread() > 0 || (s_.in.path == Path::kTcp && env_.tcp_unread() > 0);
-    if (unread_input) {
+    if (unread_input || abort) {
         mine.state.store(static_cast<uint32_t>(memory::EndState::kReset), std::memory_order_release);
         bump_attention();
         env_.wake_peer_readers();

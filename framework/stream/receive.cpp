@@ -39,7 +39,7 @@ long End::receive_provider(const iovec *parts, int count, int flags) {
     const uint64_t start = in.in.load(std::memory_order_relaxed);
     uint64_t position = start;
     size_t left = target.total();
-    if (left == 0) return 0;
+    if (left == 0) return unread() > 0 ? 0 : end_of_stream();
     while (left > 0) {
         Run run;
         const auto answer = window.peek(position, run);
@@ -79,19 +79,22 @@ long End::end_of_stream() {
     InState &in = s_.in;
     const memory::ColdWords &peer = m_.peer->cold;
     const uint64_t at = in.in.load(std::memory_order_relaxed);
-    const auto peer_state = static_cast<memory::EndState>(peer.state.load(std::memory_order_acquire));
     const uint32_t ended = s_.tcp_ended.load(std::memory_order_acquire);
-    const bool reset = ended == kTcpReset || peer_state == memory::EndState::kReset || peer_state == memory::EndState::kPoisoned;
-    if (ended != kTcpOpen || reset) {
+    const bool reset = ended == kTcpReset;
+    if (ended != kTcpOpen) {
         // What the peer published before it went lies in the window still: look once more, now that its end is known.
         Run run;
         if (reader().peek(at, run) == WindowReader::Answer::kBytes) return -EAGAIN;
     }
     if (peer.fin.load(std::memory_order_acquire) != 0 && peer.fin_at.load(std::memory_order_relaxed) == at && !reset) return 0;
-    if (ended == kTcpOpen && !reset) return in.rd_shut ? 0 : -EAGAIN;
-    if (in.reset_told) return 0;
-    // A peer that dies with input unread resets, as the kernel does for it; what we sent last was never looked at.
-    if (reset || unconsumed() > 0) {
+    if (ended == kTcpOpen) return in.rd_shut ? 0 : -EAGAIN;
+    if (reset) {  // the kernel knows whether the error was told already, here or by another call
+        uint8_t byte;
+        const iovec part{&byte, 1};
+        return env_.tcp_receive(&part, 1, MSG_DONTWAIT);
+    }
+    // The peer died with input unread; the kernel would have reset for it. What we sent last was never looked at.
+    if (unconsumed() > 0 && !in.reset_told) {
         in.reset_told = true;
         return -ECONNRESET;
     }
@@ -144,8 +147,7 @@ short End::events(short kernel) {
     const bool out_provider = on_provider(true);
     const uint32_t ended = s_.tcp_ended.load(std::memory_order_acquire);
     const memory::ColdWords &peer = m_.peer->cold;
-    const auto peer_state = static_cast<memory::EndState>(peer.state.load(std::memory_order_acquire));
-    const bool reset = ended == kTcpReset || peer_state == memory::EndState::kReset || peer_state == memory::EndState::kPoisoned;
+    const bool reset = ended == kTcpReset;
     bool read_done = false;
     if (in_provider) {
         Guard guard(s_.in.lock);
@@ -175,7 +177,7 @@ short End::events(short kernel) {
     } else if (!s_.out.stopped) {
         events |= kernel & (POLLOUT | POLLWRNORM | POLLHUP);
     }
-    if (reset) events |= POLLERR | POLLHUP;
+    if (reset) events |= POLLHUP | (env_.tcp_has_error() ? POLLERR : 0);
     if (s_.out.fin && read_done) events |= POLLHUP;
     return events;
 }

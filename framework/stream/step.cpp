@@ -35,9 +35,9 @@ void End::stop_sending() {
     s_.out.stopped = true;
 }
 
-void End::step(Reason reason, bool pin) {
+void End::step(Reason reason, bool for_good) {
     const uint32_t epoch = s_.epoch.load(std::memory_order_relaxed);
-    if (pin) s_.pinned.store(1, std::memory_order_relaxed);
+    if (for_good) pin();
     s_.reason.store(static_cast<uint8_t>(reason), std::memory_order_relaxed);
     memory::ColdWords &mine = m_.mine->cold;
     if (mine.step.load(std::memory_order_relaxed) == epoch) return;
@@ -54,6 +54,7 @@ void End::progress() {
     const uint32_t epoch = s_.epoch.load(std::memory_order_relaxed);
     const memory::ColdWords &peer = m_.peer->cold;
     memory::ColdWords &mine = m_.mine->cold;
+    if (peer.pinned.load(std::memory_order_acquire) != 0) s_.pinned.store(1, std::memory_order_relaxed);
     const bool stepping = peer.step.load(std::memory_order_acquire) == epoch || mine.step.load(std::memory_order_relaxed) == epoch;
     if (stepping) {
         const bool answered = mine.frozen.load(std::memory_order_relaxed) == epoch;
@@ -117,7 +118,7 @@ void End::finish_epoch() {
     uint32_t epoch = m_.mine->cold.stepped.load(std::memory_order_relaxed);
     if (s_.epoch.compare_exchange_strong(epoch, epoch + 2, std::memory_order_acq_rel)) {
         s_.step_backs.fetch_add(1, std::memory_order_relaxed);
-        if (s_.out.fin || m_.peer->cold.fin.load(std::memory_order_relaxed) != 0) s_.pinned.store(1, std::memory_order_relaxed);
+        if (s_.out.fin || m_.peer->cold.fin.load(std::memory_order_relaxed) != 0) pin();
     }
 }
 
@@ -132,7 +133,7 @@ bool End::at_rest_on_tcp() const {
 
 void End::poison(Reason reason) {
     s_.reason.store(static_cast<uint8_t>(reason), std::memory_order_relaxed);
-    s_.pinned.store(1, std::memory_order_relaxed);
+    pin();
     m_.mine->cold.state.store(static_cast<uint32_t>(memory::EndState::kPoisoned), std::memory_order_release);
     s_.tcp_ended.store(kTcpReset, std::memory_order_release);
     bump_attention();

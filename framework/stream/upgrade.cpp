@@ -9,6 +9,12 @@ void End::bump_attention() {
     attention.fetch_add(1, std::memory_order_release);
 }
 
+/// Once both ends are on TCP, this one stays there; the peer is told, for its own sake.
+void End::pin() {
+    s_.pinned.store(1, std::memory_order_relaxed);
+    m_.mine->cold.pinned.store(1, std::memory_order_release);
+}
+
 void End::declare_ready() {
     const uint32_t epoch = s_.epoch.load(std::memory_order_relaxed);
     auto &ready = m_.mine->cold.ready;
@@ -38,7 +44,8 @@ bool End::try_switch() {
     if (counts.sent != at - out.skipped) {
         // Somebody writes past the library. Nothing was said yet, so staying is free.
         s_.reason.store(static_cast<uint8_t>(Reason::kUnseenIo), std::memory_order_relaxed);
-        s_.pinned.store(1, std::memory_order_relaxed);
+        pin();
+        bump_attention();
         return false;
     }
     out.switched_at = at;
@@ -75,7 +82,7 @@ bool End::arrive_at_switch() {
             poison(Reason::kForeignBytes);
         } else {
             s_.reason.store(static_cast<uint8_t>(Reason::kUnseenIo), std::memory_order_relaxed);
-            s_.pinned.store(1, std::memory_order_relaxed);
+            pin();
             env_.ring_own_helper();  // it will step; here the in lock is held
         }
         return false;
