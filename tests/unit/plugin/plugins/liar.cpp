@@ -1,4 +1,5 @@
 // A plugin that opens well and then breaks the contract in the way that its YAML block names.
+#include <cstdlib>
 #include <cstring>
 #include <sansock/sdk/cpp/offer.hpp>
 #include <sansock/sdk/cpp/plugin.hpp>
@@ -113,6 +114,7 @@ public:
     }
     void deregister_region(sansock_region *region) noexcept { delete region; }
     std::unique_ptr<Queue> create_completion_queue(std::uint32_t) {
+        if (lie_ == "crash") std::abort();
         return unless(lie_ == "no queue", std::make_unique<Queue>(lie_));
     }
     std::unique_ptr<Endpoint> create_endpoint(const sansock_endpoint_config &config) {

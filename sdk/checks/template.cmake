@@ -1,0 +1,28 @@
+# cmake -DBUILD=... -DWORK=... -DVALIDATE=... -DCXX=... -P template.cmake
+# What a vendor does on the first day: install the SDK, copy the template, build it, validate it.
+function(run)
+  execute_process(COMMAND ${ARGN} RESULT_VARIABLE status OUTPUT_VARIABLE text ERROR_VARIABLE text)
+  if(status)
+    message(FATAL_ERROR "${ARGN} failed:\n${text}")
+  endif()
+  set(text "${text}" PARENT_SCOPE)
+endfunction()
+
+file(REMOVE_RECURSE ${WORK})
+run(${CMAKE_COMMAND} --install ${BUILD} --component sdk --prefix ${WORK}/prefix)
+run(${CMAKE_COMMAND} -E copy_directory ${WORK}/prefix/share/sansock/template ${WORK}/source)
+run(${CMAKE_COMMAND} -G Ninja -S ${WORK}/source -B ${WORK}/build -DCMAKE_PREFIX_PATH=${WORK}/prefix -DCMAKE_CXX_COMPILER=${CXX}
+  "-DCMAKE_CXX_FLAGS=-Wall -Wextra -Werror ${FLAGS}" "-DCMAKE_MODULE_LINKER_FLAGS=${FLAGS}" "-DSANSOCK_SANITIZE=${FLAGS}")
+run(${CMAKE_COMMAND} --build ${WORK}/build)
+run(nm -D --defined-only --format=just-symbols ${WORK}/build/loopback.so)
+string(STRIP "${text}" exported)
+if(NOT exported STREQUAL "sansock_plugin_entry")
+  message(FATAL_ERROR "the template exports more than its entry: ${exported}")
+endif()
+run(${VALIDATE} ${WORK}/build/loopback.so)
+message("${text}")
+run(${CMAKE_COMMAND} --install ${WORK}/build --prefix ${WORK}/installed)
+file(GLOB_RECURSE installed RELATIVE ${WORK}/installed ${WORK}/installed/*)
+if(NOT installed MATCHES "sansock/plugins/loopback.so" OR NOT installed MATCHES "sansock/plugins/loopback.yaml")
+  message(FATAL_ERROR "the template installs: ${installed}")
+endif()
