@@ -5,7 +5,7 @@ import json
 
 from harness import Failure, Workload, free_port, main
 
-MEBIBYTES = 512
+MEBIBYTES = 4096
 
 
 def transfer(*arguments):
