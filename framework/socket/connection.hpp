@@ -42,6 +42,8 @@ struct SharedConnection {
     std::atomic<uint32_t> calls_out;
     sockaddr_in6 local;                     ///< IPv4 as v4-mapped, so that both ends compare alike.
     sockaddr_in6 remote;
+    char guid[40];                          ///< Of the provider that carries it or did; empty: none.
+    char plugin[32];
     std::atomic<uint32_t> next_free;
 };
 
@@ -91,7 +93,7 @@ struct Connection {
     FamilyLock fd_lock;                ///< Held while the helper uses `fd`, so that a close cannot give the number away.
     FamilyLock items_lock;
     SpinPolicy spin_in, spin_out;
-    uint64_t deadline_ns = 0;          ///< Of the meeting.
+    void *endpoint = nullptr;          ///< The provider's; closed through Runtime::retire().
 
     [[nodiscard]] stream::End &end() { return *std::launder(reinterpret_cast<stream::End *>(end_storage)); }
     [[nodiscard]] Phase phase() const { return static_cast<Phase>(shared->phase.load(std::memory_order_acquire)); }

@@ -1,12 +1,16 @@
 #include "socket/helper.hpp"
 
+#include <dlfcn.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <stdio.h>
+#include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "socket/meetings.hpp"
 #include "socket/waiting.hpp"
@@ -15,6 +19,25 @@ namespace sansock::socket {
 namespace {
 
 constexpr size_t kStackSize = 256 * 1024;
+
+/// The runtime lies beside the library that this code is in. In a forked child it is there already.
+Runtime *load_runtime() {
+    if (Runtime *loaded = Process::get()->runtime()) return loaded;
+    Dl_info self{};
+    if (dladdr(reinterpret_cast<void *>(&load_runtime), &self) == 0 || self.dli_fname == nullptr) return nullptr;
+    char path[4096];
+    const char *slash = strrchr(self.dli_fname, '/');
+    const int directory = slash == nullptr ? 0 : static_cast<int>(slash - self.dli_fname + 1);
+    if (snprintf(path, sizeof path, "%.*slibsansock_runtime.so", directory, self.dli_fname) >= static_cast<int>(sizeof path)) return nullptr;
+    void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+    const auto open = library == nullptr ? nullptr : reinterpret_cast<decltype(&sansock_runtime_open)>(dlsym(library, "sansock_runtime_open"));
+    if (open == nullptr) {
+        const char *why = dlerror();
+        dprintf(STDERR_FILENO, "sansock: connections stay on TCP: %s\n", why == nullptr ? path : why);
+        return nullptr;
+    }
+    return open();
+}
 
 /// The helper of this process. Its own descriptors live here, and what it knows of each peer.
 class HelperThread {
@@ -36,7 +59,6 @@ private:
 
 bool HelperThread::start() {
     if (!meetings_.open()) return false;
-    measure_clock();
     pthread_attr_t attributes;
     pthread_attr_init(&attributes);
     pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
@@ -59,6 +81,11 @@ void *HelperThread::main(void *self) {
 }
 
 void HelperThread::run() {
+    measure_clock();
+    if (Runtime *runtime = load_runtime()) {
+        process_.set_policy(runtime->policy());
+        process_.set_runtime(runtime);
+    }
     for (;;) {
         epoll_event events[32];
         const uint64_t due = meetings_.next_due_ns();

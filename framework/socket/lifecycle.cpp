@@ -16,6 +16,10 @@ void let_go_of_memory(Process &process, Connection &connection) {
     connection.mapped.store(false, std::memory_order_release);
     peer.connection_of_slot[connection.peer_arena][connection.peer_slot].store(0, std::memory_order_release);
     Helper::tell_released(connection);
+    if (connection.endpoint != nullptr) {
+        process.runtime()->retire(connection.endpoint);
+        connection.endpoint = nullptr;
+    }
     peer.ours[connection.arena].end_slot(connection.slot, memory::Arena::kOurEnd);
     if (peer.connections.fetch_sub(1) == 1 && !peer.alive.load()) release_peer(process, peer);
 }

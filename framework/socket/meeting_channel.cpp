@@ -5,6 +5,11 @@
 #include "socket/waiting.hpp"
 
 namespace sansock::socket {
+namespace {
+
+constexpr uint64_t kRetryNs = 1'000'000;
+
+}  // namespace
 
 void Meetings::new_channel(UniqueFd fd, Connection &connection, bool connected_by_us) {
     Peer *peer = process_.new_peer();
@@ -30,10 +35,26 @@ void Meetings::close_channel(Peer &peer) {
     Channel &channel = channels_[index_of(peer)];
     if (channel.first != 0) {
         Connection &first = process_.connection_at(channel.first - 1);
-        if (channel.state != Channel::kUp && first.phase() == Phase::kMeeting && meetings_[first.index].state == Meeting::kConnecting) {
-            give_up(first, stream::Reason::kPeerSilent);
+        Meeting &meeting = meetings_[first.index];
+        if (channel.state != Channel::kUp && first.phase() == Phase::kMeeting && meeting.state == Meeting::kConnecting) {
+            // Perhaps only this channel: two processes that meet over many connections at once keep one of their channels. The end
+            // that accepted gives the other time to propose over that one.
+            meeting.state = Meeting::kRetry;
+            wait_until(meeting, now_ns() + (channel.connected_by_us ? kRetryNs : 4 * kRetryNs));
         }
         channel.first = 0;
+    }
+    // Proposals that were under way are made again over another channel; their slots go with this one.
+    for (uint32_t i = 0; i < process_.connections_used(); ++i) {
+        Meeting &meeting = meetings_[i];
+        if (meeting.peer != index_of(peer) + 1) continue;
+        meeting.has_slot = false;
+        meeting.peer_wants = false;
+        meeting.peer = 0;
+        if (meeting.state == Meeting::kProposed) {
+            meeting.state = Meeting::kRetry;
+            wait_until(meeting, now_ns() + kRetryNs);
+        }
     }
     if (!peer.alive.exchange(false) && peer.channel < 0) return;
     raw_syscall(SYS_close, peer.channel);
@@ -74,7 +95,7 @@ void Meetings::hello(Peer &peer, Received &received) {
     Channel &channel = channels_[index_of(peer)];
     Connection &first = process_.connection_at(channel.first - 1);
     const Message &message = received.message;
-    const bool allowed = received.sender.uid == geteuid() || received.sender.uid == 0;
+    const bool allowed = process_.runtime()->may_share(geteuid(), received.sender.uid);
     if (!allowed || message.version != 1 || message.pid != received.sender.pid ||
         message.network_namespace != network_namespace_of(first.fd.load())) {
         if (first.phase() == Phase::kMeeting) give_up(first, allowed ? stream::Reason::kProtocol : stream::Reason::kPeerUser);
@@ -84,32 +105,25 @@ void Meetings::hello(Peer &peer, Received &received) {
     peer.pid = message.pid;
     peer.started = message.started;
     peer.uid = received.sender.uid;
+    // The end that connected decides alone, or each might close the channel that the other keeps.
     for (Peer &other : process_.peers()) {
+        if (!channel.connected_by_us) break;
         if (&other == &peer || other.used.load() == 0 || !other.alive.load() || other.pid != peer.pid || other.started != peer.started) continue;
         // We know each other already: this connection is set up over the channel that we have.
         channel.first = 0;
         Channel &known = channels_[index_of(other)];
-        if (channel.connected_by_us) {
-            known.connected_by_us = true;
-            known.server = channel.server;
-            stream::Guard guard(first.fd_lock);
-            if (first.phase() == Phase::kMeeting && first.fd.load() >= 0) propose(first, other);
-        } else if (first.phase() == Phase::kMeeting) {
-            meetings_[first.index].state = Meeting::kConnecting;
-            wait_until(meetings_[first.index], meetings_[first.index].deadline_ns);
-        }
+        known.connected_by_us = true;
+        known.server = channel.server;
+        stream::Guard guard(first.fd_lock);
+        if (first.phase() == Phase::kMeeting && first.fd.load() >= 0) propose(first, other);
         return close_channel(peer);
     }
     channel.state = Channel::kGreeted;
-    if (peer.ours[0].create(process_.policy().buffer_size, process_.policy().max_memory) < 0) return close_channel(peer);
     Message reply;
     reply.type = MessageType::kWelcome;
-    int rc = send_message(peer.channel, reply, process_.helper_doorbell());
-    reply.type = MessageType::kArena;
-    if (rc == 0) rc = send_message(peer.channel, reply, peer.ours[0].fd());
-    if (rc < 0) return close_channel(peer);
-    peer.ours[0].forget_fd();
-    peer.our_arenas.store(1);
+    if (send_message(peer.channel, reply, process_.helper_doorbell()) < 0 || !make_arena(peer, meetings_[first.index].choice)) {
+        close_channel(peer);
+    }
 }
 
 void Meetings::welcome(Peer &peer, Received &received) {

@@ -13,7 +13,6 @@ namespace sansock::socket {
 namespace {
 
 constexpr uint64_t kBindDelayNs = 2'000'000;   ///< An acceptor that has channels gives the peer this long to propose over one.
-constexpr uint64_t kAskAgainNs = 3'000'000;    ///< The peer has not accepted the connection, or not moved enough, yet.
 
 bool same_host(const Connection &connection) {
     const in6_addr &remote = connection.shared->remote.sin6_addr;
@@ -54,6 +53,7 @@ void Meetings::end_meeting(Connection &connection) {
     Meeting &meeting = meetings_[connection.index];
     if (meeting.listener > 0) raw_syscall(SYS_close, meeting.listener - 1);
     if (meeting.has_slot) process_.peers()[meeting.peer - 1].ours[meeting.arena].give_slot(meeting.slot);
+    if (meeting.endpoint != nullptr) process_.runtime()->retire(meeting.endpoint);
     meeting = {};
 }
 
@@ -64,7 +64,7 @@ void Meetings::give_up(Connection &connection, stream::Reason reason) {
     connection.shared->phase.compare_exchange_strong(phase, static_cast<uint8_t>(Phase::kTcpOnly));
 }
 
-void Meetings::begin(Connection &connection) {
+void Meetings::begin(Connection &connection, uint64_t deadline_ns) {
     Meeting &meeting = meetings_[connection.index];
     const bool peer_wants = meeting.peer_wants;
     const Message proposal = meeting.proposal;
@@ -79,7 +79,10 @@ void Meetings::begin(Connection &connection) {
     if (!same_host(connection)) return give_up(connection, stream::Reason::kRemoteHost);
     if (same_address(shared.local, shared.remote)) return give_up(connection, stream::Reason::kUnmodelled);
     if (shared.holders.load() != 1 || shared.forking.load() != 0) return give_up(connection, stream::Reason::kSharedFd);
-    meeting.deadline_ns = now_ns() + process_.policy().rendezvous_timeout_ns;
+    if (process_.runtime() == nullptr) return give_up(connection, stream::Reason::kNoProvider);
+    meeting.choice = process_.runtime()->choose(shared.role == Role::kConnect ? shared.remote : shared.local);
+    if (meeting.choice.refused != stream::Reason::kNone) return give_up(connection, meeting.choice.refused);
+    meeting.deadline_ns = deadline_ns;
     if (shared.role == Role::kConnect) {
         if (Peer *peer = channel_for(connection)) return propose(connection, *peer);
         return meet_by_name(connection, true);
@@ -156,7 +159,7 @@ void Meetings::timers() {
         if (meeting.state == Meeting::kIdle) continue;
         Connection &connection = process_.connection_at(i);
         if (connection.phase() != Phase::kMeeting) {
-            if (meeting.state != Meeting::kWaiting) end_meeting(connection);
+            end_meeting(connection);
             continue;
         }
         if (meeting.due_ns > now) {
@@ -166,28 +169,34 @@ void Meetings::timers() {
         } else if (meeting.state == Meeting::kBinding) {
             stream::Guard guard(connection.fd_lock);
             if (connection.fd.load() >= 0) meet_by_name(connection, true);
-        } else if (meeting.state == Meeting::kWaiting) {
-            stream::Guard guard(connection.fd_lock);
-            if (connection.fd.load() >= 0) propose(connection, process_.peers()[meeting.peer - 1]);
+        } else if (meeting.state == Meeting::kRetry) {
+            begin(connection, meeting.deadline_ns);
         }
     }
 }
 
+/// One arena more for this peer, with buffers of the chosen provider.
+bool Meetings::make_arena(Peer &peer, const Choice &choice) {
+    const uint32_t index = peer.our_arenas.load();
+    if (index == kArenasPerPeer || peer.ours[index].create(choice.buffer_size, choice.max_memory) < 0) return false;
+    Message message;
+    message.type = MessageType::kArena;
+    message.arena = index;
+    if (send_message(peer.channel, message, peer.ours[index].fd()) < 0) {
+        peer.ours[index].close();
+        return false;
+    }
+    peer.ours[index].forget_fd();
+    peer.arena_provider[index] = choice.provider;
+    peer.our_arenas.store(index + 1);
+    return true;
+}
+
 bool Meetings::take_slot(Connection &connection, Peer &peer) {
     Meeting &meeting = meetings_[connection.index];
-    for (uint32_t arena = 0; arena < kArenasPerPeer; ++arena) {
-        if (arena == peer.our_arenas.load()) {
-            if (peer.ours[arena].create(process_.policy().buffer_size, process_.policy().max_memory) < 0) return false;
-            Message message;
-            message.type = MessageType::kArena;
-            message.arena = arena;
-            if (send_message(peer.channel, message, peer.ours[arena].fd()) < 0) {
-                peer.ours[arena].close();
-                return false;
-            }
-            peer.ours[arena].forget_fd();
-            peer.our_arenas.store(arena + 1);
-        }
+    for (uint32_t arena = 0;; ++arena) {
+        if (arena == peer.our_arenas.load() && !make_arena(peer, meeting.choice)) return false;
+        if (peer.arena_provider[arena] != meeting.choice.provider) continue;
         if (const auto slot = peer.ours[arena].take_slot()) {
             meeting.arena = arena;
             meeting.slot = *slot;
@@ -196,13 +205,16 @@ bool Meetings::take_slot(Connection &connection, Peer &peer) {
             return true;
         }
     }
-    return false;
 }
 
 void Meetings::propose(Connection &connection, Peer &peer) {
     Meeting &meeting = meetings_[connection.index];
     if (!meeting.has_slot && !take_slot(connection, peer)) return give_up(connection, stream::Reason::kMaxMemory);
     Message message;
+    if (meeting.endpoint == nullptr) meeting.endpoint = process_.runtime()->offer(meeting.choice.provider, meeting.offer);
+    if (meeting.endpoint == nullptr) return give_up(connection, stream::Reason::kNoProvider);
+    message.offer = meeting.offer;
+    std::memcpy(message.guid, meeting.choice.guid, sizeof message.guid);
     message.type = MessageType::kPropose;
     message.local = connection.shared->local;
     message.remote = connection.shared->remote;
@@ -284,16 +296,18 @@ void Meetings::proposed(Peer &peer, Received &received) {
 
 void Meetings::answer(Connection &connection, Peer &peer, const Message &proposal) {
     Meeting &meeting = meetings_[connection.index];
-    if (!take_slot(connection, peer)) {
-        decline(peer, proposal, stream::Reason::kMaxMemory);
-        return give_up(connection, stream::Reason::kMaxMemory);
-    }
-    const uint32_t arena = meeting.arena, slot = meeting.slot;
-    if (!attach(connection, peer, proposal.arena, proposal.slot)) {
-        decline(peer, proposal, stream::Reason::kProtocol);
-        return give_up(connection, stream::Reason::kProtocol);
-    }
+    const auto refuse = [&](stream::Reason reason) {
+        decline(peer, proposal, reason);
+        give_up(connection, reason);
+    };
+    // Both ends' routes must agree on the provider: its settings are each end's own.
+    if (std::memcmp(proposal.guid, meeting.choice.guid, sizeof proposal.guid) != 0) return refuse(stream::Reason::kNoProvider);
     Message message;
+    meeting.endpoint = process_.runtime()->accept(meeting.choice.provider, proposal.offer, message.offer);
+    if (meeting.endpoint == nullptr || !process_.runtime()->shares_memory(meeting.endpoint)) return refuse(stream::Reason::kNoProvider);
+    if (!take_slot(connection, peer)) return refuse(stream::Reason::kMaxMemory);
+    const uint32_t arena = meeting.arena, slot = meeting.slot;
+    if (!attach(connection, peer, proposal.arena, proposal.slot)) return refuse(stream::Reason::kProtocol);
     message.type = MessageType::kAccept;
     message.arena = arena;
     message.slot = slot;
@@ -312,6 +326,9 @@ void Meetings::accepted(Peer &peer, Received &received) {
     if (meeting.state != Meeting::kProposed || meeting.peer != index_of(peer) + 1 || connection.phase() != Phase::kMeeting) return;
     stream::Guard guard(connection.fd_lock);
     if (connection.fd.load() < 0) return end_meeting(connection);
+    if (!process_.runtime()->take_answer(meeting.endpoint, message.offer) || !process_.runtime()->shares_memory(meeting.endpoint)) {
+        return give_up(connection, stream::Reason::kNoProvider);
+    }
     if (!proves(connection, received) || !attach(connection, peer, message.arena, message.slot)) {
         return give_up(connection, stream::Reason::kProtocol);
     }
@@ -324,8 +341,15 @@ void Meetings::declined(Peer &peer, const Message &message) {
     Meeting &meeting = meetings_[connection.index];
     if (meeting.state != Meeting::kProposed || meeting.peer != index_of(peer) + 1) return;
     if (message.reason == static_cast<uint32_t>(stream::Reason::kNotYet)) {
-        meeting.state = Meeting::kWaiting;
-        return wait_until(meeting, now_ns() + kAskAgainNs);
+        // That process does not hold the other end, or not yet: another one may. Whoever does will look for our name.
+        const uint64_t deadline = meeting.deadline_ns;
+        const Choice choice = meeting.choice;
+        end_meeting(connection);
+        meeting.deadline_ns = deadline;
+        meeting.choice = choice;
+        stream::Guard guard(connection.fd_lock);
+        if (connection.fd.load() >= 0) meet_by_name(connection, true);
+        return;
     }
     give_up(connection, stream::Reason::kPeerDeclined);
 }
@@ -343,10 +367,14 @@ bool Meetings::attach(Connection &connection, Peer &peer, uint32_t peer_arena, u
     connection.construct_end({&arena, &arena.slot(meeting.slot), &peer.theirs[peer_arena], &peer.theirs[peer_arena].slot(peer_slot)});
 
     stream::State &state = connection.shared->stream;
-    const Policy &policy = process_.policy();
+    const Choice &choice = meeting.choice;
+    std::memcpy(connection.shared->guid, choice.guid, sizeof choice.guid);
+    std::memcpy(connection.shared->plugin, choice.plugin, sizeof choice.plugin);
+    connection.endpoint = meeting.endpoint;
+    meeting.endpoint = nullptr;
     const int fd = connection.fd.load();
     // A step back must be one send that does not block: keep no more than an empty kernel queue takes.
-    uint64_t window = uint64_t{policy.send_buffers} * policy.buffer_size;
+    uint64_t window = uint64_t{choice.send_buffers} * choice.buffer_size;
     int room = 0;
     socklen_t size = sizeof room;
     raw_syscall(SYS_getsockopt, fd, SOL_SOCKET, SO_SNDBUF, &room, &size);
@@ -357,7 +385,7 @@ bool Meetings::attach(Connection &connection, Peer &peer, uint32_t peer_arena, u
         raw_syscall(SYS_getsockopt, fd, SOL_SOCKET, SO_SNDBUF, &room, &size);
     }
     state.out.window = std::min(window, static_cast<uint64_t>(room) / 2);
-    state.out.buffers_max = static_cast<uint16_t>(policy.send_buffers);
+    state.out.buffers_max = static_cast<uint16_t>(choice.send_buffers);
     state.out.segment_buffer = memory::kInlineBuffer;
     state.epoch.store(1, std::memory_order_relaxed);
     timeval timeout{};

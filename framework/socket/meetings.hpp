@@ -31,7 +31,7 @@ public:
     [[nodiscard]] int epoll_fd() const { return epoll_fd_; }
 
     /// A connection has moved enough to be worth it.
-    void begin(Connection &connection);
+    void begin(Connection &connection) { begin(connection, now_ns() + process_.policy().rendezvous_timeout_ns); }
     void channel_readable(uint32_t peer_index);
     void meeting_readable(uint32_t connection_index);
     void timers();
@@ -42,15 +42,18 @@ public:
 private:
     /// Where a connection's meeting stands.
     struct Meeting {
-        enum State : uint8_t { kIdle = 0, kBinding, kListening, kConnecting, kProposed, kWaiting } state;
+        enum State : uint8_t { kIdle = 0, kBinding, kListening, kConnecting, kProposed, kRetry } state;
         int listener;              ///< + 1
         uint32_t peer;             ///< Index + 1: the channel it is set up over.
         uint64_t due_ns;           ///< When the state must be looked at again.
         uint64_t deadline_ns;      ///< When the meeting is given up.
         uint32_t slot, arena;
         bool has_slot;
+        Choice choice;
+        void *endpoint;            ///< Of the provider; not yet the connection's.
         bool peer_wants;           ///< The peer's proposal came before we were a candidate.
         Message proposal;
+        OfferBytes offer;
     };
     struct Channel {
         enum State : uint8_t { kNew = 0, kGreeted, kUp } state;
@@ -59,6 +62,7 @@ private:
         sockaddr_in6 server;       ///< Where we connected to: further connections there try this channel first.
     };
 
+    void begin(Connection &connection, uint64_t deadline_ns);
     void watch(int fd, const Watch &watch, uint32_t events) const;
     void give_up(Connection &connection, stream::Reason reason);
     void end_meeting(Connection &connection);
@@ -82,6 +86,7 @@ private:
     void propose(Connection &connection, Peer &peer);
     void answer(Connection &connection, Peer &peer, const Message &proposal);
     void decline(Peer &peer, const Message &proposal, stream::Reason reason);
+    bool make_arena(Peer &peer, const Choice &choice);
     bool take_slot(Connection &connection, Peer &peer);
     bool attach(Connection &connection, Peer &peer, uint32_t peer_arena, uint32_t peer_slot);
     bool proves(const Connection &connection, const Received &received) const;

@@ -4,6 +4,8 @@
 
 #include <cstdint>
 
+#include "socket/runtime.hpp"
+
 namespace sansock::socket {
 
 inline constexpr uint32_t kMessageMagic = 0x314d6e73;  // "snM1"
@@ -34,6 +36,8 @@ struct Message {
     uint64_t peer_token = 0;
     uint32_t reason = 0;
     uint32_t waker = 0;
+    char guid[40] = {};             ///< The provider of the proposal.
+    OfferBytes offer;               ///< The provider's offer, or its answer.
 };
 
 }  // namespace sansock::socket

@@ -9,7 +9,7 @@
 
 #include "memory/arena.hpp"
 #include "socket/connection.hpp"
-#include "socket/policy.hpp"
+#include "socket/runtime.hpp"
 
 namespace sansock::socket {
 
@@ -38,6 +38,7 @@ struct Peer {
     std::atomic<int> wake_fd[memory::kWakeObjects];   ///< The peer's wake objects; eventfd + 1, 0: not told yet.
     std::atomic<uint32_t> woken[memory::kWakeObjects];  ///< The ticket for which each was woken last.
     std::atomic<uint8_t> told[memory::kWakeObjects];  ///< Our wake objects that the peer has been told.
+    uint32_t arena_provider[kArenasPerPeer];  ///< Whose buffers each of our arenas holds.
     uint32_t log_read;               ///< Entries of the peer's activity log that were read.
     FamilyLock log_lock;
 };
@@ -139,6 +140,10 @@ public:
     [[nodiscard]] uint32_t submitted_after(uint32_t index) const { return submitted_next_[index].load(std::memory_order_relaxed); }
 
     [[nodiscard]] const Policy &policy() const { return policy_; }
+    void set_policy(const Policy &policy) { policy_ = policy; }
+    /// nullptr until the helper has loaded it.
+    [[nodiscard]] Runtime *runtime() const { return runtime_.load(std::memory_order_acquire); }
+    void set_runtime(Runtime *runtime) { runtime_.store(runtime, std::memory_order_release); }
     [[nodiscard]] int pid() const { return pid_; }
 
     // --- fork ---
@@ -186,6 +191,7 @@ private:
     std::atomic<uint32_t> *submitted_next_ = nullptr;
     int pid_ = 0;
     Policy policy_;
+    std::atomic<Runtime *> runtime_{nullptr};
 };
 
 }  // namespace sansock::socket

@@ -53,11 +53,10 @@ void write_line(Connection &connection, int file) {
     const uint64_t out = state.out.out.load(), in = state.in.in.load();
     const uint64_t out_provider = state.out.bytes_provider.load(), in_provider = state.in.bytes_provider.load();
     const uint32_t upgrades = state.upgrades.load();
-    const auto *guid = Process::get()->policy().guid_text;
     const auto *reason = stream::reason_name(static_cast<stream::Reason>(state.reason.load()));
     const bool provider = upgrades > 0 && reason == nullptr;
     char guid_field[48] = "null", reason_field[48] = "null";
-    if (upgrades > 0) snprintf(guid_field, sizeof guid_field, "\"%s\"", guid);
+    if (upgrades > 0) snprintf(guid_field, sizeof guid_field, "\"%s\"", shared.guid);
     if (!provider) snprintf(reason_field, sizeof reason_field, "\"%s\"", reason == nullptr ? "not-yet" : reason);
     char line[1024];
     const int size = snprintf(line, sizeof line,
@@ -65,7 +64,7 @@ void write_line(Connection &connection, int file) {
         "\"bytes_sent\":{\"tcp\":%llu,\"provider\":%llu},\"bytes_received\":{\"tcp\":%llu,\"provider\":%llu},"
         "\"upgrades\":%u,\"step_backs\":%u}\n",
         Process::get()->pid(), program, shared.role == Role::kConnect ? "connect" : "accept", local, remote, guid_field,
-        provider ? Process::get()->policy().plugin : "tcp", reason_field,
+        provider ? shared.plugin : "tcp", reason_field,
         static_cast<unsigned long long>(out - out_provider), static_cast<unsigned long long>(out_provider),
         static_cast<unsigned long long>(in - in_provider), static_cast<unsigned long long>(in_provider), upgrades,
         state.step_backs.load());

@@ -66,7 +66,7 @@ void measure_clock() {
 }
 
 Spin::Spin(SpinPolicy &policy, uint32_t longest_ns, bool peer_on_my_cpu) : policy_(policy), start_(ticks()), budget_(0) {
-    const bool pays = policy.mean_wait_ns <= longest_ns || ++policy.probe % kProbeEvery == 0;
+    const bool pays = policy.mean_wait_ns <= longest_ns || Process::get()->policy().spin_always || ++policy.probe % kProbeEvery == 0;
     if (!peer_on_my_cpu && pays) budget_ = ticks_of_ns(longest_ns);
 }
 
