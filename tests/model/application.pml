@@ -141,16 +141,23 @@ inline close_socket(me)
         w[me].state = RESET; rst[P(me)] = true; shut_down[me] = true; s[me].done = true
     :: else ->
         if
+#ifndef MUT_NO_COUNT_AT_CLOSE
+        :: OUT_ON_PROVIDER(me) && alien[me] -> poison(me); tcp_close(me); s[me].done = true
+#endif
 #ifndef MUT_CLOSE_FORGETS_KEPT
-        :: OUT_ON_PROVIDER(me) && w[P(me)].in < w[me].out && !rst[me] ->
+        :: OUT_ON_PROVIDER(me) && !alien[me] && w[P(me)].in < w[me].out && !rst[me] ->
             w[me].y = w[me].out; w[me].fin = true; wake_app(P(me));
             s[me].closing = true; s[me].leave_epoch = EPOCH; s[me].want_step = true; hbell[me] = true
 #endif
         :: else ->
             tcp_close(me); s[me].done = true;
+            if
 #ifndef MUT_CLOSE_UNSEEN
-            w[me].z = w[me].in; w[me].state = CLOSED; count_epochs(); hbell[P(me)] = true; wake_app(P(me))
+            :: w[me].state == OPEN ->
+                w[me].z = w[me].in; w[me].state = CLOSED; count_epochs(); hbell[P(me)] = true; wake_app(P(me))
 #endif
+            :: else
+            fi
         fi
     fi
 }
@@ -234,10 +241,11 @@ proctype Application(byte me) provided (runs[me] && !mute[me])
 #else
            :: s[me].leave == 1 && OVER(s[me].leave_epoch) && !s[me].owes_fin -> left(me)
 #endif
-           /* T36: the peer has ended, so no answer comes. Does a window hold what the kernel does not? */
+           /* T36: the peer has ended, so no answer comes. Does a window hold what the kernel does not, or the kernel what is foreign? */
            :: s[me].leave == 1 && PEER_ENDED(me) && !OVER(s[me].leave_epoch) ->
                if
-               :: (IN_ON_PROVIDER(me) && w[me].in < w[P(me)].out) || (OUT_ON_PROVIDER(me) && w[P(me)].in < w[me].out) -> poison(me)
+               :: (IN_ON_PROVIDER(me) && w[me].in < w[P(me)].out) || (OUT_ON_PROVIDER(me) && w[P(me)].in < w[me].out) ||
+                  (PAST_X(me) && w[P(me)].step < EPOCH && READABLE(me) > 0) || (OUT_ON_PROVIDER(me) && alien[me]) -> poison(me)
                :: else -> left(me)
                fi
            /* T22: no answer within the bound */
@@ -251,13 +259,14 @@ proctype Application(byte me) provided (runs[me] && !mute[me])
     :: atomic { IDLE(me) && (w[me].ready == 0 || NATIVE_IMAGE(me)) -> skip }
        atomic { TCP_WAKES(me) -> skip }
     /* T12, T13, T14 */
-    :: atomic { IDLE(me) && w[me].ready > 0 && s[me].leave == 0 -> w[me].parked = 1 }
+    :: atomic { IDLE(me) && w[me].ready > 0 && s[me].leave == 0 -> skip }
+       w[me].parked = 1;
        if
 #ifndef MUT_PARK_WITHOUT_RECHECK
        :: atomic { !IDLE(me) -> w[me].parked = 0; bell[me] = false }
        :: atomic { IDLE(me) -> skip }
 #else
-       :: true
+       :: true ->
 #endif
 #ifdef PARKING
           if

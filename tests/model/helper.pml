@@ -50,6 +50,8 @@ inline freeze(me)
     fi
 }
 
+inline fits(me) { assert(TCP_ROOM(me) > 0) }          /* S5: the kernel takes all that was kept, at once */
+
 /* T18: one non-blocking send of all that the peer has not consumed. */
 inline replay(me)
 {
@@ -67,8 +69,7 @@ inline replay(me)
             :: else
             fi
 #else
-            assert(TCP_ROOM(me) > 0);       /* S5: the kernel takes all that was kept, at once */
-            tcp_send(me, KEPT(me, r))
+            fits(me); tcp_send(me, KEPT(me, r))
 #endif
             ; r++
         od
@@ -90,7 +91,9 @@ inline say_stepped(me)
 proctype Helper(byte me) provided (HELPS(me))
 {
     byte r;
-    bool fin_due;
+#ifdef MUT_STEPPED_BEFORE_REPLAY
+    bool switched;
+#endif
 end: do
 #ifdef MUT_READY_BY_HELPER
     :: atomic { MAY_SAY_READY(me) -> w[me].ready = EPOCH }
@@ -112,10 +115,10 @@ end: do
     /* T18, T19 */
 #if defined(MUT_STEPPED_BEFORE_REPLAY)
     :: atomic { hbell[me] && WANTS_REPLAY(me) && OUT_LOCK_FREE(me) ->
-           s[me].out_lock = true; s[me].owes_fin = w[me].fin && !kfin[me]; fin_due = (w[me].sw == EPOCH); say_stepped(me) }
+           s[me].out_lock = true; s[me].owes_fin = w[me].fin && !kfin[me]; switched = (w[me].sw == EPOCH); say_stepped(me) }
        atomic {
            if
-           :: fin_due -> r = REPEAT_FROM(me);
+           :: switched -> r = REPEAT_FROM(me);
                do
                :: r < w[me].out -> tcp_send(me, KEPT(me, r)); r++
                :: r >= w[me].out -> break

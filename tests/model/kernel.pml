@@ -38,12 +38,13 @@ inline tcp_close(me)
 inline poison(me)
 {
     w[me].state = POISONED; rst[me] = true; rst[P(me)] = true;
-    s[me].broken = true; s[me].leave = (s[me].leave == 1 -> 2 : s[me].leave);
+    s[me].broken = true;
     if
     :: s[me].result == NOTHING -> s[me].result = CONN_RESET
     :: else
     fi;
-    wake_app(me)
+    wake_app(me);
+    s[me].leave = (s[me].leave == 1 -> 2 : s[me].leave)     /* exec goes on, with a socket that is dead */
 }
 
 proctype Kernel()

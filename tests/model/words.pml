@@ -20,7 +20,7 @@
 #ifndef EPOCHS
 #define EPOCHS 1        /* stays on the provider that are tried */
 #endif
-#ifdef MUT_WINDOW_OVER_ROOM
+#if defined(MUT_WINDOW_OVER_ROOM) || defined(MUT_REPLAY_BLOCKS) || defined(MUT_REPLAY_SHORT)
 #define WINDOW (SENDQ + 1)
 #else
 #define WINDOW SENDQ    /* I2: never keep more than the kernel takes in one go */

@@ -198,20 +198,20 @@ void set_timeout(int fd, int name, int milliseconds) {
 }
 
 std::size_t fill(int fd, std::uint64_t seed) {
+    constexpr auto kPause = std::chrono::milliseconds(20);
     Pattern pattern(seed);
-    std::size_t total = 0;
     char chunk[16 * 1024];
-    pattern.fill(chunk, sizeof chunk);
-    std::size_t offset = 0;
+    std::size_t total = 0, left = 0;
+    bool paused = false;
     while (true) {
-        const ssize_t n = send(fd, chunk + offset, sizeof chunk - offset, MSG_DONTWAIT | MSG_NOSIGNAL);
-        if (n < 0) return total;
+        if (left == 0) pattern.fill(chunk, left = sizeof chunk);
+        const ssize_t n = send(fd, chunk + sizeof chunk - left, left, MSG_DONTWAIT | MSG_NOSIGNAL);
+        if (n < 0 && paused) return total;
+        if (n < 0) std::this_thread::sleep_for(kPause);
+        paused = n < 0;
+        if (n < 0) continue;
         total += static_cast<std::size_t>(n);
-        offset += static_cast<std::size_t>(n);
-        if (offset == sizeof chunk) {
-            pattern.fill(chunk, sizeof chunk);
-            offset = 0;
-        }
+        left -= static_cast<std::size_t>(n);
     }
 }
 

@@ -103,7 +103,8 @@ int handled();
 void set_nonblocking(int fd, bool on);
 void set_timeout(int fd, int name, int milliseconds);
 
-/// Sends until the kernel, or whoever carries the stream, takes no more; the number of bytes of Pattern(seed) sent.
+/// Sends until nothing more is taken, and not a moment later either, since TCP's buffers grow while they are in use.
+/// The result is the number of bytes of Pattern(seed) sent.
 std::size_t fill(int fd, std::uint64_t seed);
 
 /// Cases about one subject. Those that need a process at the other end are not run with a thread: what they examine is
