@@ -55,6 +55,15 @@ void advance(iovec *&parts, int &count, size_t size) {
     }
 }
 
+constexpr uint64_t kPauseMaxNs = 5'000'000;
+constexpr timespec kPauseStep{0, 50'000};
+
+/// A bulk sender's kernel queue hardly ever runs empty between two calls, and only then may the stream leave TCP.
+void let_queue_drain(stream::End &end) {
+    const uint64_t until = now_ns() + kPauseMaxNs;
+    while (!end.kernel_queue_empty() && now_ns() < until) raw_syscall(SYS_nanosleep, &kPauseStep, nullptr);
+}
+
 long total_of(const iovec *parts, int count) {
     size_t total = 0;
     for (int i = 0; i < count; ++i) total += parts[i].iov_len;
@@ -102,6 +111,7 @@ long send_stream(Connection &connection, const iovec *parts, int count, int flag
     }
     stream::End &end = connection.end();
     get_ready(connection);
+    if (!end.on_provider(true) && end.should_pause()) let_queue_drain(end);
     long sent = end.send(parts, count, flags);
     const bool blocking = !connection.shared->nonblocking.load(std::memory_order_relaxed) && (flags & MSG_DONTWAIT) == 0;
     const long total = total_of(parts, count);

@@ -54,6 +54,10 @@ public:
 
     /// Every waiter of this end covers the provider from now on (transition R of the upgrade).
     void declare_ready();
+    /// True when only bytes in the kernel's send queue keep the next send from switching: a sender whose queue never runs empty
+    /// by itself should pause for a moment. Asked for again only after twice as many bytes.
+    [[nodiscard]] bool should_pause();
+    [[nodiscard]] bool kernel_queue_empty() { return env_.tcp_unsent() <= 0; }
     /// shutdown(SHUT_WR). False: nothing of the stream stands in the way, the kernel shall do it.
     bool finish_writing();
     void finish_reading();

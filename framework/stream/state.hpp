@@ -43,7 +43,6 @@ struct OutState {
     Path path;
     bool stopped;              ///< A STEP is under way: nothing may be sent until it is done.
     bool fin;                  ///< shutdown(SHUT_WR) was called; the stream ends at `out`.
-    bool drain_tried;          ///< A bulk sender paused once already for its kernel queue to run empty.
     uint16_t segment_buffer;   ///< Buffer of the open segment.
     uint16_t buffers_held;
     uint16_t buffers_max;      ///< send_buffers of the provider.
@@ -54,6 +53,7 @@ struct OutState {
     uint64_t window;           ///< The most bytes that may be kept (I2).
     uint64_t segment_start;    ///< Stream offset of the open segment's first byte.
     uint64_t inline_free_at;   ///< The inline buffer may be reused once the peer has consumed this far.
+    uint64_t pause_at;         ///< A bulk sender next pauses for its kernel queue to run empty once it has sent this much.
     uint64_t replayed;         ///< Next byte that a replay sends.
     uint32_t closed;
     uint32_t reclaimed;

@@ -28,6 +28,15 @@ void End::declare_ready() {
     bump_attention();
 }
 
+bool End::should_pause() {
+    OutState &out = s_.out;
+    const uint64_t sent = out.out.load(std::memory_order_relaxed);
+    if (out.path != Path::kTcp || sent < out.pause_at || out.fin || s_.pinned.load(std::memory_order_relaxed) != 0) return false;
+    if (m_.peer->cold.ready.load(std::memory_order_acquire) != s_.epoch.load(std::memory_order_relaxed) || kernel_queue_empty()) return false;
+    out.pause_at = 2 * sent;
+    return true;
+}
+
 /// Under the out lock. True when this direction is on the provider from here on.
 bool End::try_switch() {
     OutState &out = s_.out;
