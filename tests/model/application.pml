@@ -32,7 +32,11 @@
 #define IDLE(me) (!MAY_READ_TCP(me) && !MAY_READ_WINDOW(me) && !MAY_READ_FIN(me) && !MAY_READ_END(me) && !MAY_WRITE_TCP(me) && \
                   !MAY_WRITE_WINDOW(me) && !WRITE_BREAKS(me) && !MAY_SHUT(me) && !MAY_CLOSE(me))
 /* What a wait on the TCP socket answers to; and a wait on TCP and the wake object, where a reader of the window leaves TCP out. */
+#ifdef MUT_WAIT_ON_STANDING_FIN
+#define TCP_INPUT(me)  (READABLE(me) > 0 || TCP_ENDED(me))
+#else
 #define TCP_INPUT(me)  (s[me].result == NOTHING && (READABLE(me) > 0 || TCP_ENDED(me)))
+#endif
 #define TCP_OUTPUT(me) (MAY_WRITE_TCP(me) || (WRITING(me) && rst[me]))
 #define TCP_WAKES(me)  (TCP_INPUT(me) || TCP_OUTPUT(me))
 #ifdef MUT_WAIT_FORGETS_TCP_ROOM
