@@ -73,6 +73,7 @@ std::optional<uint32_t> Arena::take_slot() {
     if (index) lists_->slots_taken.fetch_add(1, std::memory_order_relaxed);
     lists_->lock.unlock();
     if (index) {
+        lists_->slot_ends[*index].store(0, std::memory_order_relaxed);
         Slot &fresh = slot(*index);
         std::memset(static_cast<void *>(&fresh.hot), 0, sizeof fresh.hot);
         std::memset(static_cast<void *>(&fresh.cold), 0, sizeof fresh.cold);

@@ -35,7 +35,7 @@ void Meetings::close_channel(Peer &peer) {
     Channel &channel = channels_[index_of(peer)];
     if (channel.first != 0) {
         Connection &first = process_.connection_at(channel.first - 1);
-        Meeting &meeting = meetings_[first.index];
+        Meeting &meeting = meeting_of(first);
         if (channel.state != Channel::kUp && first.phase() == Phase::kMeeting && meeting.state == Meeting::kConnecting) {
             // Perhaps only this channel: two processes that meet over many connections at once keep one of their channels. The end
             // that accepted gives the other time to propose over that one.
@@ -49,8 +49,8 @@ void Meetings::close_channel(Peer &peer) {
         Meeting &meeting = meetings_[i];
         if (meeting.peer != index_of(peer) + 1) continue;
         meeting.has_slot = false;
-        meeting.peer_wants = false;
         meeting.peer = 0;
+        if (meeting.state == Meeting::kHeld) meeting.state = Meeting::kIdle;
         if (meeting.state == Meeting::kProposed) {
             meeting.state = Meeting::kRetry;
             wait_until(meeting, now_ns() + kRetryNs);
@@ -106,9 +106,12 @@ void Meetings::hello(Peer &peer, Received &received) {
     peer.started = message.started;
     peer.uid = received.sender.uid;
     // The end that connected decides alone, or each might close the channel that the other keeps.
+    const bool ourselves = peer.pid == process_.pid() && peer.started == started_;
     for (Peer &other : process_.peers()) {
         if (!channel.connected_by_us) break;
         if (&other == &peer || other.used.load() == 0 || !other.alive.load() || other.pid != peer.pid || other.started != peer.started) continue;
+        // Where both ends of a connection are this process, each end has a channel object, and proposals go from one to the other.
+        if (ourselves && !channels_[index_of(other)].connected_by_us) continue;
         // We know each other already: this connection is set up over the channel that we have.
         channel.first = 0;
         Channel &known = channels_[index_of(other)];
@@ -121,7 +124,7 @@ void Meetings::hello(Peer &peer, Received &received) {
     channel.state = Channel::kGreeted;
     Message reply;
     reply.type = MessageType::kWelcome;
-    if (send_message(peer.channel, reply, process_.helper_doorbell()) < 0 || !make_arena(peer, meetings_[first.index].choice)) {
+    if (send_message(peer.channel, reply, process_.helper_doorbell()) < 0 || !make_arena(peer, meeting_of(first).choice)) {
         close_channel(peer);
     }
 }

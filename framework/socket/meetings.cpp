@@ -49,47 +49,72 @@ void Meetings::wait_until(Meeting &meeting, uint64_t due_ns) {
     if (due_ns < next_due_ns_) next_due_ns_ = due_ns;
 }
 
-void Meetings::end_meeting(Connection &connection) {
+Meetings::Meeting &Meetings::meeting_of(Connection &connection) {
     Meeting &meeting = meetings_[connection.index];
+    if (meeting.generation != connection.generation) {
+        end_meeting(meeting);
+        meeting.generation = connection.generation;
+    }
+    return meeting;
+}
+
+void Meetings::end_meeting(Meeting &meeting) {
     if (meeting.listener > 0) raw_syscall(SYS_close, meeting.listener - 1);
-    if (meeting.has_slot) process_.peers()[meeting.peer - 1].ours[meeting.arena].give_slot(meeting.slot);
+    if (meeting.state == Meeting::kHeld) {
+        decline(process_.peers()[meeting.peer - 1], meeting.proposal, stream::Reason::kPeerSilent);
+    }
+    if (meeting.has_slot) {
+        memory::Arena &arena = process_.peers()[meeting.peer - 1].ours[meeting.arena];
+        if (meeting.slot_named) {
+            // Our answer may cross the peer's: should it attach to this slot after all, it finds that we stay on TCP.
+            memory::Slot &slot = arena.slot(meeting.slot);
+            slot.cold.pinned.store(1, std::memory_order_release);
+            slot.hot.attention.fetch_add(1, std::memory_order_release);
+            arena.end_slot(meeting.slot, memory::Arena::kOurEnd);
+        } else {
+            arena.give_slot(meeting.slot);
+        }
+    }
     if (meeting.endpoint != nullptr) process_.runtime()->retire(meeting.endpoint);
+    const uint32_t generation = meeting.generation;
     meeting = {};
+    meeting.generation = generation;
 }
 
 void Meetings::give_up(Connection &connection, stream::Reason reason) {
-    end_meeting(connection);
+    end_meeting(meeting_of(connection));
     connection.set_reason(reason);
     uint8_t phase = static_cast<uint8_t>(Phase::kMeeting);
     connection.shared->phase.compare_exchange_strong(phase, static_cast<uint8_t>(Phase::kTcpOnly));
 }
 
 void Meetings::begin(Connection &connection, uint64_t deadline_ns) {
-    Meeting &meeting = meetings_[connection.index];
-    const bool peer_wants = meeting.peer_wants;
+    Meeting &meeting = meeting_of(connection);
+    const bool peer_wants = meeting.state == Meeting::kHeld;
     const Message proposal = meeting.proposal;
-    const uint32_t peer_index = meeting.peer;
-    end_meeting(connection);
+    Peer *asking = peer_wants ? &process_.peers()[meeting.peer - 1] : nullptr;
+    if (peer_wants) meeting.state = Meeting::kIdle;  // answered below, not declined
+    end_meeting(meeting);
+    const auto refuse = [&](stream::Reason reason) {
+        if (peer_wants) decline(*asking, proposal, reason);
+        give_up(connection, reason);
+    };
 
     stream::Guard guard(connection.fd_lock);
     const int fd = connection.fd.load(std::memory_order_relaxed);
-    if (fd < 0) return;
     SharedConnection &shared = *connection.shared;
-    if (!socket_addresses(fd, shared.local, shared.remote)) return give_up(connection, stream::Reason::kNoResources);
-    if (!same_host(connection)) return give_up(connection, stream::Reason::kRemoteHost);
-    if (same_address(shared.local, shared.remote)) return give_up(connection, stream::Reason::kUnmodelled);
-    if (shared.holders.load() != 1 || shared.forking.load() != 0) return give_up(connection, stream::Reason::kSharedFd);
-    if (process_.runtime() == nullptr) return give_up(connection, stream::Reason::kNoProvider);
+    if (fd < 0 || !socket_addresses(fd, shared.local, shared.remote)) return refuse(stream::Reason::kNoResources);
+    if (!same_host(connection)) return refuse(stream::Reason::kRemoteHost);
+    if (same_address(shared.local, shared.remote)) return refuse(stream::Reason::kUnmodelled);
+    if (shared.holders.load() != 1 || shared.forking.load() != 0) return refuse(stream::Reason::kSharedFd);
+    if (process_.runtime() == nullptr) return refuse(stream::Reason::kNoProvider);
     meeting.choice = process_.runtime()->choose(shared.role == Role::kConnect ? shared.remote : shared.local);
-    if (meeting.choice.refused != stream::Reason::kNone) return give_up(connection, meeting.choice.refused);
+    if (meeting.choice.refused != stream::Reason::kNone) return refuse(meeting.choice.refused);
     meeting.deadline_ns = deadline_ns;
+    if (peer_wants) return answer(connection, *asking, proposal);
     if (shared.role == Role::kConnect) {
         if (Peer *peer = channel_for(connection)) return propose(connection, *peer);
         return meet_by_name(connection, true);
-    }
-    if (peer_wants) {
-        Peer &peer = process_.peers()[peer_index - 1];
-        if (peer.used.load() != 0 && peer.alive.load()) return answer(connection, peer, proposal);
     }
     bool has_channels = false;
     for (Peer &peer : process_.peers()) has_channels |= peer.used.load() != 0 && peer.alive.load();
@@ -108,7 +133,7 @@ Peer *Meetings::channel_for(const Connection &connection) {
 }
 
 void Meetings::meet_by_name(Connection &connection, bool may_bind) {
-    Meeting &meeting = meetings_[connection.index];
+    Meeting &meeting = meeting_of(connection);
     const SharedConnection &shared = *connection.shared;
     const bool connector = shared.role == Role::kConnect;
     const auto name = meeting_name(network_namespace_of(connection.fd.load()), connector ? shared.local : shared.remote,
@@ -137,7 +162,8 @@ void Meetings::meet_by_name(Connection &connection, bool may_bind) {
 }
 
 void Meetings::meeting_readable(uint32_t connection_index) {
-    Meeting &meeting = meetings_[connection_index];
+    Connection &connection = process_.connection_at(connection_index);
+    Meeting &meeting = meeting_of(connection);
     if (meeting.state != Meeting::kListening) return;
     const long fd = raw_syscall(SYS_accept4, meeting.listener - 1, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd < 0) return;
@@ -146,7 +172,6 @@ void Meetings::meeting_readable(uint32_t connection_index) {
     raw_syscall(SYS_close, meeting.listener - 1);
     meeting.listener = 0;
     meeting.state = Meeting::kConnecting;
-    Connection &connection = process_.connection_at(connection_index);
     new_channel(UniqueFd(process_.hide(static_cast<int>(fd))), connection, connection.shared->role == Role::kConnect);
 }
 
@@ -158,14 +183,22 @@ void Meetings::timers() {
         Meeting &meeting = meetings_[i];
         if (meeting.state == Meeting::kIdle) continue;
         Connection &connection = process_.connection_at(i);
-        if (connection.phase() != Phase::kMeeting) {
-            end_meeting(connection);
+        const bool is_gone = connection.shared == nullptr || connection.generation != meeting.generation;
+        const Phase expected = meeting.state == Meeting::kHeld ? Phase::kTracked : Phase::kMeeting;
+        if (is_gone || connection.phase() != expected) {
+            // One that became a candidate meanwhile is on its way to begin(), which looks at what is held.
+            if (meeting.state == Meeting::kHeld && !is_gone && connection.phase() == Phase::kMeeting) continue;
+            end_meeting(meeting);
             continue;
         }
         if (meeting.due_ns > now) {
             wait_until(meeting, meeting.due_ns);
         } else if (now >= meeting.deadline_ns) {
-            give_up(connection, stream::Reason::kPeerSilent);
+            if (meeting.state == Meeting::kHeld) {
+                end_meeting(meeting);
+            } else {
+                give_up(connection, stream::Reason::kPeerSilent);
+            }
         } else if (meeting.state == Meeting::kBinding) {
             stream::Guard guard(connection.fd_lock);
             if (connection.fd.load() >= 0) meet_by_name(connection, true);
@@ -193,7 +226,7 @@ bool Meetings::make_arena(Peer &peer, const Choice &choice) {
 }
 
 bool Meetings::take_slot(Connection &connection, Peer &peer) {
-    Meeting &meeting = meetings_[connection.index];
+    Meeting &meeting = meeting_of(connection);
     for (uint32_t arena = 0;; ++arena) {
         if (arena == peer.our_arenas.load() && !make_arena(peer, meeting.choice)) return false;
         if (peer.arena_provider[arena] != meeting.choice.provider) continue;
@@ -208,7 +241,7 @@ bool Meetings::take_slot(Connection &connection, Peer &peer) {
 }
 
 void Meetings::propose(Connection &connection, Peer &peer) {
-    Meeting &meeting = meetings_[connection.index];
+    Meeting &meeting = meeting_of(connection);
     if (!meeting.has_slot && !take_slot(connection, peer)) return give_up(connection, stream::Reason::kMaxMemory);
     Message message;
     if (meeting.endpoint == nullptr) meeting.endpoint = process_.runtime()->offer(meeting.choice.provider, meeting.offer);
@@ -222,6 +255,7 @@ void Meetings::propose(Connection &connection, Peer &peer) {
     message.slot = meeting.slot;
     message.token = token_of(connection);
     if (send_message(peer.channel, message, connection.fd.load()) < 0) return give_up(connection, stream::Reason::kNoResources);
+    meeting.slot_named = true;
     meeting.state = Meeting::kProposed;
     wait_until(meeting, meeting.deadline_ns);
 }
@@ -273,6 +307,8 @@ void Meetings::decline(Peer &peer, const Message &proposal, stream::Reason reaso
     message.type = MessageType::kDecline;
     message.peer_token = proposal.token;
     message.reason = static_cast<uint32_t>(reason);
+    message.arena = proposal.arena;
+    message.slot = proposal.slot;
     send_message(peer.channel, message);
 }
 
@@ -280,22 +316,29 @@ void Meetings::proposed(Peer &peer, Received &received) {
     const Message &proposal = received.message;
     Connection *connection = find(proposal.remote, proposal.local);
     if (connection == nullptr) return decline(peer, proposal, stream::Reason::kNotYet);
-    stream::Guard guard(connection->fd_lock);
-    if (connection->fd.load() < 0 || !proves(*connection, received)) return decline(peer, proposal, stream::Reason::kProtocol);
-    Meeting &meeting = meetings_[connection->index];
-    if (connection->phase() == Phase::kTracked) {
-        // We have not moved enough yet. The proposal is answered as soon as we have.
-        meeting.peer_wants = true;
-        meeting.proposal = proposal;
-        meeting.peer = index_of(peer) + 1;
-        meeting.state = Meeting::kIdle;
-        return;
+    {
+        stream::Guard guard(connection->fd_lock);
+        if (connection->fd.load() < 0 || connection->shared->role == Role::kConnect || !proves(*connection, received)) {
+            return decline(peer, proposal, stream::Reason::kProtocol);
+        }
     }
-    answer(*connection, peer, proposal);
+    Meeting &meeting = meeting_of(*connection);
+    end_meeting(meeting);
+    meeting.proposal = proposal;
+    meeting.peer = index_of(peer) + 1;
+    meeting.state = Meeting::kHeld;
+    meeting.deadline_ns = now_ns() + process_.policy().rendezvous_timeout_ns;
+    if (connection->shared->calls_in.load() + connection->shared->calls_out.load() == 0) {
+        // Nothing says yet that this process moves its bytes where we see them. Answered once it has.
+        return wait_until(meeting, meeting.deadline_ns);
+    }
+    uint8_t tracked = static_cast<uint8_t>(Phase::kTracked);
+    connection->shared->phase.compare_exchange_strong(tracked, static_cast<uint8_t>(Phase::kMeeting));
+    begin(*connection);
 }
 
 void Meetings::answer(Connection &connection, Peer &peer, const Message &proposal) {
-    Meeting &meeting = meetings_[connection.index];
+    Meeting &meeting = meeting_of(connection);
     const auto refuse = [&](stream::Reason reason) {
         decline(peer, proposal, reason);
         give_up(connection, reason);
@@ -322,10 +365,10 @@ void Meetings::accepted(Peer &peer, Received &received) {
     Connection *named = connection_of(message.peer_token);
     if (named == nullptr) return;
     Connection &connection = *named;
-    Meeting &meeting = meetings_[connection.index];
+    Meeting &meeting = meeting_of(connection);
     if (meeting.state != Meeting::kProposed || meeting.peer != index_of(peer) + 1 || connection.phase() != Phase::kMeeting) return;
     stream::Guard guard(connection.fd_lock);
-    if (connection.fd.load() < 0) return end_meeting(connection);
+    if (connection.fd.load() < 0) return end_meeting(meeting);
     if (!process_.runtime()->take_answer(meeting.endpoint, message.offer) || !process_.runtime()->shares_memory(meeting.endpoint)) {
         return give_up(connection, stream::Reason::kNoProvider);
     }
@@ -335,16 +378,18 @@ void Meetings::accepted(Peer &peer, Received &received) {
 }
 
 void Meetings::declined(Peer &peer, const Message &message) {
+    released(peer, message);
+    if (peer.channel < 0) return;
     Connection *named = connection_of(message.peer_token);
     if (named == nullptr) return;
     Connection &connection = *named;
-    Meeting &meeting = meetings_[connection.index];
+    Meeting &meeting = meeting_of(connection);
     if (meeting.state != Meeting::kProposed || meeting.peer != index_of(peer) + 1) return;
     if (message.reason == static_cast<uint32_t>(stream::Reason::kNotYet)) {
         // That process does not hold the other end, or not yet: another one may. Whoever does will look for our name.
         const uint64_t deadline = meeting.deadline_ns;
         const Choice choice = meeting.choice;
-        end_meeting(connection);
+        end_meeting(meeting);
         meeting.deadline_ns = deadline;
         meeting.choice = choice;
         stream::Guard guard(connection.fd_lock);
@@ -356,7 +401,7 @@ void Meetings::declined(Peer &peer, const Message &message) {
 
 /// Both slots are known: from now on the stream decides.
 bool Meetings::attach(Connection &connection, Peer &peer, uint32_t peer_arena, uint32_t peer_slot) {
-    Meeting &meeting = meetings_[connection.index];
+    Meeting &meeting = meeting_of(connection);
     if (peer_arena >= peer.their_arenas.load() || peer_slot >= memory::kSlotsPerArena) return false;
     connection.peer = &peer;
     connection.arena = meeting.arena;
@@ -398,10 +443,16 @@ bool Meetings::attach(Connection &connection, Peer &peer, uint32_t peer_arena, u
     peer.connections.fetch_add(1);
     watch(fd, {Watch::kSocket, connection.index, connection.generation}, EPOLLRDHUP | EPOLLET);
     meeting.has_slot = false;
-    end_meeting(connection);
+    end_meeting(meeting);
     state.attached.store(1, std::memory_order_release);
     uint8_t phase = static_cast<uint8_t>(Phase::kMeeting);
-    return connection.shared->phase.compare_exchange_strong(phase, static_cast<uint8_t>(Phase::kAttached));
+    if (!connection.shared->phase.compare_exchange_strong(phase, static_cast<uint8_t>(Phase::kAttached))) {
+        // The application has shut it down or handed it on meanwhile. The peer learns that it stays on TCP.
+        memory::Slot &slot = arena.slot(connection.slot);
+        slot.cold.pinned.store(1, std::memory_order_release);
+        slot.hot.attention.fetch_add(1, std::memory_order_release);
+    }
+    return true;
 }
 
 }  // namespace sansock::socket

@@ -42,17 +42,18 @@ public:
 private:
     /// Where a connection's meeting stands.
     struct Meeting {
-        enum State : uint8_t { kIdle = 0, kBinding, kListening, kConnecting, kProposed, kRetry } state;
+        enum State : uint8_t { kIdle = 0, kBinding, kListening, kConnecting, kProposed, kRetry, kHeld } state;
+        uint32_t generation;       ///< Of the connection that this meeting is about.
         int listener;              ///< + 1
         uint32_t peer;             ///< Index + 1: the channel it is set up over.
         uint64_t due_ns;           ///< When the state must be looked at again.
         uint64_t deadline_ns;      ///< When the meeting is given up.
         uint32_t slot, arena;
         bool has_slot;
+        bool slot_named;           ///< The peer was told of the slot: it is ours alone again only when the peer says so.
         Choice choice;
         void *endpoint;            ///< Of the provider; not yet the connection's.
-        bool peer_wants;           ///< The peer's proposal came before we were a candidate.
-        Message proposal;
+        Message proposal;          ///< kHeld: it came before we had moved anything.
         OfferBytes offer;
     };
     struct Channel {
@@ -65,7 +66,9 @@ private:
     void begin(Connection &connection, uint64_t deadline_ns);
     void watch(int fd, const Watch &watch, uint32_t events) const;
     void give_up(Connection &connection, stream::Reason reason);
-    void end_meeting(Connection &connection);
+    /// The meeting of this very connection; what an earlier user of its place left behind is ended first.
+    Meeting &meeting_of(Connection &connection);
+    void end_meeting(Meeting &meeting);
     void wait_until(Meeting &meeting, uint64_t due_ns);
 
     void meet_by_name(Connection &connection, bool may_bind);
