@@ -17,7 +17,7 @@ void Meetings::new_channel(UniqueFd fd, Connection &connection, bool connected_b
     Channel &channel = channels_[index_of(*peer)];
     channel = {};
     channel.connected_by_us = connected_by_us;
-    channel.first = connection.index + 1;
+    channel.first = token_of(connection);
     channel.server = connection.shared->remote;
     peer->channel = fd.release();
     watch(peer->channel, {Watch::kChannel, index_of(*peer)}, EPOLLIN);
@@ -33,17 +33,14 @@ void Meetings::new_channel(UniqueFd fd, Connection &connection, bool connected_b
 
 void Meetings::close_channel(Peer &peer) {
     Channel &channel = channels_[index_of(peer)];
-    if (channel.first != 0) {
-        Connection &first = process_.connection_at(channel.first - 1);
-        Meeting &meeting = meeting_of(first);
-        if (channel.state != Channel::kUp && first.phase() == Phase::kMeeting && meeting.state == Meeting::kConnecting) {
-            // Perhaps only this channel: two processes that meet over many connections at once keep one of their channels. The end
-            // that accepted gives the other time to propose over that one.
-            meeting.state = Meeting::kRetry;
-            wait_until(meeting, now_ns() + (channel.connected_by_us ? kRetryNs : 4 * kRetryNs));
-        }
-        channel.first = 0;
+    if (Connection *first = first_of(channel)) {
+        // Perhaps only this channel: two processes that meet over many connections at once keep one of their channels. The end
+        // that accepted gives the other time to propose over that one.
+        Meeting &meeting = meeting_of(*first);
+        meeting.state = Meeting::kRetry;
+        wait_until(meeting, now_ns() + (channel.connected_by_us ? kRetryNs : 4 * kRetryNs));
     }
+    channel.first = 0;
     // Proposals that were under way are made again over another channel; their slots go with this one.
     for (uint32_t i = 0; i < process_.connections_used(); ++i) {
         Meeting &meeting = meetings_[i];
@@ -93,13 +90,13 @@ void Meetings::handle(Peer &peer, Received &received) {
 
 void Meetings::hello(Peer &peer, Received &received) {
     Channel &channel = channels_[index_of(peer)];
-    Connection &first = process_.connection_at(channel.first - 1);
+    Connection *first = first_of(channel);
+    if (first == nullptr) return close_channel(peer);
     const Message &message = received.message;
     const bool allowed = process_.runtime()->may_share(geteuid(), received.sender.uid);
     if (!allowed || message.version != 1 || message.pid != received.sender.pid ||
-        message.network_namespace != network_namespace_of(first.fd.load())) {
-        if (first.phase() == Phase::kMeeting) give_up(first, allowed ? stream::Reason::kProtocol : stream::Reason::kPeerUser);
-        channel.first = 0;
+        message.network_namespace != network_namespace_of(first->fd.load())) {
+        give_up(*first, allowed ? stream::Reason::kProtocol : stream::Reason::kPeerUser);
         return close_channel(peer);
     }
     peer.pid = message.pid;
@@ -113,18 +110,19 @@ void Meetings::hello(Peer &peer, Received &received) {
         // Where both ends of a connection are this process, each end has a channel object, and proposals go from one to the other.
         if (ourselves && !channels_[index_of(other)].connected_by_us) continue;
         // We know each other already: this connection is set up over the channel that we have.
-        channel.first = 0;
         Channel &known = channels_[index_of(other)];
         known.connected_by_us = true;
         known.server = channel.server;
-        stream::Guard guard(first.fd_lock);
-        if (first.phase() == Phase::kMeeting && first.fd.load() >= 0) propose(first, other);
+        {
+            stream::Guard guard(first->fd_lock);
+            if (first->fd.load() >= 0) propose(*first, other);
+        }
         return close_channel(peer);
     }
     channel.state = Channel::kGreeted;
     Message reply;
     reply.type = MessageType::kWelcome;
-    if (send_message(peer.channel, reply, process_.helper_doorbell()) < 0 || !make_arena(peer, meeting_of(first).choice)) {
+    if (send_message(peer.channel, reply, process_.helper_doorbell()) < 0 || !make_arena(peer, meeting_of(*first).choice)) {
         close_channel(peer);
     }
 }
@@ -148,11 +146,11 @@ void Meetings::channel_up(Peer &peer) {
     Channel &channel = channels_[index_of(peer)];
     channel.state = Channel::kUp;
     peer.alive.store(true);
-    Connection &first = process_.connection_at(channel.first - 1);
+    Connection *first = first_of(channel);
     channel.first = 0;
-    if (!channel.connected_by_us || first.phase() != Phase::kMeeting) return;
-    stream::Guard guard(first.fd_lock);
-    if (first.fd.load() >= 0) propose(first, peer);
+    if (!channel.connected_by_us || first == nullptr) return;
+    stream::Guard guard(first->fd_lock);
+    if (first->fd.load() >= 0) propose(*first, peer);
 }
 
 void Meetings::wake_object(Peer &peer, Received &received) {

@@ -242,7 +242,7 @@ bool Meetings::take_slot(Connection &connection, Peer &peer) {
 
 void Meetings::propose(Connection &connection, Peer &peer) {
     Meeting &meeting = meeting_of(connection);
-    if (!meeting.has_slot && !take_slot(connection, peer)) return give_up(connection, stream::Reason::kMaxMemory);
+    if (!take_slot(connection, peer)) return give_up(connection, stream::Reason::kMaxMemory);
     Message message;
     if (meeting.endpoint == nullptr) meeting.endpoint = process_.runtime()->offer(meeting.choice.provider, meeting.offer);
     if (meeting.endpoint == nullptr) return give_up(connection, stream::Reason::kNoProvider);
@@ -270,6 +270,12 @@ Connection *Meetings::connection_of(uint64_t token) {
     if (index >= process_.connections_used()) return nullptr;
     Connection &connection = process_.connection_at(index);
     return connection.shared != nullptr && token_of(connection) == token ? &connection : nullptr;
+}
+
+Connection *Meetings::first_of(const Channel &channel) {
+    Connection *first = connection_of(channel.first);
+    if (first == nullptr || first->phase() != Phase::kMeeting || meeting_of(*first).state != Meeting::kConnecting) return nullptr;
+    return first;
 }
 
 Connection *Meetings::find(const sockaddr_in6 &local, const sockaddr_in6 &remote) {

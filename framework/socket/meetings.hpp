@@ -59,7 +59,7 @@ private:
     struct Channel {
         enum State : uint8_t { kNew = 0, kGreeted, kUp } state;
         bool connected_by_us;
-        uint32_t first;            ///< Index + 1 of the connection that we met over.
+        uint64_t first;            ///< Token of the connection that we met over; 0: none.
         sockaddr_in6 server;       ///< Where we connected to: further connections there try this channel first.
     };
 
@@ -93,6 +93,8 @@ private:
     bool take_slot(Connection &connection, Peer &peer);
     bool attach(Connection &connection, Peer &peer, uint32_t peer_arena, uint32_t peer_slot);
     bool proves(const Connection &connection, const Received &received) const;
+    /// The connection over which `channel` was made, while that is still what it waits for; nullptr when it has gone on without it.
+    Connection *first_of(const Channel &channel);
     static uint64_t token_of(const Connection &connection);
     Connection *connection_of(uint64_t token);
     Connection *find(const sockaddr_in6 &local, const sockaddr_in6 &remote);

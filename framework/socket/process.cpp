@@ -164,17 +164,14 @@ void Process::queue_all(Epoll &epoll) {
 Peer *Process::new_peer() {
     stream::Guard guard(local_lock_);
     const uint32_t high = peers_high_.load(std::memory_order_relaxed);
-    for (uint32_t i = 0; i < high; ++i) {
-        if (peers_[i].used.load(std::memory_order_acquire) == 0) {
-            new (&peers_[i]) Peer{};
-            peers_[i].used.store(1, std::memory_order_release);
-            return &peers_[i];
-        }
-    }
-    if (high == kPeersMax) return nullptr;
-    peers_[high].used.store(1, std::memory_order_release);
-    peers_high_.store(high + 1, std::memory_order_release);
-    return &peers_[high];
+    uint32_t index = 0;
+    while (index < high && peers_[index].used.load(std::memory_order_acquire) != 0) ++index;
+    if (index == kPeersMax) return nullptr;
+    // Constructed even where the memory is fresh: an unused descriptor is -1, and zero bytes would name standard input.
+    Peer *peer = new (&peers_[index]) Peer{};
+    peer->used.store(1, std::memory_order_release);
+    if (index == high) peers_high_.store(high + 1, std::memory_order_release);
+    return peer;
 }
 
 int Process::hide(int fd) {
