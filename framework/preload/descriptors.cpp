@@ -46,7 +46,9 @@ int duplicated(int fd, int copy) {
 }
 
 void set_nonblocking(int fd, bool on) {
-    if (Connection *connection = connection_of(fd)) connection->shared->nonblocking.store(on, std::memory_order_relaxed);
+    if (Connection *connection = connection_of(fd)) {
+        connection->shared->blocking.store(on ? socket::Blocking::kNo : socket::Blocking::kYes, std::memory_order_relaxed);
+    }
 }
 
 void forget_range(unsigned first, unsigned last) {

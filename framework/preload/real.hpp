@@ -20,6 +20,11 @@
 
 #define SANSOCK_EXPORT extern "C" __attribute__((visibility("default")))
 
+extern "C" {
+/// How many vfork() calls this thread is inside of: its child borrows the thread, and this counter with it (vfork.cpp).
+extern thread_local uint32_t sansock_vfork_depth __attribute__((tls_model("initial-exec"), visibility("hidden")));
+}
+
 namespace sansock::preload {
 
 /// A kernel-style result as libc gives it.
@@ -42,10 +47,9 @@ inline socket::Epoll *epoll_of(int fd) {
     return process == nullptr ? nullptr : process->epoll(fd);
 }
 
-/// Forks this process's view of the world must follow: a vfork child borrows the parent's memory and must not touch it.
+/// A vfork child borrows the parent's memory and must leave the books in it alone.
 inline bool in_vfork_child() {
-    const socket::Process *process = socket::Process::get();
-    return process != nullptr && raw_syscall(SYS_getpid) != process->pid();
+    return sansock_vfork_depth != 0;
 }
 
 }  // namespace sansock::preload

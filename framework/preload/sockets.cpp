@@ -1,5 +1,4 @@
 // connect, accept, shutdown, options.
-#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
@@ -18,29 +17,26 @@ namespace {
 bool is_inet(int family) { return family == AF_INET || family == AF_INET6; }
 
 bool is_tcp(int fd) {
-    int type = 0;
-    socklen_t size = sizeof type;
-    if (raw_syscall(SYS_getsockopt, fd, SOL_SOCKET, SO_TYPE, &type, &size) < 0 || type != SOCK_STREAM) return false;
     int protocol = 0;
-    size = sizeof protocol;
+    socklen_t size = sizeof protocol;
     return raw_syscall(SYS_getsockopt, fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &size) == 0 && protocol == IPPROTO_TCP;
 }
 
-void track_accepted(int fd, int family, bool nonblocking) {
+void track_accepted(int fd, int family) {
     if (fd < 0 || !is_inet(family)) return;
     const int saved = errno;
-    if (socket::track(fd, socket::Role::kAccept, nonblocking) != nullptr) install_fault_handler();
+    if (socket::track(fd, socket::Role::kAccept) != nullptr) install_fault_handler();
     errno = saved;
 }
 
 /// Accepts with an address of our own when the caller wants none: its family says whether this can be TCP.
 template <class Accept>
-int accept_tracked(sockaddr *address, socklen_t *length, bool nonblocking, Accept accept) {
+int accept_tracked(sockaddr *address, socklen_t *length, Accept accept) {
     sockaddr_storage own;
     socklen_t own_length = sizeof own;
     const bool asked = address != nullptr && length != nullptr && *length >= sizeof(sa_family_t);
     const int fd = asked ? accept(address, length) : accept(reinterpret_cast<sockaddr *>(&own), &own_length);
-    track_accepted(fd, asked ? address->sa_family : own.ss_family, nonblocking);
+    track_accepted(fd, asked ? address->sa_family : own.ss_family);
     return fd;
 }
 
@@ -55,10 +51,7 @@ SANSOCK_EXPORT int connect(int fd, const sockaddr *address, socklen_t length) {
     const int rc = SANSOCK_REAL(connect)(fd, address, length);
     if ((rc == 0 || errno == EINPROGRESS) && address != nullptr && is_inet(address->sa_family)) {
         const int saved = errno;
-        if (connection_of(fd) == nullptr && is_tcp(fd)) {
-            const long flags = raw_syscall(SYS_fcntl, fd, F_GETFL, 0);
-            if (socket_::track(fd, socket_::Role::kConnect, flags >= 0 && (flags & O_NONBLOCK) != 0) != nullptr) install_fault_handler();
-        }
+        if (connection_of(fd) == nullptr && is_tcp(fd) && socket_::track(fd, socket_::Role::kConnect) != nullptr) install_fault_handler();
         errno = saved;
     }
     return rc;
@@ -66,13 +59,12 @@ SANSOCK_EXPORT int connect(int fd, const sockaddr *address, socklen_t length) {
 
 SANSOCK_EXPORT int accept(int fd, sockaddr *address, socklen_t *length) {
     if (address != nullptr && (length == nullptr || *length < sizeof(sa_family_t))) return SANSOCK_REAL(accept)(fd, address, length);
-    return accept_tracked(address, length, false, [&](sockaddr *to, socklen_t *size) { return SANSOCK_REAL(accept)(fd, to, size); });
+    return accept_tracked(address, length, [&](sockaddr *to, socklen_t *size) { return SANSOCK_REAL(accept)(fd, to, size); });
 }
 
 SANSOCK_EXPORT int accept4(int fd, sockaddr *address, socklen_t *length, int flags) {
     if (address != nullptr && (length == nullptr || *length < sizeof(sa_family_t))) return SANSOCK_REAL(accept4)(fd, address, length, flags);
-    return accept_tracked(address, length, (flags & SOCK_NONBLOCK) != 0,
-                          [&](sockaddr *to, socklen_t *size) { return SANSOCK_REAL(accept4)(fd, to, size, flags); });
+    return accept_tracked(address, length, [&](sockaddr *to, socklen_t *size) { return SANSOCK_REAL(accept4)(fd, to, size, flags); });
 }
 
 SANSOCK_EXPORT int shutdown(int fd, int how) noexcept {

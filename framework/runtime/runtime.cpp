@@ -40,8 +40,9 @@ struct Session {
 
 class ConfiguredRuntime final : public socket::Runtime {
 public:
-    ConfiguredRuntime(config::Config config, Log log)
-        : config_(std::move(config)),
+    ConfiguredRuntime(const char *program, config::Config config, Log log)
+        : program_(program),
+          config_(std::move(config)),
           log_(std::move(log)),
           host_(plugin::Catalog::scan(plugin::search_path()),
                 [this](std::string_view plugin, int level, std::string_view text) { log_.from_plugin(plugin, level, text); }),
@@ -73,6 +74,7 @@ private:
     void close_retired();
     void say(const char *what, const Error &error) { log_.error(fmt::format("{}: {}", what, error.text)); }
 
+    const char *const program_;
     const config::Config config_;
     Log log_;
     plugin::Host host_;
@@ -101,7 +103,7 @@ Choice ConfiguredRuntime::choose(const sockaddr_in6 &server) {
     close_retired();
     Choice choice;
     const auto endpoint = config::Endpoint::from(reinterpret_cast<const sockaddr *>(&server), sizeof server);
-    const config::Route *route = endpoint ? config::match(config_, *endpoint, program_invocation_short_name) : nullptr;
+    const config::Route *route = endpoint ? config::match(config_, *endpoint, program_) : nullptr;
     if (route == nullptr) {
         choice.refused = stream::Reason::kNoRoute;
         return choice;
@@ -223,7 +225,7 @@ config::Loaded load() {
 }  // namespace
 }  // namespace sansock::runtime
 
-extern "C" __attribute__((visibility("default"))) sansock::socket::Runtime *sansock_runtime_open() {
+extern "C" __attribute__((visibility("default"))) sansock::socket::Runtime *sansock_runtime_open(const char *program) {
     using namespace sansock::runtime;
     try {
         auto loaded = load();
@@ -234,7 +236,7 @@ extern "C" __attribute__((visibility("default"))) sansock::socket::Runtime *sans
         }
         Log log(loaded.config->logging);
         // Never destroyed: connections may need it until the process is gone.
-        return new ConfiguredRuntime(std::move(*loaded.config), std::move(log));
+        return new ConfiguredRuntime(program, std::move(*loaded.config), std::move(log));
     } catch (const std::exception &error) {
         Log().error(error.what());
         return nullptr;

@@ -24,14 +24,16 @@ enum class Phase : uint8_t {
     kLingering,  ///< Closed by the application; the helper waits for the peer to read the rest.
 };
 
+/// O_NONBLOCK, as far as it is known: most connections are closed before anybody has to ask.
+enum class Blocking : uint8_t { kUnknown = 0, kYes, kNo };
+
 inline constexpr uint32_t kHoldersMax = 8;
 
 struct SharedConnection {
     stream::State stream;
     alignas(64) std::atomic<uint8_t> phase;
     Role role;
-    std::atomic<bool> nonblocking;
-    std::atomic<bool> self_connected;
+    std::atomic<Blocking> blocking;
     std::atomic<uint32_t> generation;
     std::atomic<uint32_t> holders;          ///< Processes that hold the socket.
     std::atomic<uint32_t> forking;          ///< Forks under way whose child is not counted yet.

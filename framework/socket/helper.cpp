@@ -33,10 +33,12 @@ Runtime *load_runtime() {
     const auto open = library == nullptr ? nullptr : reinterpret_cast<decltype(&sansock_runtime_open)>(dlsym(library, "sansock_runtime_open"));
     if (open == nullptr) {
         const char *why = dlerror();
-        dprintf(STDERR_FILENO, "sansock: connections stay on TCP: %s\n", why == nullptr ? path : why);
+        char line[512];
+        const int size = snprintf(line, sizeof line, "sansock: connections stay on TCP: %s\n", why == nullptr ? path : why);
+        raw_syscall(SYS_write, STDERR_FILENO, line, std::min(static_cast<size_t>(size), sizeof line - 1));
         return nullptr;
     }
-    return open();
+    return open(Process::get()->program());
 }
 
 /// The helper of this process. Its own descriptors live here, and what it knows of each peer.

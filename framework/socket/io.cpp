@@ -1,6 +1,7 @@
 #include "socket/io.hpp"
 
 #include <alloca.h>
+#include <fcntl.h>
 #include <netinet/tcp.h>
 #include <signal.h>
 #include <sys/socket.h>
@@ -38,6 +39,18 @@ void become_candidate(Connection &connection) {
         return;
     }
     process.submit(connection);
+}
+
+bool is_blocking(Connection &connection) {
+    auto &blocking = connection.shared->blocking;
+    Blocking known = blocking.load(std::memory_order_relaxed);
+    if (known == Blocking::kUnknown) {
+        const long flags = raw_syscall(SYS_fcntl, connection.fd.load(std::memory_order_relaxed), F_GETFL, 0);
+        const Blocking asked = flags >= 0 && (flags & O_NONBLOCK) != 0 ? Blocking::kNo : Blocking::kYes;
+        // Another thread may have changed it since; what it says then is newer than what the kernel said.
+        if (blocking.compare_exchange_strong(known, asked, std::memory_order_relaxed)) known = asked;
+    }
+    return known == Blocking::kYes;
 }
 
 uint64_t deadline_after(uint64_t timeout_ns) { return timeout_ns == 0 ? kForever : now_ns() + timeout_ns; }
@@ -113,7 +126,7 @@ long send_stream(Connection &connection, const iovec *parts, int count, int flag
     get_ready(connection);
     if (!end.on_provider(true) && end.should_pause()) let_queue_drain(end);
     long sent = end.send(parts, count, flags);
-    const bool blocking = !connection.shared->nonblocking.load(std::memory_order_relaxed) && (flags & MSG_DONTWAIT) == 0;
+    const bool blocking = (flags & MSG_DONTWAIT) == 0 && is_blocking(connection);
     const long total = total_of(parts, count);
     if (blocking && (sent == -EAGAIN || (sent >= 0 && sent < total))) {
         if (count > kPartsMax) return -EMSGSIZE;
@@ -152,7 +165,7 @@ long receive_stream(Connection &connection, const iovec *parts, int count, int f
     stream::End &end = connection.end();
     get_ready(connection);
     long got = end.receive(parts, count, flags);
-    const bool blocking = !connection.shared->nonblocking.load(std::memory_order_relaxed) && (flags & MSG_DONTWAIT) == 0;
+    const bool blocking = (flags & MSG_DONTWAIT) == 0 && is_blocking(connection);
     const long total = total_of(parts, count);
     const bool all = (flags & MSG_WAITALL) != 0 && blocking;
     if (blocking && (got == -EAGAIN || (all && got > 0 && got < total))) {
@@ -227,14 +240,12 @@ long return_to_kernel(Connection &connection, stream::Reason reason) {
     return 0;
 }
 
-Connection *track(int fd, Role role, bool nonblocking) {
+Connection *track(int fd, Role role) {
     if (fd < 0) return nullptr;
     Process *process = Process::get_or_create();
     if (process == nullptr) return nullptr;
     if (Connection *known = process->connection(fd)) return known;
-    Connection *connection = process->new_connection(fd, role);
-    if (connection != nullptr) connection->shared->nonblocking.store(nonblocking, std::memory_order_relaxed);
-    return connection;
+    return process->new_connection(fd, role);
 }
 
 }  // namespace sansock::socket

@@ -23,6 +23,6 @@ long shutdown_stream(Connection &connection, int fd, int how);
 long return_to_kernel(Connection &connection, stream::Reason reason);
 
 /// A TCP socket has just been connected or accepted. nullptr: it is not one, or cannot be tracked; the kernel has it.
-Connection *track(int fd, Role role, bool nonblocking);
+Connection *track(int fd, Role role);
 
 }  // namespace sansock::socket

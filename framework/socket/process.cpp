@@ -4,6 +4,8 @@
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <errno.h>
+#include <string.h>
 
 #include "socket/epoll.hpp"
 #include "socket/helper.hpp"
@@ -49,6 +51,7 @@ bool Process::reserve() {
     peers_ = reserve_array<Peer>(kPeersMax, MAP_PRIVATE);
     submitted_next_ = reserve_array<std::atomic<uint32_t>>(kConnectionsMax + 1, MAP_PRIVATE);
     pid_ = static_cast<int>(raw_syscall(SYS_getpid));
+    strncpy(program_, program_invocation_short_name, sizeof program_ - 1);
     return table_ != nullptr && shared_ != nullptr && shared_connections_ != nullptr && connections_ != nullptr &&
            epolls_ != nullptr && items_ != nullptr && peers_ != nullptr && submitted_next_ != nullptr;
 }

@@ -145,6 +145,8 @@ public:
     [[nodiscard]] Runtime *runtime() const { return runtime_.load(std::memory_order_acquire); }
     void set_runtime(Runtime *runtime) { runtime_.store(runtime, std::memory_order_release); }
     [[nodiscard]] int pid() const { return pid_; }
+    /// The program's name as it was when it first used a socket: some overwrite their arguments with a title.
+    [[nodiscard]] const char *program() const { return program_; }
 
     // --- fork ---
     void before_fork();
@@ -190,6 +192,7 @@ private:
     std::atomic<uint32_t> submitted_head_{0};
     std::atomic<uint32_t> *submitted_next_ = nullptr;
     int pid_ = 0;
+    char program_[64] = {};
     Policy policy_;
     std::atomic<Runtime *> runtime_{nullptr};
 };

@@ -49,7 +49,7 @@ void write_line(Connection &connection, int file) {
     char local[80], remote[80], program[160];
     print_address(local, sizeof local, shared.local);
     print_address(remote, sizeof remote, shared.remote);
-    print_escaped(program, sizeof program, program_invocation_short_name);
+    print_escaped(program, sizeof program, Process::get()->program());
     const uint64_t out = state.out.out.load(), in = state.in.in.load();
     const uint64_t out_provider = state.out.bytes_provider.load(), in_provider = state.in.bytes_provider.load();
     const uint32_t upgrades = state.upgrades.load();

@@ -56,5 +56,6 @@ protected:
 
 }  // namespace sansock::socket
 
-/// Loads the configuration and the catalog of plugins. nullptr: neither can be used; the log says why.
-extern "C" sansock::socket::Runtime *sansock_runtime_open();
+/// Loads the configuration and the catalog of plugins. `program` is the name that routes match; it outlives the runtime. nullptr: neither
+/// can be used; the log says why.
+extern "C" sansock::socket::Runtime *sansock_runtime_open(const char *program);

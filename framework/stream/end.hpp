@@ -94,6 +94,7 @@ private:
     long receive_provider(const iovec *parts, int count, int flags);
     long receive_tcp(const iovec *parts, int count, int flags);
     bool arrive_at_switch();
+    void count_upgrade();
     long end_of_stream();
     [[nodiscard]] bool has_room() const;
     bool freeze();

@@ -93,6 +93,7 @@ struct State {
     std::atomic<uint32_t> kernel_writes; ///< Threads inside the kernel's write path that took no lock.
     std::atomic<uint32_t> kernel_reads;  ///< Threads inside, or asleep in, the kernel's read path or a wait that covers TCP alone.
     std::atomic<uint32_t> upgrades;
+    std::atomic<uint32_t> epoch_counted;  ///< The last epoch in which either direction was on the provider.
     std::atomic<uint32_t> step_backs;
 };
 

@@ -37,6 +37,14 @@ bool End::should_pause() {
     return true;
 }
 
+/// A direction has come to the provider. Both do as a rule; an end that only receives has moved as well.
+void End::count_upgrade() {
+    const uint32_t epoch = s_.epoch.load(std::memory_order_relaxed);
+    if (s_.epoch_counted.exchange(epoch, std::memory_order_relaxed) == epoch) return;
+    s_.upgrades.fetch_add(1, std::memory_order_relaxed);
+    s_.reason.store(static_cast<uint8_t>(Reason::kNone), std::memory_order_relaxed);
+}
+
 /// Under the out lock. True when this direction is on the provider from here on.
 bool End::try_switch() {
     OutState &out = s_.out;
@@ -65,8 +73,7 @@ bool End::try_switch() {
     mine.switched_at.store(at, std::memory_order_relaxed);
     mine.switched.store(epoch, std::memory_order_release);
     bump_attention();
-    s_.upgrades.fetch_add(1, std::memory_order_relaxed);
-    s_.reason.store(static_cast<uint8_t>(Reason::kNone), std::memory_order_relaxed);
+    count_upgrade();
     return true;
 }
 
@@ -98,6 +105,7 @@ bool End::arrive_at_switch() {
     }
     reader().reset(at);
     in.path = Path::kProvider;
+    count_upgrade();
     return true;
 }
 
