@@ -7,9 +7,12 @@
 #include <atomic>
 #include <cstdint>
 
+#include "base/point.hpp"
+
 namespace sansock {
 
 inline void cpu_relax() {
+    SANSOCK_POINT("spin");
 #if defined(__x86_64__)
     __builtin_ia32_pause();
 #elif defined(__aarch64__)

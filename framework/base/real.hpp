@@ -6,7 +6,10 @@
 
 namespace sansock {
 
-#if defined(__x86_64__)
+#if defined(SANSOCK_SIMULATED_KERNEL)
+/// The simulation is the kernel.
+long raw_syscall6(long number, long a, long b, long c, long d, long e, long f);
+#elif defined(__x86_64__)
 inline long raw_syscall6(long number, long a, long b, long c, long d, long e, long f) {
     long result;
     register long r10 asm("r10") = d;

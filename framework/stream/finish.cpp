@@ -1,4 +1,5 @@
 // How streams end: shutdown, close, and the peer's death.
+#include "base/point.hpp"
 #include "stream/end.hpp"
 
 namespace sansock::stream {
@@ -17,10 +18,13 @@ bool End::finish_writing() {
         s_.out.fin = true;
         memory::ColdWords &mine = m_.mine->cold;
         mine.fin_at.store(s_.out.out.load(std::memory_order_relaxed), std::memory_order_relaxed);
+        SANSOCK_POINT("E1.named");
         mine.fin.store(1, std::memory_order_release);
+        SANSOCK_POINT("E1.fin");
         peer_covers = m_.peer->cold.ready.load(std::memory_order_acquire) == epoch;
     }
     bump_attention();
+    SANSOCK_POINT("E1.told");
     if (peer_covers) {
         env_.wake_peer_readers();
     } else {
@@ -47,6 +51,7 @@ End::Close End::close(bool abort) {
     if (attention_pending()) progress();
     memory::ColdWords &mine = m_.mine->cold;
     const bool unread_input = unread() > 0 || (s_.in.path == Path::kTcp && env_.tcp_unread() > 0);
+    SANSOCK_POINT("E2.looked");
     if (unread_input || abort) {
         mine.state.store(static_cast<uint32_t>(memory::EndState::kReset), std::memory_order_release);
         bump_attention();
@@ -60,10 +65,13 @@ End::Close End::close(bool abort) {
         if (!s_.out.fin && s_.out.path == Path::kProvider) {
             s_.out.fin = true;
             mine.fin_at.store(s_.out.out.load(std::memory_order_relaxed), std::memory_order_relaxed);
+            SANSOCK_POINT("E3.named");
             mine.fin.store(1, std::memory_order_release);
         }
     }
+    SANSOCK_POINT("E3.fin");
     mine.state.store(static_cast<uint32_t>(memory::EndState::kClosed), std::memory_order_release);
+    SANSOCK_POINT("E4.closed");
     bump_attention();
     env_.wake_peer_readers();
     env_.wake_peer_writers();

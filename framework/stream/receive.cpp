@@ -3,6 +3,7 @@
 
 #include "base/cpu.hpp"
 #include "base/guarded_copy.hpp"
+#include "base/point.hpp"
 #include "stream/end.hpp"
 
 namespace sansock::stream {
@@ -17,6 +18,7 @@ long End::receive(const iovec *parts, int count, int flags) {
     long got;
     {
         Guard guard(s_.in.lock);
+        SANSOCK_POINT("D2.locked");
         if (__builtin_expect(s_.in.path == Path::kTcp, 0)) {
             if (!arrive_at_switch()) return receive_tcp(parts, count, flags);
         }
@@ -48,6 +50,7 @@ long End::receive_provider(const iovec *parts, int count, int flags) {
             return -ECONNRESET;
         }
         if (answer == WindowReader::Answer::kEmpty) break;
+        SANSOCK_POINT("D2.found");
         size_t copied = 0;
         while (copied < run.size) {
             const auto part = target.next(run.size - copied);
@@ -61,8 +64,10 @@ long End::receive_provider(const iovec *parts, int count, int flags) {
         left -= copied;
         if ((flags & MSG_PEEK) == 0) {
             // Only now may the peer write there again.
+            SANSOCK_POINT("D2.copied");
             in.in.store(position, std::memory_order_relaxed);
             m_.mine->hot.consumed.store(position, std::memory_order_release);
+            SANSOCK_POINT("D2.consumed");
         }
     }
     const long got = static_cast<long>(position - start);
@@ -81,6 +86,7 @@ long End::end_of_stream() {
     const uint64_t at = in.in.load(std::memory_order_relaxed);
     const uint32_t ended = s_.tcp_ended.load(std::memory_order_acquire);
     const bool reset = ended == kTcpReset;
+    SANSOCK_POINT("E5.seen");
     if (ended != kTcpOpen) {
         // What the peer published before it went lies in the window still: look once more, now that its end is known.
         Run run;
@@ -110,6 +116,7 @@ long End::receive_tcp(const iovec *parts, int count, int flags) {
         return 0;
     }
     const long got = env_.tcp_receive(parts, count, flags | MSG_DONTWAIT);
+    SANSOCK_POINT("D2.from-tcp");
     if (got > 0 && (flags & (MSG_PEEK | MSG_OOB)) == 0) {
         in.in.store(in.in.load(std::memory_order_relaxed) + static_cast<uint64_t>(got), std::memory_order_relaxed);
         m_.mine->hot.consumed.store(in.in.load(std::memory_order_relaxed), std::memory_order_release);
@@ -171,6 +178,7 @@ short End::events(short kernel) {
         if (!writable) {
             m_.mine->hot.want_room.store(1, std::memory_order_relaxed);
             full_fence();
+            SANSOCK_POINT("D3.want-room");
             writable = has_room();  // it may have come while we were saying so
         }
         if (writable) events |= POLLOUT | POLLWRNORM;

@@ -2,6 +2,7 @@
 
 #include "base/cpu.hpp"
 #include "base/guarded_copy.hpp"
+#include "base/point.hpp"
 #include "stream/end.hpp"
 
 namespace sansock::stream {
@@ -17,6 +18,7 @@ long End::send(const iovec *parts, int count, int flags) {
     long sent;
     {
         Guard guard(s_.out.lock);
+        SANSOCK_POINT("D1.locked");
         if (__builtin_expect(s_.out.path == Path::kProvider, 1)) {
             sent = send_provider(parts, count);
         } else {
@@ -26,6 +28,7 @@ long End::send(const iovec *parts, int count, int flags) {
     // Nothing orders this load after the store of the tail: a peer that parks at this very moment may be missed, and
     // looks again by itself after its first, bounded sleep. A fence here would cost every message 200 ns.
     const memory::HotLine &peer = m_.peer->hot;
+    SANSOCK_POINT("D3.published");
     if (sent > 0 && (peer.parked_in.load(std::memory_order_relaxed) != 0 || peer.in_log.load(std::memory_order_relaxed) != 0 ||
                      peer.wakers[0].load(std::memory_order_relaxed) != memory::kNoWaker)) {
         env_.wake_peer_readers();
@@ -56,6 +59,7 @@ long End::send_provider(const iovec *parts, int count) {
             if (sent == 0) {
                 m_.mine->hot.want_room.store(1, std::memory_order_relaxed);
                 full_fence();
+                SANSOCK_POINT("D3.want-room");
                 const uint64_t believed = out.consumed;
                 if (!window.believe_consumed(m_.peer->hot.consumed.load(std::memory_order_acquire))) {
                     poison(Reason::kProtocol);
@@ -73,7 +77,9 @@ long End::send_provider(const iovec *parts, int count) {
             if (!guarded_copy(space.data + filled, run.data, run.size)) return sent > 0 ? sent : -EFAULT;
             filled += run.size;
         }
+        SANSOCK_POINT("D1.copied");
         window.publish(filled);
+        SANSOCK_POINT("D1.published");
         sent += static_cast<long>(filled);
         left -= filled;
         if (left > 0) {
@@ -102,6 +108,7 @@ long End::send_tcp(const iovec *parts, int count, int flags) {
         return sent;
     }
     const long sent = env_.tcp_send(parts, count, flags | MSG_DONTWAIT | MSG_NOSIGNAL);
+    SANSOCK_POINT("U3.stayed");
     if (sent > 0) out.out.fetch_add(static_cast<uint64_t>(sent), std::memory_order_relaxed);
     return sent;
 }

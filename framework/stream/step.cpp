@@ -1,6 +1,7 @@
 // STEP: both directions back to TCP, at a byte that the receiver names.
 #include <sys/socket.h>
 
+#include "base/point.hpp"
 #include "stream/end.hpp"
 
 namespace sansock::stream {
@@ -14,6 +15,7 @@ bool End::freeze() {
     const memory::ColdWords &peer = m_.peer->cold;
     const uint64_t at = s_.in.in.load(std::memory_order_relaxed);
     uint64_t z = at;
+    SANSOCK_POINT("S1.freezing");
     if (peer.switched.load(std::memory_order_acquire) == epoch) {
         const uint64_t x = peer.switched_at.load(std::memory_order_relaxed);
         // Bytes up to X are in the kernel's hands already, read or not; only what follows can be repeated.
@@ -26,13 +28,16 @@ bool End::freeze() {
     }
     s_.in.path = Path::kTcp;
     mine.frozen_at.store(z, std::memory_order_relaxed);
+    SANSOCK_POINT("S1.named");
     mine.frozen.store(epoch, std::memory_order_release);
+    SANSOCK_POINT("S1.frozen");
     return true;
 }
 
 void End::stop_sending() {
     Guard guard(s_.out.lock);
     s_.out.stopped = true;
+    SANSOCK_POINT("S1.stopped");
 }
 
 void End::step(Reason reason, bool for_good) {
@@ -44,7 +49,9 @@ void End::step(Reason reason, bool for_good) {
     if (!freeze()) return poison(Reason::kProtocol);
     stop_sending();
     mine.step.store(epoch, std::memory_order_release);
+    SANSOCK_POINT("S1.asked");
     bump_attention();
+    SANSOCK_POINT("S1.told");
     env_.ring_peer_helper();
     progress();
 }
@@ -67,6 +74,7 @@ void End::progress() {
         if (peer.frozen.load(std::memory_order_acquire) == epoch) replay();
         if (mine.stepped.load(std::memory_order_relaxed) == epoch && peer.stepped.load(std::memory_order_acquire) == epoch) finish_epoch();
     }
+    SANSOCK_POINT("S2.looked");
     s_.attention.store(seen, std::memory_order_relaxed);
     env_.wake_own();
 }
@@ -90,6 +98,7 @@ void End::replay() {
         }
         while (out.replayed < sent) {
             const Run run = window.kept(out.replayed);
+            SANSOCK_POINT("S3.repeating");
             const iovec part{const_cast<uint8_t *>(run.data), run.size};
             const long taken = env_.tcp_send(&part, 1, MSG_DONTWAIT | MSG_NOSIGNAL);
             if (taken == -EAGAIN) {
@@ -101,14 +110,18 @@ void End::replay() {
             if (taken < 0) break;  // the connection is gone: nobody waits for the rest
             out.replayed += static_cast<uint64_t>(taken);
         }
+        SANSOCK_POINT("S3.repeated");
         window.release_all();
         out.replaying = false;
         env_.tcp_guard(false);
     }
+    SANSOCK_POINT("S3.released");
     if (out.fin) env_.tcp_shutdown_write();
+    SANSOCK_POINT("S3.ended");
     out.path = Path::kTcp;
     out.stopped = false;
     mine.stepped.store(epoch, std::memory_order_release);
+    SANSOCK_POINT("S3.stepped");
     bump_attention();
     env_.ring_peer_helper();
 }
@@ -117,6 +130,7 @@ void End::replay() {
 void End::finish_epoch() {
     uint32_t epoch = m_.mine->cold.stepped.load(std::memory_order_relaxed);
     if (s_.epoch.compare_exchange_strong(epoch, epoch + 2, std::memory_order_acq_rel)) {
+        SANSOCK_POINT("S4.over");
         s_.step_backs.fetch_add(1, std::memory_order_relaxed);
         if (s_.out.fin || m_.peer->cold.fin.load(std::memory_order_relaxed) != 0) pin();
     }

@@ -1,5 +1,6 @@
 // The upgrade: from TCP to the provider, one direction at a time, at a quiet point.
 #include "base/cpu.hpp"
+#include "base/point.hpp"
 #include "stream/end.hpp"
 
 namespace sansock::stream {
@@ -24,7 +25,9 @@ void End::declare_ready() {
         Guard guard(s_.in.lock);
         m_.mine->hot.consumed.store(s_.in.in.load(std::memory_order_relaxed), std::memory_order_release);
     }
+    SANSOCK_POINT("U2.covered");
     ready.store(epoch, std::memory_order_release);
+    SANSOCK_POINT("U2.ready");
     bump_attention();
 }
 
@@ -57,6 +60,7 @@ bool End::try_switch() {
     if (env_.tcp_unsent() != 0) return false;
     const uint64_t at = out.out.load(std::memory_order_relaxed);
     KernelCounts counts;
+    SANSOCK_POINT("U3.quiet");
     if (env_.tcp_counts(counts) < 0) return false;
     if (counts.sent != at - out.skipped) {
         // Somebody writes past the library. Nothing was said yet, so staying is free.
@@ -65,13 +69,16 @@ bool End::try_switch() {
         bump_attention();
         return false;
     }
+    SANSOCK_POINT("U3.counted");
     out.switched_at = at;
     writer().reset(at);
     out.epoch_switched = epoch;
     out.path = Path::kProvider;
     memory::ColdWords &mine = m_.mine->cold;
     mine.switched_at.store(at, std::memory_order_relaxed);
+    SANSOCK_POINT("U3.named");
     mine.switched.store(epoch, std::memory_order_release);
+    SANSOCK_POINT("U3.switched");
     bump_attention();
     count_upgrade();
     return true;
@@ -92,6 +99,7 @@ bool End::arrive_at_switch() {
     }
     if (x != at) return false;
     KernelCounts counts;
+    SANSOCK_POINT("U5.arrived");
     const long unread = env_.tcp_unread();
     if (unread != 0 || env_.tcp_counts(counts) < 0 || counts.received != at - in.skipped) {
         if (unread > 0) {
@@ -103,6 +111,7 @@ bool End::arrive_at_switch() {
         }
         return false;
     }
+    SANSOCK_POINT("U5.counted");
     reader().reset(at);
     in.path = Path::kProvider;
     count_upgrade();

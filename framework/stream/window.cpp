@@ -1,5 +1,7 @@
 #include "stream/window.hpp"
 
+#include "base/point.hpp"
+
 namespace sansock::stream {
 
 using memory::ClosedSegment;
@@ -25,6 +27,7 @@ void WindowWriter::reset(uint64_t offset) {
 void WindowWriter::open_segment(uint16_t buffer, uint64_t start) {
     s_.segment_buffer = buffer;
     s_.segment_start = start;
+    SANSOCK_POINT("D1.full");
     mine_.hot.segment.store(SegmentWord::pack(start, buffer), std::memory_order_release);
 }
 
@@ -41,6 +44,7 @@ void WindowWriter::close_segment() {
     entry.word.store(SegmentWord::pack(s_.segment_start, s_.segment_buffer), std::memory_order_relaxed);
     entry.end.store(out, std::memory_order_relaxed);
     ++s_.closed;
+    SANSOCK_POINT("D1.listed");
     mine_.hot.closed.store(s_.closed, std::memory_order_release);
 }
 
@@ -147,6 +151,7 @@ WindowReader::Answer WindowReader::peek(uint64_t offset, Run &run) {
 
     uint64_t word = peer_.hot.segment.load(std::memory_order_acquire);
     uint64_t end = tail;
+    SANSOCK_POINT("D2.looked-up");
     if (!SegmentWord::covers(word, offset)) {
         if (!find_closed(offset, word, end)) return Answer::kLie;
         end = std::min(end, tail);
