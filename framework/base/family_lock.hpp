@@ -3,6 +3,7 @@
 // The word holds the owner's thread id, so that a waiter can tell a slow owner from a dead one: a process that is killed
 // while it holds the lock must not stop its siblings. A compare-and-swap costs 6 ns where a robust mutex costs 16.
 #pragma once
+#include <fcntl.h>
 #include <signal.h>
 
 #include <atomic>
@@ -10,6 +11,7 @@
 
 #include "base/cpu.hpp"
 #include "base/futex.hpp"
+#include "base/point.hpp"
 #include "base/real.hpp"
 
 namespace sansock {
@@ -27,6 +29,7 @@ inline void forget_thread_id() { cached_thread_id = 0; }
 class FamilyLock {
 public:
     void lock() {
+        SANSOCK_POINT("lock.take");
         uint32_t expected = 0;
         if (__builtin_expect(!word_.compare_exchange_strong(expected, thread_id(), std::memory_order_acquire), 0)) lock_slow();
     }
@@ -35,6 +38,7 @@ public:
         return word_.compare_exchange_strong(expected, thread_id(), std::memory_order_acquire);
     }
     void unlock() {
+        SANSOCK_POINT("lock.give");
         if (__builtin_expect((word_.exchange(0, std::memory_order_release) & kWaiters) != 0, 0)) futex_wake_all(&word_);
     }
     [[nodiscard]] bool held_by_me() const { return (word_.load(std::memory_order_relaxed) & ~kWaiters) == thread_id(); }
@@ -64,7 +68,24 @@ private:
             }
         }
     }
-    static bool owner_is_dead(uint32_t tid) { return raw_syscall(SYS_tkill, tid, 0) == -ESRCH; }
+    static bool owner_is_dead(uint32_t tid) { return raw_syscall(SYS_tkill, tid, 0) == -ESRCH || is_zombie(tid); }
+    /// A killed process that its parent has not waited for yet can still be signalled, and will never give anything back.
+    static bool is_zombie(uint32_t tid) {
+        char path[32] = "/proc/";
+        char digits[10];
+        int count = 0, length = 6;
+        for (uint32_t rest = tid; rest > 0; rest /= 10) digits[count++] = static_cast<char>('0' + rest % 10);
+        while (count > 0) path[length++] = digits[--count];
+        for (const char *name = "/stat"; *name != 0; ++name) path[length++] = *name;
+        char text[256];
+        const long fd = raw_syscall(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC, 0);
+        if (fd < 0) return false;
+        long size = raw_syscall(SYS_read, fd, text, sizeof text);
+        raw_syscall(SYS_close, fd);
+        // "1234 (any name) Z ...": the state stands behind the last parenthesis.
+        while (size > 0 && text[size - 1] != ')') --size;
+        return size > 0 && size + 1 < static_cast<long>(sizeof text) && (text[size + 1] == 'Z' || text[size + 1] == 'X');
+    }
 
     std::atomic<uint32_t> word_{0};
 };
