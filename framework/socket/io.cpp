@@ -227,10 +227,10 @@ long return_to_kernel(Connection &connection, stream::Reason reason) {
         return 0;
     }
     stream::End &end = connection.end();
-    end.step(reason, true);
     const uint64_t deadline = now_ns() + Process::get()->policy().step_timeout_ns;
     while (!end.at_rest_on_tcp()) {
         const uint32_t seen = connection.shared->stream.events.load(std::memory_order_acquire);
+        end.step(reason, true);  // again, when the peer has begun the next epoch before it saw that we stay
         end.progress();
         if (end.at_rest_on_tcp()) break;
         if (now_ns() > deadline || connection.shared->stream.tcp_ended.load() == stream::kTcpReset) return -EAGAIN;

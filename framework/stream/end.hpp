@@ -97,9 +97,9 @@ private:
     void count_upgrade();
     long end_of_stream();
     [[nodiscard]] bool has_room() const;
-    bool freeze();
-    void stop_sending();
-    void replay();
+    bool freeze(uint32_t epoch);
+    void stop_sending(uint32_t epoch);
+    void replay(uint32_t epoch);
     void finish_epoch();
     void bump_attention();
     void pin();

@@ -6,12 +6,14 @@
 
 namespace sansock::stream {
 
+// Several threads, the helper among them, may act on the same word of the peer at once, and one of them may be so late that the
+// epoch is over, or the next one on. So each part of a step is done for an epoch, and once: under its lock it looks again.
+
 /// Names Z, the byte from which the peer repeats on TCP. From here on this end reads TCP only. False: the peer has lied.
-bool End::freeze() {
+bool End::freeze(uint32_t epoch) {
     Guard guard(s_.in.lock);
-    const uint32_t epoch = s_.epoch.load(std::memory_order_relaxed);
     memory::ColdWords &mine = m_.mine->cold;
-    if (mine.frozen.load(std::memory_order_relaxed) == epoch) return true;
+    if (s_.epoch.load(std::memory_order_acquire) != epoch || mine.frozen.load(std::memory_order_relaxed) == epoch) return true;
     const memory::ColdWords &peer = m_.peer->cold;
     const uint64_t at = s_.in.in.load(std::memory_order_relaxed);
     uint64_t z = at;
@@ -34,9 +36,9 @@ bool End::freeze() {
     return true;
 }
 
-void End::stop_sending() {
+void End::stop_sending(uint32_t epoch) {
     Guard guard(s_.out.lock);
-    s_.out.stopped = true;
+    if (s_.epoch.load(std::memory_order_acquire) == epoch && m_.mine->cold.stepped.load(std::memory_order_relaxed) != epoch) s_.out.stopped = true;
     SANSOCK_POINT("S1.stopped");
 }
 
@@ -45,10 +47,11 @@ void End::step(Reason reason, bool for_good) {
     if (for_good) pin();
     s_.reason.store(static_cast<uint8_t>(reason), std::memory_order_relaxed);
     memory::ColdWords &mine = m_.mine->cold;
-    if (mine.step.load(std::memory_order_relaxed) == epoch) return;
-    if (!freeze()) return poison(Reason::kProtocol);
-    stop_sending();
-    mine.step.store(epoch, std::memory_order_release);
+    uint32_t known = mine.step.load(std::memory_order_relaxed);
+    if (known == epoch) return;
+    if (!freeze(epoch)) return poison(Reason::kProtocol);
+    stop_sending(epoch);
+    if (!mine.step.compare_exchange_strong(known, epoch, std::memory_order_release)) return;
     SANSOCK_POINT("S1.asked");
     bump_attention();
     SANSOCK_POINT("S1.told");
@@ -65,13 +68,13 @@ void End::progress() {
     const bool stepping = peer.step.load(std::memory_order_acquire) == epoch || mine.step.load(std::memory_order_relaxed) == epoch;
     if (stepping) {
         const bool answered = mine.frozen.load(std::memory_order_relaxed) == epoch;
-        if (!freeze()) return poison(Reason::kProtocol);
-        stop_sending();
+        if (!freeze(epoch)) return poison(Reason::kProtocol);
+        stop_sending(epoch);
         if (!answered) {
             bump_attention();
             env_.ring_peer_helper();
         }
-        if (peer.frozen.load(std::memory_order_acquire) == epoch) replay();
+        if (peer.frozen.load(std::memory_order_acquire) == epoch) replay(epoch);
         if (mine.stepped.load(std::memory_order_relaxed) == epoch && peer.stepped.load(std::memory_order_acquire) == epoch) finish_epoch();
     }
     SANSOCK_POINT("S2.looked");
@@ -80,12 +83,11 @@ void End::progress() {
 }
 
 /// Repeats on TCP what the peer has not consumed, in one non-blocking send as a rule; then this direction is the kernel's.
-void End::replay() {
+void End::replay(uint32_t epoch) {
     Guard guard(s_.out.lock);
     OutState &out = s_.out;
-    const uint32_t epoch = s_.epoch.load(std::memory_order_relaxed);
     memory::ColdWords &mine = m_.mine->cold;
-    if (mine.stepped.load(std::memory_order_relaxed) == epoch) return;
+    if (s_.epoch.load(std::memory_order_acquire) != epoch || mine.stepped.load(std::memory_order_relaxed) == epoch) return;
     const uint64_t sent = out.out.load(std::memory_order_relaxed);
     if (out.epoch_switched == epoch) {
         WindowWriter window = writer();
