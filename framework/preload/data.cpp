@@ -34,6 +34,15 @@ long refused(const iovec *parts, int count, int too_many) {
     return 0;
 }
 
+/// Nothing to read or write: answered before anybody looks at the socket.
+bool empty(const iovec *parts, int count) {
+    iovec part;
+    for (int i = 0; i < count; ++i) {
+        if (!guarded_copy(&part, &parts[i], sizeof part) || part.iov_len != 0) return false;
+    }
+    return count >= 0;
+}
+
 /// One call that receives: by the kernel while the connection is the kernel's, else by the stream.
 template <class KernelCall>
 ssize_t receive(int fd, const iovec *parts, int count, int flags, KernelCall kernel_call) {
@@ -160,6 +169,7 @@ SANSOCK_EXPORT ssize_t read(int fd, void *data, size_t size) {
     if (size == 0 && connection_of(fd) != nullptr) return SANSOCK_REAL(read)(fd, data, size);
     return receive(fd, &part, 1, 0, [&] { return SANSOCK_REAL(read)(fd, data, size); });
 }
+SANSOCK_ALIAS(__read, read);
 
 SANSOCK_EXPORT ssize_t __read_chk(int fd, void *data, size_t size, size_t room) {
     if (size > room) __chk_fail();
@@ -167,6 +177,7 @@ SANSOCK_EXPORT ssize_t __read_chk(int fd, void *data, size_t size, size_t room) 
 }
 
 SANSOCK_EXPORT ssize_t readv(int fd, const iovec *parts, int count) {
+    if (connection_of(fd) != nullptr && empty(parts, count)) return SANSOCK_REAL(readv)(fd, parts, count);
     return receive(fd, parts, count, 0, [&] { return SANSOCK_REAL(readv)(fd, parts, count); });
 }
 
@@ -216,6 +227,7 @@ SANSOCK_EXPORT ssize_t write(int fd, const void *data, size_t size) {
     const iovec part{const_cast<void *>(data), size};
     return send_parts(fd, &part, 1, 0, [&] { return SANSOCK_REAL(write)(fd, data, size); });
 }
+SANSOCK_ALIAS(__write, write);
 
 SANSOCK_EXPORT ssize_t writev(int fd, const iovec *parts, int count) {
     return send_parts(fd, parts, count, 0, [&] { return SANSOCK_REAL(writev)(fd, parts, count); });
@@ -225,6 +237,7 @@ SANSOCK_EXPORT ssize_t send(int fd, const void *data, size_t size, int flags) {
     const iovec part{const_cast<void *>(data), size};
     return send_parts(fd, &part, 1, flags, [&] { return SANSOCK_REAL(send)(fd, data, size, flags); });
 }
+SANSOCK_ALIAS(__send, send);
 
 SANSOCK_EXPORT ssize_t sendto(int fd, const void *data, size_t size, int flags, const sockaddr *address, socklen_t length) {
     const iovec part{const_cast<void *>(data), size};

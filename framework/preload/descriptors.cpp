@@ -35,9 +35,19 @@ bool close_known(int fd, long &result) {
     return false;
 }
 
+/// `copy` is about to become another descriptor for what `fd` stands for.
+void vacate(int fd, int copy) {
+    long result;
+    if (fd != copy && raw_syscall(SYS_fcntl, fd, F_GETFD, 0) >= 0) close_known(copy, result);
+}
+
 /// `copy` is a new descriptor for what `fd` stands for.
 int duplicated(int fd, int copy) {
     if (copy < 0 || fd == copy) return copy;
+    if (in_vfork_child()) {  // the number is the child's alone, and is for the program that it will become
+        step_back(fd, stream::Reason::kExec);
+        return copy;
+    }
     // The C library reads and writes the standard streams where no interposition reaches.
     if (copy <= STDERR_FILENO) step_back(fd, stream::Reason::kStandardIo);
     if (Connection *connection = connection_of(fd)) Process::get()->bind(copy, *connection);
@@ -81,6 +91,7 @@ SANSOCK_EXPORT int close(int fd) {
     if (close_known(fd, result)) return static_cast<int>(answer(result));
     return SANSOCK_REAL(close)(fd);
 }
+SANSOCK_ALIAS(__close, close);
 
 SANSOCK_EXPORT int close_range(unsigned first, unsigned last, int flags) noexcept {
     if ((flags & CLOSE_RANGE_CLOEXEC) == 0 && first <= last) forget_range(first, last);
@@ -95,16 +106,13 @@ SANSOCK_EXPORT void closefrom(int first) noexcept {
 SANSOCK_EXPORT int dup(int fd) noexcept { return duplicated(fd, SANSOCK_REAL(dup)(fd)); }
 
 SANSOCK_EXPORT int dup2(int fd, int copy) noexcept {
-    long result;
-    if (fd != copy && sansock::raw_syscall(SYS_fcntl, fd, F_GETFD, 0) >= 0) close_known(copy, result);
-    if (in_vfork_child()) return SANSOCK_REAL(dup2)(fd, copy);
+    vacate(fd, copy);
     return duplicated(fd, SANSOCK_REAL(dup2)(fd, copy));
 }
+SANSOCK_ALIAS(__dup2, dup2);
 
 SANSOCK_EXPORT int dup3(int fd, int copy, int flags) noexcept {
-    long result;
-    if (fd != copy && sansock::raw_syscall(SYS_fcntl, fd, F_GETFD, 0) >= 0) close_known(copy, result);
-    if (in_vfork_child()) return SANSOCK_REAL(dup3)(fd, copy, flags);
+    vacate(fd, copy);
     return duplicated(fd, SANSOCK_REAL(dup3)(fd, copy, flags));
 }
 
@@ -115,14 +123,8 @@ SANSOCK_EXPORT int fcntl(int fd, int command, ...) {
     va_end(arguments);
     return control(fd, command, argument);
 }
-
-SANSOCK_EXPORT int fcntl64(int fd, int command, ...) {
-    va_list arguments;
-    va_start(arguments, command);
-    void *argument = va_arg(arguments, void *);
-    va_end(arguments);
-    return control(fd, command, argument);
-}
+SANSOCK_ALIAS(fcntl64, fcntl);
+SANSOCK_ALIAS(__fcntl, fcntl);
 
 SANSOCK_EXPORT int ioctl(int fd, unsigned long request, ...) noexcept {
     va_list arguments;

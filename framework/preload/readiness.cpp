@@ -92,6 +92,7 @@ SANSOCK_EXPORT int poll(pollfd *fds, nfds_t count, int timeout_ms) {
     socket_::leave_kernel_poll(fds, count);
     return rc;
 }
+SANSOCK_ALIAS(__poll, poll);
 
 SANSOCK_EXPORT int __poll_chk(pollfd *fds, nfds_t count, int timeout_ms, size_t room) {
     if (count > room / sizeof(pollfd)) __chk_fail();
@@ -125,6 +126,7 @@ SANSOCK_EXPORT int select(int count, fd_set *reads, fd_set *writes, fd_set *exce
     }
     return static_cast<int>(answer(rc));
 }
+SANSOCK_ALIAS(__select, select);
 
 SANSOCK_EXPORT int pselect(int count, fd_set *reads, fd_set *writes, fd_set *excepts, const timespec *timeout, const sigset_t *mask) {
     if (!valid(timeout) || !any_stream_in(count, reads, writes, excepts)) return SANSOCK_REAL(pselect)(count, reads, writes, excepts, timeout, mask);

@@ -25,6 +25,9 @@ extern "C" {
 extern thread_local uint32_t sansock_vfork_depth __attribute__((tls_model("initial-exec"), visibility("hidden")));
 }
 
+/// A second name of a function of this file, as libc has it.
+#define SANSOCK_ALIAS(name, function) extern "C" __attribute__((visibility("default"), alias(#function), copy(function))) decltype(function) name
+
 namespace sansock::preload {
 
 /// A kernel-style result as libc gives it.

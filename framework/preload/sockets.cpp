@@ -56,6 +56,7 @@ SANSOCK_EXPORT int connect(int fd, const sockaddr *address, socklen_t length) {
     }
     return rc;
 }
+SANSOCK_ALIAS(__connect, connect);
 
 SANSOCK_EXPORT int accept(int fd, sockaddr *address, socklen_t *length) {
     if (address != nullptr && (length == nullptr || *length < sizeof(sa_family_t))) return SANSOCK_REAL(accept)(fd, address, length);

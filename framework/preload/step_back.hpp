@@ -10,6 +10,8 @@ namespace sansock::preload {
 void descriptors_leave(const msghdr &message);
 /// Every tracked connection that a new program image would inherit steps back.
 void image_leaves();
+/// Every tracked connection steps back: nobody knows what the new program, or the process, will do with which of them.
+void everything_leaves(stream::Reason reason);
 /// One descriptor, about to be used in a way that the library does not see.
 void step_back(int fd, stream::Reason reason);
 

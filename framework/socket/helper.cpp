@@ -2,6 +2,7 @@
 
 #include <dlfcn.h>
 #include <fcntl.h>
+#include <netinet/tcp.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/epoll.h>
@@ -53,6 +54,7 @@ private:
     void take_submitted();
     void doorbell();
     void socket_event(uint32_t index, uint32_t generation, uint32_t events);
+    static bool peer_has_closed(Connection &connection);
     void look_after(Connection &connection);
 
     Process &process_;
@@ -133,13 +135,22 @@ void HelperThread::look_after(Connection &connection) {
     if (phase == Phase::kLingering) finish_lingering(process_, connection);
 }
 
+/// Our own shutdown(SHUT_RD) looks like the peer's end to epoll; the state of the connection tells them apart.
+bool HelperThread::peer_has_closed(Connection &connection) {
+    stream::Guard guard(connection.fd_lock);
+    uint8_t state = TCP_CLOSE;
+    socklen_t size = sizeof state;
+    const int fd = connection.fd.load(std::memory_order_relaxed);
+    return fd >= 0 && raw_syscall(SYS_getsockopt, fd, IPPROTO_TCP, TCP_INFO, &state, &size) == 0 && state != TCP_ESTABLISHED;
+}
+
 void HelperThread::socket_event(uint32_t index, uint32_t generation, uint32_t events) {
     Connection &connection = process_.connection_at(index);
     if (connection.shared == nullptr || connection.generation != generation || !connection.mapped.load(std::memory_order_acquire)) return;
     if ((events & (EPOLLERR | EPOLLHUP)) != 0) {
         // A clean double close is a hang-up without an error.
         connection.end().tcp_ended((events & EPOLLERR) != 0 ? stream::kTcpReset : stream::kTcpFin);
-    } else if ((events & EPOLLRDHUP) != 0) {
+    } else if ((events & EPOLLRDHUP) != 0 && peer_has_closed(connection)) {
         connection.end().tcp_ended(stream::kTcpFin);
     }
     if (connection.phase() == Phase::kLingering) finish_lingering(process_, connection);

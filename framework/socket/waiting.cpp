@@ -232,6 +232,7 @@ int wait_for(Connection &connection, bool sending, uint64_t deadline_ns, uint64_
     // Has it moved since the call that could not go on looked at it?
     const uint64_t known = sending ? state.out.consumed : state.in.in.load(std::memory_order_relaxed) + ahead;
     if (sending ? std::max(seen, state.out.switched_at) != known : seen != known) return 0;
+    if (!sending && end.peer_ends_at(known)) return 0;
     auto moved = [&] {
         return counter.load(std::memory_order_acquire) != seen || state.events.load(std::memory_order_acquire) != events_seen ||
                end.attention_pending();

@@ -65,6 +65,10 @@ public:
     [[nodiscard]] bool both_finished() const;
     /// Whether the peer has ended its stream.
     [[nodiscard]] bool peer_finished() const { return m_.peer->cold.fin.load(std::memory_order_acquire) != 0; }
+    /// Whether that end is at `offset`: no more bytes are to be waited for there.
+    [[nodiscard]] bool peer_ends_at(uint64_t offset) const {
+        return peer_finished() && m_.peer->cold.fin_at.load(std::memory_order_relaxed) == offset;
+    }
     /// Nobody will read or write here again. Answers what the caller owes the kernel.
     enum class Close { kNow, kReset, kLinger };
     /// `abort`: the application wants a reset (SO_LINGER with no time).
