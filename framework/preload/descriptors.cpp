@@ -29,8 +29,7 @@ bool close_known(int fd, long &result) {
     }
     if (Epoll *epoll = epoll_of(fd)) {
         if (in_vfork_child()) return false;
-        Process::get()->unbind(fd);
-        if (epoll->refs.fetch_sub(1) == 1) socket::close_epoll(*epoll);
+        socket::close_epoll(fd, *epoll);
     }
     return false;
 }

@@ -49,15 +49,7 @@ int select_by_poll(int count, fd_set *reads, fd_set *writes, fd_set *excepts, ui
         if (excepts != nullptr && FD_ISSET(fd, excepts)) events |= POLLPRI;
         if (events != 0) fds[used++] = {fd, events, 0};
     }
-    int rc;
-    if (socket::poll_needs_us(fds, used)) {
-        rc = socket::poll_both(fds, used, timeout_ns, mask);
-    } else {
-        socket::enter_kernel_poll(fds, used);
-        timespec timeout{static_cast<time_t>(timeout_ns / 1'000'000'000u), static_cast<long>(timeout_ns % 1'000'000'000u)};
-        rc = static_cast<int>(raw_syscall(SYS_ppoll, fds, used, timeout_ns == socket::kForever ? nullptr : &timeout, mask, 8));
-        socket::leave_kernel_poll(fds, used);
-    }
+    const int rc = socket::poll_any(fds, used, timeout_ns, mask);
     if (rc < 0) return rc;
     for (nfds_t i = 0; i < used; ++i) {
         if ((fds[i].revents & POLLNVAL) != 0) return -EBADF;

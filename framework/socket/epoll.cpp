@@ -421,8 +421,10 @@ void forget_items(Connection &connection) {
     drop_items(connection, [](const EpollItem &) { return true; });
 }
 
-void close_epoll(Epoll &epoll) {
+void close_epoll(int fd, Epoll &epoll) {
     Process &process = *Process::get();
+    process.unbind(fd);
+    if (epoll.refs.fetch_sub(1) > 1) return;
     for (uint32_t i = 0; epoll.items.load() != 0 && i < process.connections_used(); ++i) {
         Connection &connection = process.connection_at(i);
         if (connection.shared == nullptr || connection.items.load() == nullptr) continue;

@@ -16,8 +16,8 @@ void forget_items(Connection &connection);
 /// Somebody watches the epoll instance itself (another epoll, poll, select): from now on the kernel must see it readable when
 /// one of our connections is.
 void expose(Epoll &epoll);
-/// The epoll instance itself is closed.
-void close_epoll(Epoll &epoll);
+/// The application has let go of a descriptor of the epoll instance itself; with the last one the instance ends.
+void close_epoll(int fd, Epoll &epoll);
 
 /// Puts an item, or all items of a connection, into the ready queues; any thread.
 void queue_item(EpollItem &item);

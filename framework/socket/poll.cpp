@@ -198,4 +198,12 @@ int poll_both(pollfd *fds, nfds_t count, uint64_t timeout_ns, const sigset_t *ma
     }
 }
 
+int poll_any(pollfd *fds, nfds_t count, uint64_t timeout_ns, const sigset_t *mask) {
+    if (poll_needs_us(fds, count)) return poll_both(fds, count, timeout_ns, mask);
+    enter_kernel_poll(fds, count);
+    const long rc = kernel_poll(fds, count, timeout_ns, mask);
+    leave_kernel_poll(fds, count);
+    return static_cast<int>(rc);
+}
+
 }  // namespace sansock::socket

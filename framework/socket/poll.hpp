@@ -14,5 +14,7 @@ void enter_kernel_poll(const pollfd *fds, nfds_t count);
 void leave_kernel_poll(const pollfd *fds, nfds_t count);
 /// A count or a negative errno.
 int poll_both(pollfd *fds, nfds_t count, uint64_t timeout_ns, const sigset_t *mask);
+/// poll(2) on any mix of descriptors. A count or a negative errno.
+int poll_any(pollfd *fds, nfds_t count, uint64_t timeout_ns, const sigset_t *mask);
 
 }  // namespace sansock::socket

@@ -280,4 +280,15 @@ void Process::after_fork_in_child() {
     Helper::forget_after_fork(*this);
 }
 
+void Process::disown_descriptors() {
+    for (int fd = 0; fd <= highest_fd(); ++fd) {
+        if (Connection *c = connection(fd)) {
+            c->mapped.store(false, std::memory_order_release);
+            c->fd.store(-1);
+            c->shared = nullptr;
+        }
+        unbind(fd);
+    }
+}
+
 }  // namespace sansock::socket

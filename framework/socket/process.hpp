@@ -152,6 +152,8 @@ public:
     void before_fork();
     void after_fork_in_parent(int child);
     void after_fork_in_child();
+    /// For a child that has no part in its parent's connections: they and the parent's epoll instances are unknown to it from now on.
+    void disown_descriptors();
 
     /// Descriptors of our own go to the top of the range, out of the application's way. Takes `fd` over.
     int hide(int fd);

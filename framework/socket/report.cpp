@@ -45,29 +45,24 @@ void print_escaped(char *to, size_t size, const char *from) {
 void write_line(Connection &connection, int file) {
     SharedConnection &shared = *connection.shared;
     if (shared.remote.sin6_family == 0) socket_addresses(connection.fd.load(), shared.local, shared.remote);
-    const stream::State &state = shared.stream;
     char local[80], remote[80], program[160];
     print_address(local, sizeof local, shared.local);
     print_address(remote, sizeof remote, shared.remote);
     print_escaped(program, sizeof program, Process::get()->program());
-    const uint64_t out = state.out.out.load(), in = state.in.in.load();
-    const uint64_t out_provider = state.out.bytes_provider.load(), in_provider = state.in.bytes_provider.load();
-    const uint32_t upgrades = state.upgrades.load();
-    const auto *reason = stream::reason_name(static_cast<stream::Reason>(state.reason.load()));
-    const bool provider = upgrades > 0 && reason == nullptr;
+    const Account account = account_of(connection);
     char guid_field[48] = "null", reason_field[48] = "null";
-    if (upgrades > 0) snprintf(guid_field, sizeof guid_field, "\"%s\"", shared.guid);
-    if (!provider) snprintf(reason_field, sizeof reason_field, "\"%s\"", reason == nullptr ? "not-yet" : reason);
+    if (account.guid != nullptr) snprintf(guid_field, sizeof guid_field, "\"%s\"", account.guid);
+    if (account.reason != nullptr) snprintf(reason_field, sizeof reason_field, "\"%s\"", account.reason);
     char line[1024];
     const int size = snprintf(line, sizeof line,
         "{\"pid\":%d,\"program\":\"%s\",\"role\":\"%s\",\"local\":\"%s\",\"peer\":\"%s\",\"provider\":%s,\"path\":\"%s\",\"reason\":%s,"
         "\"bytes_sent\":{\"tcp\":%llu,\"provider\":%llu},\"bytes_received\":{\"tcp\":%llu,\"provider\":%llu},"
         "\"upgrades\":%u,\"step_backs\":%u}\n",
         Process::get()->pid(), program, shared.role == Role::kConnect ? "connect" : "accept", local, remote, guid_field,
-        provider ? shared.plugin : "tcp", reason_field,
-        static_cast<unsigned long long>(out - out_provider), static_cast<unsigned long long>(out_provider),
-        static_cast<unsigned long long>(in - in_provider), static_cast<unsigned long long>(in_provider), upgrades,
-        state.step_backs.load());
+        account.path, reason_field,
+        static_cast<unsigned long long>(account.sent_tcp), static_cast<unsigned long long>(account.sent_provider),
+        static_cast<unsigned long long>(account.received_tcp), static_cast<unsigned long long>(account.received_provider),
+        account.upgrades, account.step_backs);
     if (size > 0) raw_syscall(SYS_write, file, line, std::min(static_cast<size_t>(size), sizeof line - 1));
 }
 
@@ -78,6 +73,19 @@ int open_report() {
 }
 
 }  // namespace
+
+Account account_of(const Connection &connection) {
+    const SharedConnection &shared = *connection.shared;
+    const stream::State &state = shared.stream;
+    const uint64_t out_provider = state.out.bytes_provider.load(), in_provider = state.in.bytes_provider.load();
+    const uint32_t upgrades = state.upgrades.load();
+    const char *reason = stream::reason_name(static_cast<stream::Reason>(state.reason.load()));
+    const bool provider = upgrades > 0 && reason == nullptr;
+    if (!provider && reason == nullptr) reason = stream::reason_name(stream::Reason::kNotYet);
+    return {provider, provider ? shared.plugin : "tcp", upgrades > 0 ? shared.guid : nullptr, reason,
+            state.out.out.load() - out_provider, out_provider, state.in.in.load() - in_provider, in_provider,
+            upgrades, state.step_backs.load()};
+}
 
 void report_connection(Connection &connection) {
     const UniqueFd file(open_report());

@@ -1,8 +1,19 @@
-// One JSON line per connection for `sansock run --report`.
+// What a connection has moved and by which path: as figures, and as one JSON line for `sansock run --report`.
 #pragma once
 #include "socket/connection.hpp"
 
 namespace sansock::socket {
+
+/// The texts live as long as the connection.
+struct Account {
+    bool on_provider;
+    const char *path;    ///< The plugin's name, or "tcp".
+    const char *guid;    ///< Of the provider that carries it or did; nullptr: none.
+    const char *reason;  ///< Why it is on TCP; nullptr on a provider.
+    uint64_t sent_tcp, sent_provider, received_tcp, received_provider;
+    uint32_t upgrades, step_backs;
+};
+Account account_of(const Connection &connection);
 
 /// Appends the line of a connection that ends here. Nothing happens without SANSOCK_REPORT.
 void report_connection(Connection &connection);

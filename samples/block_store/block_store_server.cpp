@@ -19,7 +19,7 @@ using block_store::Reply;
 using block_store::Request;
 using block_store::Status;
 using block_store::Volume;
-using samples::Socket;
+using samples::Connection;
 
 /// Does a request. `payload` is what came with it, and becomes what goes back.
 Status execute(Volume &volume, const Request &request, std::vector<std::byte> &payload) {
@@ -47,19 +47,19 @@ Status execute(Volume &volume, const Request &request, std::vector<std::byte> &p
     return Status::Invalid;
 }
 
-void serve_client(const Socket &socket, Volume &volume) {
+void serve_client(Connection &connection, Volume &volume) {
     std::array<std::byte, Request::kWireSize> head;
     std::vector<std::byte> payload;
     std::vector<std::byte> message;
-    while (samples::receive_or_end(socket, head)) {
+    while (samples::receive_or_end(connection, head)) {
         const Request request = block_store::parse_request(head);
         payload.resize(request.operation == Operation::Write ? request.length : 0);
-        samples::receive_all(socket, payload);
+        samples::receive_all(connection, payload);
         const Status status = execute(volume, request, payload);
         message.clear();
         append(message, Reply{status, request.tag, static_cast<std::uint32_t>(payload.size())});
         message.insert(message.end(), payload.begin(), payload.end());
-        samples::send_all(socket, message);
+        connection.send_all(message);
     }
 }
 
@@ -78,7 +78,7 @@ int block_store_server(int argc, char **argv) {
         ->check(CLI::Range(std::uint64_t{block_store::kBlockSize}, std::uint64_t{1} << 50));
     CLI11_PARSE(app, argc, argv);
     Volume volume(path, size);
-    samples::serve(host, port, [&volume](const Socket &socket) { serve_client(socket, volume); });
+    samples::serve(host, port, [&volume](Connection &connection) { serve_client(connection, volume); });
     return 0;
 }
 

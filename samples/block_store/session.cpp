@@ -1,11 +1,6 @@
 #include "block_store/session.hpp"
 
-#include <fcntl.h>
-#include <poll.h>
-#include <sys/socket.h>
-
 #include <algorithm>
-#include <cerrno>
 #include <cstring>
 #include <stdexcept>
 
@@ -14,14 +9,9 @@ namespace {
 
 constexpr std::size_t kReceiveRoom = 256 * 1024;
 
-bool would_block() { return errno == EAGAIN || errno == EINTR; }
-
 }  // namespace
 
-Session::Session(const std::string &host, std::uint16_t port) : socket_(samples::connect_to(host, port)) {
-    const int flags = ::fcntl(socket_.fd(), F_GETFL);
-    if (flags < 0 || ::fcntl(socket_.fd(), F_SETFL, flags | O_NONBLOCK) != 0) samples::throw_errno("O_NONBLOCK");
-}
+Session::Session(const std::string &host, std::uint16_t port) : connection_(samples::connect_to(host, port)) {}
 
 void Session::submit(const Request &request, std::span<const std::byte> payload) {
     append(out_, request);
@@ -29,19 +19,16 @@ void Session::submit(const Request &request, std::span<const std::byte> payload)
 }
 
 void Session::progress(const OnReply &on_reply) {
-    pollfd wait{socket_.fd(), POLLIN, 0};
-    if (out_begin_ < out_.size()) wait.events |= POLLOUT;
-    if (::poll(&wait, 1, -1) < 0 && errno != EINTR) samples::throw_errno("poll");
-    if ((wait.revents & POLLOUT) != 0) send_some();
-    if ((wait.revents & ~POLLOUT) != 0) receive_some();
+    const auto ready = connection_->wait(out_begin_ < out_.size());
+    if (ready.to_send) send_some();
+    if (ready.to_receive) receive_some();
     deliver(on_reply);
 }
 
 void Session::send_some() {
-    const ssize_t size = ::send(socket_.fd(), out_.data() + out_begin_, out_.size() - out_begin_, MSG_NOSIGNAL);
-    if (size < 0 && would_block()) return;
-    if (size < 0) samples::throw_errno("send");
-    out_begin_ += static_cast<std::size_t>(size);
+    const auto size = connection_->try_send(std::span(out_).subspan(out_begin_));
+    if (!size) return;
+    out_begin_ += *size;
     // What is left moves to the front only when it is the smaller part, so that each byte moves less than once.
     if (out_begin_ * 2 > out_.size()) {
         out_.erase(out_.begin(), out_.begin() + static_cast<std::ptrdiff_t>(out_begin_));
@@ -51,11 +38,10 @@ void Session::send_some() {
 
 void Session::receive_some() {
     in_.resize(std::max(in_.size(), in_end_ + kReceiveRoom));
-    const ssize_t size = ::recv(socket_.fd(), in_.data() + in_end_, in_.size() - in_end_, 0);
-    if (size < 0 && would_block()) return;
-    if (size < 0) samples::throw_errno("receive");
-    if (size == 0) throw std::runtime_error("the server closed the connection");
-    in_end_ += static_cast<std::size_t>(size);
+    const auto size = connection_->try_receive(std::span(in_).subspan(in_end_));
+    if (!size) return;
+    if (*size == 0) throw std::runtime_error("the server closed the connection");
+    in_end_ += *size;
 }
 
 void Session::deliver(const OnReply &on_reply) {

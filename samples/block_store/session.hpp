@@ -4,12 +4,13 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "block_store/protocol.hpp"
-#include "common/socket.hpp"
+#include "common/network.hpp"
 
 namespace block_store {
 
@@ -31,7 +32,7 @@ private:
     void receive_some();
     void deliver(const OnReply &on_reply);
 
-    samples::Socket socket_;
+    std::unique_ptr<samples::Connection> connection_;
     std::vector<std::byte> out_;
     std::size_t out_begin_ = 0;  ///< Everything before it is sent.
     std::vector<std::byte> in_;

@@ -2,7 +2,6 @@
 
 #include <poll.h>
 #include <sys/signalfd.h>
-#include <sys/socket.h>
 
 #include <array>
 #include <atomic>
@@ -11,6 +10,7 @@
 #include <exception>
 #include <iostream>
 #include <list>
+#include <memory>
 #include <mutex>
 #include <system_error>
 #include <thread>
@@ -19,46 +19,39 @@
 namespace samples {
 namespace {
 
-using Handler = std::function<void(const Socket &)>;
+using Handler = std::function<void(Connection &)>;
 
-/// A connection and its thread. The thread closes the socket at its end, so that the peer need not wait for the next
-/// accept; the lock keeps stop() from meeting a descriptor that has become somebody else's.
+/// A connection and its thread. The thread closes the connection at its end, so that the peer need not wait for the
+/// next accept; the lock keeps stop() from meeting one that is closed.
 class Session {
 public:
-    Session(Socket socket, const Handler &handler)
-        : socket_(std::move(socket)), thread_([this, &handler] { run(handler); }) {}
+    Session(std::unique_ptr<Connection> connection, const Handler &handler)
+        : connection_(std::move(connection)), thread_([this, &handler] { run(handler); }) {}
 
     [[nodiscard]] bool is_done() const { return done_; }
 
     void stop() {
         const std::lock_guard lock(mutex_);
-        if (socket_.fd() >= 0) ::shutdown(socket_.fd(), SHUT_RDWR);
+        if (connection_) connection_->stop();
     }
 
 private:
     void run(const Handler &handler) {
         try {
-            send_without_delay(socket_);
-            handler(socket_);
+            handler(*connection_);
         } catch (const std::exception &error) {
             std::cerr << "connection ended: " + std::string(error.what()) + '\n';
         }
         const std::lock_guard lock(mutex_);
-        const Socket closed = std::move(socket_);
+        connection_.reset();
         done_ = true;
     }
 
     std::mutex mutex_;
-    Socket socket_;
+    std::unique_ptr<Connection> connection_;
     std::atomic<bool> done_ = false;
     std::jthread thread_;
 };
-
-Socket accept_on(const Socket &listener) {
-    Socket socket(::accept4(listener.fd(), nullptr, nullptr, SOCK_CLOEXEC));
-    if (socket.fd() < 0 && errno != EINTR && errno != ECONNABORTED) throw_errno("accept");
-    return socket;
-}
 
 }  // namespace
 
@@ -75,21 +68,21 @@ Socket open_stop_signal() {
     return stop;
 }
 
-void announce(const Socket &listener, const std::string &host) {
-    std::cout << "listening on " << host << " port " << local_port(listener) << std::endl;
+void announce(const std::string &host, std::uint16_t port) {
+    std::cout << "listening on " << host << " port " << port << std::endl;
 }
 
 void serve(const std::string &host, std::uint16_t port, const Handler &handler) {
     const Socket stop = open_stop_signal();
-    const Socket listener = listen_on(host, port);
-    announce(listener, host);
+    const std::unique_ptr<Listener> listener = listen_on(host, port);
+    announce(host, listener->port());
     std::list<Session> sessions;
-    std::array<pollfd, 2> waits{{{listener.fd(), POLLIN, 0}, {stop.fd(), POLLIN, 0}}};
+    std::array<pollfd, 2> waits{{{listener->descriptor(), POLLIN, 0}, {stop.fd(), POLLIN, 0}}};
     while (waits[1].revents == 0) {
         if (::poll(waits.data(), waits.size(), -1) < 0 && errno != EINTR) throw_errno("poll");
         sessions.remove_if([](const Session &session) { return session.is_done(); });
         if (waits[0].revents == 0) continue;
-        if (Socket socket = accept_on(listener); socket.fd() >= 0) sessions.emplace_back(std::move(socket), handler);
+        if (auto connection = listener->accept()) sessions.emplace_back(std::move(connection), handler);
     }
     for (Session &session : sessions) session.stop();
 }

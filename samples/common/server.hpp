@@ -5,6 +5,7 @@
 #include <functional>
 #include <string>
 
+#include "common/network.hpp"
 #include "common/socket.hpp"
 
 namespace samples {
@@ -14,10 +15,10 @@ namespace samples {
 Socket open_stop_signal();
 
 /// Says on stdout where the server listens, for people and for scripts that let the kernel choose the port.
-void announce(const Socket &listener, const std::string &host);
+void announce(const std::string &host, std::uint16_t port);
 
 /// Hands each connection to `handler` in a thread of its own, until a stop signal: then the connections are shut down
 /// and their threads waited for. What a handler throws ends its connection and is told on stderr.
-void serve(const std::string &host, std::uint16_t port, const std::function<void(const Socket &)> &handler);
+void serve(const std::string &host, std::uint16_t port, const std::function<void(Connection &)> &handler);
 
 }  // namespace samples

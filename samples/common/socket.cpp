@@ -53,7 +53,7 @@ Socket::~Socket() {
 
 void throw_errno(const std::string &what) { throw std::system_error(errno, std::generic_category(), what); }
 
-Socket listen_on(const std::string &host, std::uint16_t port) {
+Socket listen_socket(const std::string &host, std::uint16_t port) {
     const Addresses addresses = resolve(host, port, AI_PASSIVE);
     Socket socket = open_socket(*addresses);
     const int on = 1;
@@ -64,7 +64,7 @@ Socket listen_on(const std::string &host, std::uint16_t port) {
     return socket;
 }
 
-Socket connect_to(const std::string &host, std::uint16_t port) {
+Socket connect_socket(const std::string &host, std::uint16_t port) {
     const Addresses addresses = resolve(host, port, 0);
     int error = 0;
     for (const addrinfo *address = addresses.get(); address != nullptr; address = address->ai_next) {
@@ -73,7 +73,6 @@ Socket connect_to(const std::string &host, std::uint16_t port) {
             error = errno;
             continue;
         }
-        send_without_delay(socket);
         return socket;
     }
     errno = error;
@@ -92,32 +91,6 @@ std::uint16_t local_port(const Socket &socket) {
 void send_without_delay(const Socket &socket) {
     const int on = 1;
     if (setsockopt(socket.fd(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) != 0) throw_errno("TCP_NODELAY");
-}
-
-void send_all(const Socket &socket, std::span<const std::byte> bytes) {
-    while (!bytes.empty()) {
-        const ssize_t sent = ::send(socket.fd(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
-        if (sent < 0 && errno == EINTR) continue;
-        if (sent < 0) throw_errno("send");
-        bytes = bytes.subspan(static_cast<std::size_t>(sent));
-    }
-}
-
-bool receive_or_end(const Socket &socket, std::span<std::byte> bytes) {
-    const std::size_t wanted = bytes.size();
-    while (!bytes.empty()) {
-        const ssize_t received = ::recv(socket.fd(), bytes.data(), bytes.size(), 0);
-        if (received < 0 && errno == EINTR) continue;
-        if (received < 0) throw_errno("receive");
-        if (received == 0 && bytes.size() == wanted) return false;
-        if (received == 0) throw std::runtime_error("the peer closed the connection in the middle of a message");
-        bytes = bytes.subspan(static_cast<std::size_t>(received));
-    }
-    return true;
-}
-
-void receive_all(const Socket &socket, std::span<std::byte> bytes) {
-    if (!receive_or_end(socket, bytes)) throw std::runtime_error("the peer closed the connection");
 }
 
 int run_main(const char *name, int (*body)(int, char **), int argc, char **argv) {

@@ -1,9 +1,7 @@
-// What the samples share of plain POSIX sockets: an owned descriptor, names to addresses, and whole messages.
+// What the samples share of plain POSIX: an owned descriptor, and sockets from names.
 // Failures are std::system_error or std::runtime_error with a sentence for the person at the terminal.
 #pragma once
-#include <cstddef>
 #include <cstdint>
-#include <span>
 #include <string>
 
 namespace samples {
@@ -25,21 +23,12 @@ private:
 [[noreturn]] void throw_errno(const std::string &what);
 
 /// Port 0 lets the kernel choose; local_port() says what it chose.
-Socket listen_on(const std::string &host, std::uint16_t port);
-Socket connect_to(const std::string &host, std::uint16_t port);
+Socket listen_socket(const std::string &host, std::uint16_t port);
+Socket connect_socket(const std::string &host, std::uint16_t port);
 std::uint16_t local_port(const Socket &socket);
 
 /// The samples write whole messages, so holding one back until more can go with it would only add latency.
 void send_without_delay(const Socket &socket);
-
-/// Sends all of it; throws when the peer is gone (never SIGPIPE).
-void send_all(const Socket &socket, std::span<const std::byte> bytes);
-
-/// Fills `bytes`. False when the stream ended before the first of them; an end in the middle throws.
-bool receive_or_end(const Socket &socket, std::span<std::byte> bytes);
-
-/// Fills `bytes`, where an end of the stream is an error too.
-void receive_all(const Socket &socket, std::span<std::byte> bytes);
 
 /// Runs a program's body: an exception becomes "NAME: what" on stderr and exit status 1.
 int run_main(const char *name, int (*body)(int argc, char **argv), int argc, char **argv);

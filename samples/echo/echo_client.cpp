@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "common/latency.hpp"
+#include "common/network.hpp"
 #include "common/parallel.hpp"
 #include "common/random.hpp"
 #include "common/socket.hpp"
@@ -28,7 +29,7 @@ struct Options {
 };
 
 Latencies run_connection(const Options &options, unsigned index) {
-    const samples::Socket socket = samples::connect_to(options.host, options.port);
+    const auto connection = samples::connect_to(options.host, options.port);
     samples::Random random(options.seed + index);
     std::vector<std::byte> sent(options.size);
     std::vector<std::byte> received(options.size);
@@ -36,8 +37,8 @@ Latencies run_connection(const Options &options, unsigned index) {
     for (std::size_t request = 0; request < options.requests; ++request) {
         random.fill(sent);
         const auto start = std::chrono::steady_clock::now();
-        samples::send_all(socket, sent);
-        samples::receive_all(socket, received);
+        connection->send_all(sent);
+        samples::receive_all(*connection, received);
         latencies.add(std::chrono::steady_clock::now() - start);
         if (received != sent) {
             const auto [different, _] = std::ranges::mismatch(received, sent);

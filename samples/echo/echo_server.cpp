@@ -131,8 +131,8 @@ int echo_server(int argc, char **argv) {
     CLI11_PARSE(app, argc, argv);
 
     const Socket stop = samples::open_stop_signal();
-    const Socket listener = samples::listen_on(host, port);
-    samples::announce(listener, host);
+    const Socket listener = samples::listen_socket(host, port);
+    samples::announce(host, samples::local_port(listener));
     EchoServer(listener, stop).run();
     return 0;
 }

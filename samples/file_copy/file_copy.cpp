@@ -16,6 +16,7 @@
 #include <string>
 #include <vector>
 
+#include "common/network.hpp"
 #include "common/socket.hpp"
 #include "file_copy/protocol.hpp"
 #include "file_copy/sha256.hpp"
@@ -24,6 +25,7 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 using file_copy::Digest;
+using samples::Connection;
 using samples::Socket;
 using samples::throw_errno;
 
@@ -83,17 +85,17 @@ std::size_t read_some(const Socket &file, std::span<std::byte> buffer, const std
     }
 }
 
-void expect_accepted(const Socket &socket, const std::string &path) {
-    const file_copy::Reply reply = file_copy::receive_reply(socket);
+void expect_accepted(Connection &connection, const std::string &path) {
+    const file_copy::Reply reply = file_copy::receive_reply(connection);
     if (!reply.accepted) throw std::runtime_error(path + ": the server refused it: " + reply.reason);
 }
 
-void copy(const Socket &socket, const std::string &path) {
+void copy(Connection &connection, const std::string &path) {
     std::uint64_t size = 0;
     const Socket file = open_file(path, size);
     const std::string name = std::filesystem::path(path).filename();
-    file_copy::send_offer(socket, {name, size});
-    expect_accepted(socket, path);
+    file_copy::send_offer(connection, {name, size});
+    expect_accepted(connection, path);
 
     Progress progress(name, size);
     file_copy::Sha256 sum;
@@ -102,15 +104,15 @@ void copy(const Socket &socket, const std::string &path) {
         const auto room = std::span(buffer).first(std::min<std::uint64_t>(left, buffer.size()));
         const auto chunk = room.first(read_some(file, room, path));
         sum.update(chunk);
-        samples::send_all(socket, chunk);
+        connection.send_all(chunk);
         progress.advance(chunk.size());
         left -= chunk.size();
     }
     const Digest digest = sum.finish();
-    samples::send_all(socket, digest);
-    expect_accepted(socket, path);
+    connection.send_all(digest);
+    expect_accepted(connection, path);
     Digest arrived;
-    samples::receive_all(socket, arrived);
+    samples::receive_all(connection, arrived);
     if (arrived != digest) throw std::runtime_error(path + ": the server answered another checksum");
     progress.finish(digest);
 }
@@ -124,8 +126,8 @@ int file_copy_client(int argc, char **argv) {
     app.add_option("--port", port, "port of the server")->required()->check(CLI::Range(1, 65535));
     app.add_option("files", paths, "files to send")->required();
     CLI11_PARSE(app, argc, argv);
-    const Socket socket = samples::connect_to(host, port);
-    for (const std::string &path : paths) copy(socket, path);
+    const auto connection = samples::connect_to(host, port);
+    for (const std::string &path : paths) copy(*connection, path);
     return 0;
 }
 

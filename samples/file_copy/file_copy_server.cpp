@@ -27,6 +27,7 @@ namespace {
 
 using file_copy::Digest;
 using file_copy::Offer;
+using samples::Connection;
 using samples::Socket;
 
 /// A file that will not be stored. The client is told why; any other exception means that the connection is broken.
@@ -89,13 +90,13 @@ void check_name(const std::string &name) {
 }
 
 /// Receives the content to its end whatever becomes of it, because the client reads the reply only then.
-Digest receive_content(const Socket &socket, std::uint64_t size, IncomingFile &file) {
+Digest receive_content(Connection &connection, std::uint64_t size, IncomingFile &file) {
     std::optional<Refusal> refusal;
     file_copy::Sha256 sum;
     std::vector<std::byte> buffer(file_copy::kChunkSize);
     while (size > 0) {
         const auto chunk = std::span(buffer).first(std::min<std::uint64_t>(size, buffer.size()));
-        samples::receive_all(socket, chunk);
+        samples::receive_all(connection, chunk);
         sum.update(chunk);
         size -= chunk.size();
         try {
@@ -105,32 +106,32 @@ Digest receive_content(const Socket &socket, std::uint64_t size, IncomingFile &f
         }
     }
     Digest expected;
-    samples::receive_all(socket, expected);
+    samples::receive_all(connection, expected);
     const Digest digest = sum.finish();
     if (refusal) throw *refusal;
     if (expected != digest) throw Refusal("the SHA-256 of what arrived is not the sender's");
     return digest;
 }
 
-void receive_file(const Socket &socket, const std::string &directory, const Offer &offer) {
+void receive_file(Connection &connection, const std::string &directory, const Offer &offer) {
     check_name(offer.name);
     IncomingFile file(directory);
     file.reserve(offer.size);
-    file_copy::send_reply(socket, {true, ""});
-    const Digest digest = receive_content(socket, offer.size, file);
+    file_copy::send_reply(connection, {true, ""});
+    const Digest digest = receive_content(connection, offer.size, file);
     file.commit(directory + "/" + offer.name);
-    file_copy::send_reply(socket, {true, ""});
-    samples::send_all(socket, digest);
+    file_copy::send_reply(connection, {true, ""});
+    connection.send_all(digest);
     std::cout << offer.name + ": " + std::to_string(offer.size) + " bytes\n" << std::flush;
 }
 
-void serve_client(const Socket &socket, const std::string &directory) {
+void serve_client(Connection &connection, const std::string &directory) {
     Offer offer;
-    while (file_copy::receive_offer(socket, offer)) {
+    while (file_copy::receive_offer(connection, offer)) {
         try {
-            receive_file(socket, directory, offer);
+            receive_file(connection, directory, offer);
         } catch (const Refusal &refusal) {
-            file_copy::send_reply(socket, {false, refusal.what()});
+            file_copy::send_reply(connection, {false, refusal.what()});
             throw;
         }
     }
@@ -145,7 +146,7 @@ int file_copy_server(int argc, char **argv) {
     app.add_option("--port", port, "port to listen on; 0 lets the kernel choose")->capture_default_str();
     app.add_option("--directory", directory, "where to store the files")->required()->check(CLI::ExistingDirectory);
     CLI11_PARSE(app, argc, argv);
-    samples::serve(host, port, [&directory](const Socket &socket) { serve_client(socket, directory); });
+    samples::serve(host, port, [&directory](Connection &connection) { serve_client(connection, directory); });
     return 0;
 }
 

@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <string>
 
-#include "common/socket.hpp"
+#include "common/network.hpp"
 
 namespace file_copy {
 
@@ -21,12 +21,12 @@ struct Reply {
     std::string reason;  ///< Why not. Empty when accepted.
 };
 
-void send_offer(const samples::Socket &socket, const Offer &offer);
+void send_offer(samples::Connection &connection, const Offer &offer);
 
 /// False when the client has nothing more to offer. Throws when what came is not an offer. The name is not yet checked.
-bool receive_offer(const samples::Socket &socket, Offer &offer);
+bool receive_offer(samples::Connection &connection, Offer &offer);
 
-void send_reply(const samples::Socket &socket, const Reply &reply);
-Reply receive_reply(const samples::Socket &socket);
+void send_reply(samples::Connection &connection, const Reply &reply);
+Reply receive_reply(samples::Connection &connection);
 
 }  // namespace file_copy
