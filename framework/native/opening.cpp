@@ -61,10 +61,10 @@ long connect_until(int fd, const addrinfo &address, Deadline deadline) {
     return -error;
 }
 
-/// Takes `fd`, a socket that was just connected.
-socket::Connection *track(int fd, socket::Role role) {
+/// What the framework shall know of a socket that was just connected; nullptr: the kernel has it for good.
+socket::Connection *adopt(int fd, socket::Role role) {
     set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
-    return native::process() == nullptr ? nullptr : socket::track(fd, role, true);
+    return native::process() == nullptr ? nullptr : socket::track(fd, role);
 }
 
 }  // namespace
@@ -77,7 +77,7 @@ Expected<Stream> Stream::connect(const std::string &host, std::uint16_t port, De
         UniqueFd fd = open_socket(*address);
         error = fd ? connect_until(fd.get(), *address, deadline) : fd.get();
         if (error < 0) continue;
-        socket::Connection *connection = track(fd.get(), socket::Role::kConnect);
+        socket::Connection *connection = adopt(fd.get(), socket::Role::kConnect);
         return Stream(fd.release(), connection);
     }
     return native::failure(error);
@@ -112,7 +112,7 @@ Expected<Stream> Listener::try_accept() {
         const auto fd = static_cast<int>(raw_syscall(SYS_accept4, fd_, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
         if (fd == -EINTR || fd == -ECONNABORTED) continue;
         if (fd < 0) return native::failure(fd);
-        return Stream(fd, track(fd, socket::Role::kAccept));
+        return Stream(fd, adopt(fd, socket::Role::kAccept));
     }
 }
 

@@ -14,7 +14,7 @@ namespace sansock::preload {
 namespace {
 
 std::atomic<bool> installed{false};
-FamilyLock actions_lock;
+ProcessLock actions_lock;
 struct sigaction actions[2];  // of the application, for SIGSEGV and SIGBUS
 thread_local uint8_t masked __attribute__((tls_model("initial-exec"))) = 0;  // which of the two this thread believes blocked
 

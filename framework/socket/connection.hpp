@@ -92,8 +92,8 @@ struct Connection {
     std::atomic<bool> mapped{false};   ///< end() may be used in this process.
     std::atomic<bool> watched{false};  ///< The helper watches the TCP socket's end.
     std::atomic<EpollItem *> items{nullptr};
-    FamilyLock fd_lock;                ///< Held while the helper uses `fd`, so that a close cannot give the number away.
-    FamilyLock items_lock;
+    ProcessLock fd_lock;                ///< Held while the helper uses `fd`, so that a close cannot give the number away.
+    ProcessLock items_lock;
     SpinPolicy spin_in, spin_out;
     void *endpoint = nullptr;          ///< The provider's; closed through Runtime::retire().
 

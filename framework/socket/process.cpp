@@ -26,7 +26,7 @@ std::atomic<Process *> Process::instance_{nullptr};
 
 Process *Process::get_or_create() {
     if (Process *existing = get()) return existing;
-    static FamilyLock lock;
+    static ProcessLock lock;
     static bool failed = false;
     stream::Guard guard(lock);
     if (Process *existing = get()) return existing;

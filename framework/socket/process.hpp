@@ -40,7 +40,7 @@ struct Peer {
     std::atomic<uint8_t> told[memory::kWakeObjects];  ///< Our wake objects that the peer has been told.
     uint32_t arena_provider[kArenasPerPeer];  ///< Whose buffers each of our arenas holds.
     uint32_t log_read;               ///< Entries of the peer's activity log that were read.
-    FamilyLock log_lock;
+    ProcessLock log_lock;
 };
 
 /// Something that threads of this process sleep on and peers can wake: an eventfd.
@@ -77,7 +77,7 @@ struct Epoll {
     uint16_t waker;                  ///< Wake object; kNoWaker until the first connection is attached.
     std::atomic<uint32_t> attached;  ///< Items whose connection is attached.
     std::atomic<uint32_t> items;
-    FamilyLock lock;
+    ProcessLock lock;
     EpollItem *ready_head, *ready_tail;
     std::atomic<uint32_t> asleep;    ///< Threads in the kernel's wait.
     bool nested;                     ///< The instance is itself watched.
@@ -187,7 +187,7 @@ private:
     std::atomic<uint32_t> peers_high_{0};
     WakeObject wake_objects_[memory::kWakeObjects] = {};
     std::atomic<uint32_t> epolls_fresh_{0}, items_fresh_{0};
-    FamilyLock local_lock_;
+    ProcessLock local_lock_;
     EpollItem *free_items_ = nullptr;
     std::atomic<uint32_t> helper_state_{0};
     int helper_doorbell_ = -1;

@@ -78,7 +78,7 @@ void Spin::learn() {
 uint16_t thread_waker() {
     Process &process = *Process::get();
     if (my_waker != memory::kNoWaker && my_waker_pid == process.pid()) return my_waker;
-    static FamilyLock lock;
+    static ProcessLock lock;
     static bool keyed = false;
     {
         stream::Guard guard(lock);

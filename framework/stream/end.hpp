@@ -14,15 +14,16 @@
 
 namespace sansock::stream {
 
+template <class Lock>
 class Guard {
 public:
-    explicit Guard(FamilyLock &lock) : lock_(lock) { lock_.lock(); }
+    explicit Guard(Lock &lock) : lock_(lock) { lock_.lock(); }
     ~Guard() { lock_.unlock(); }
     Guard(const Guard &) = delete;
     Guard &operator=(const Guard &) = delete;
 
 private:
-    FamilyLock &lock_;
+    Lock &lock_;
 };
 
 class End {

@@ -118,4 +118,32 @@ TEST_F(FamilyLockTest, IsGivenToOneHeirOnly) {
 }
 
 }  // namespace
+// A fork copies what other threads are in the middle of. The child has its own copy of the lock, and nobody to give it back.
+TEST(ProcessLockTest, IsFreeInAChildWhoseParentsThreadHeldIt) {
+    static ProcessLock sut;
+    std::atomic<int> stage{0};
+    std::thread holder([&] {
+        sut.lock();
+        stage = 1;
+        while (stage != 2) std::this_thread::yield();
+        sut.unlock();
+    });
+    while (stage != 1) std::this_thread::yield();
+    const pid_t child = fork();
+    if (child == 0) {
+        forget_thread_id();
+        alarm(20);  // a lock that is never had ends the child, and fails the test
+        sut.lock();
+        _exit(sut.held_by_me() ? 0 : 1);
+    }
+    int status = -1;
+    EXPECT_EQ(waitpid(child, &status, 0), child);
+    EXPECT_EQ(status, 0);
+    EXPECT_FALSE(sut.try_lock()) << "the parent's lock is still its thread's";
+    stage = 2;
+    holder.join();
+    EXPECT_TRUE(sut.try_lock());
+    sut.unlock();
+}
+
 }  // namespace sansock
