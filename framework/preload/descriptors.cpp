@@ -3,6 +3,9 @@
 #include <linux/close_range.h>
 #include <stdarg.h>
 #include <sys/ioctl.h>
+extern "C" {
+#include <sys/pidfd.h>  // has no such lines of its own in glibc 2.36
+}
 #include <unistd.h>
 
 #include <algorithm>
@@ -113,6 +116,14 @@ SANSOCK_ALIAS(__dup2, dup2);
 SANSOCK_EXPORT int dup3(int fd, int copy, int flags) noexcept {
     vacate(fd, copy);
     return duplicated(fd, SANSOCK_REAL(dup3)(fd, copy, flags));
+}
+
+SANSOCK_EXPORT int pidfd_getfd(int process, int target, unsigned flags) noexcept {
+    const int copy = SANSOCK_REAL(pidfd_getfd)(process, target, flags);
+    const int saved = errno;
+    if (copy >= 0) sansock::socket::adopt(copy);
+    errno = saved;
+    return copy;
 }
 
 SANSOCK_EXPORT int fcntl(int fd, int command, ...) {

@@ -1,4 +1,5 @@
-// fork, exit, and syscall().
+// fork, clone, exit, and syscall().
+#include <sched.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <sys/syscall.h>
@@ -6,16 +7,21 @@
 
 #include "preload/raw_call.hpp"
 #include "preload/real.hpp"
+#include "preload/step_back.hpp"
 #include "socket/report.hpp"
 
 using namespace sansock::preload;
 namespace socket_ = sansock::socket;
 
-SANSOCK_EXPORT pid_t fork() {
+namespace {
+
+/// One process becomes two with a memory each: both go on with the same connections.
+template <class Fork>
+pid_t both_go_on(Fork fork) {
     socket_::Process *process = socket_::Process::get();
-    if (process == nullptr) return SANSOCK_REAL(fork)();
+    if (process == nullptr) return fork();
     process->before_fork();
-    const pid_t child = SANSOCK_REAL(fork)();
+    const pid_t child = fork();
     const int saved = errno;
     if (child == 0) {
         process->after_fork_in_child();
@@ -26,8 +32,58 @@ SANSOCK_EXPORT pid_t fork() {
     return child;
 }
 
+struct Beginning {
+    int (*function)(void *);
+    void *argument;
+};
+
+/// Where a child of clone() begins that has a copy of our memory.
+int begin(void *memory) {
+    const auto own = *static_cast<Beginning *>(memory);
+    socket_::Process::get()->after_fork_in_child();
+    return own.function(own.argument);
+}
+
+}  // namespace
+
+SANSOCK_EXPORT pid_t fork() {
+    return both_go_on([] { return SANSOCK_REAL(fork)(); });
+}
+SANSOCK_ALIAS(__fork, fork);
+
+SANSOCK_EXPORT pid_t _Fork() {
+    return both_go_on([] { return SANSOCK_REAL(_Fork)(); });
+}
+
+SANSOCK_EXPORT int clone(int (*function)(void *), void *stack, int flags, void *argument, ...) noexcept {
+    va_list rest;
+    va_start(rest, argument);
+    auto *parent_id = va_arg(rest, pid_t *);
+    void *storage = va_arg(rest, void *);
+    auto *child_id = va_arg(rest, pid_t *);
+    va_end(rest);
+    const auto real = [&](int (*first)(void *), void *memory) { return SANSOCK_REAL(clone)(first, stack, flags, memory, parent_id, storage, child_id); };
+    const bool same_memory = (flags & CLONE_VM) != 0, same_descriptors = (flags & CLONE_FILES) != 0;
+    if (socket_::Process::get() == nullptr || function == nullptr || (same_memory && same_descriptors)) return real(function, argument);
+    if (!same_memory && !same_descriptors) {
+        Beginning beginning{function, argument};
+        return both_go_on([&] { return real(begin, &beginning); });
+    }
+    if (same_memory && (flags & CLONE_VFORK) != 0 && (flags & CLONE_SETTLS) == 0) {
+        image_leaves();
+        ++sansock_vfork_depth;
+        const int child = real(function, argument);
+        --sansock_vfork_depth;
+        return child;
+    }
+    // Two processes with one set of books between them, but not of what the books are about.
+    everything_leaves(sansock::stream::Reason::kUnmodelled);
+    return real(function, argument);
+}
+SANSOCK_ALIAS(__clone, clone);
+
 SANSOCK_EXPORT void _exit(int status) {
-    socket_::report_all();
+    if (!in_vfork_child()) socket_::report_all();
     SANSOCK_REAL(_exit)(status);
     __builtin_unreachable();
 }
@@ -41,6 +97,9 @@ SANSOCK_EXPORT long syscall(long number, ...) noexcept {
     long words[6];
     for (long &word : words) word = va_arg(arguments, long);
     va_end(arguments);
+    if (number == SYS_fork || (number == SYS_clone && (words[0] & (CLONE_VM | CLONE_FILES)) == 0)) {
+        return both_go_on([&] { return static_cast<pid_t>(answer(sansock::raw_syscall(number, words[0], words[1], words[2], words[3], words[4]))); });
+    }
     long result;
     if (raw_call(number, words, result)) return result;
     return answer(sansock::raw_syscall(number, words[0], words[1], words[2], words[3], words[4], words[5]));

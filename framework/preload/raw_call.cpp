@@ -4,6 +4,9 @@
 #include <poll.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
+extern "C" {
+#include <sys/pidfd.h>  // has no such lines of its own in glibc 2.36
+}
 #include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -32,6 +35,18 @@ bool raw_call(long number, const long *w, long &result) {
     }
     if (number == SYS_close_range) {
         result = close_range(static_cast<unsigned>(w[0]), static_cast<unsigned>(w[1]), number_of(2));
+        return true;
+    }
+    if (number == SYS_execve) {
+        result = execve(pointer<char>(w[0]), pointer<char *>(w[1]), pointer<char *>(w[2]));
+        return true;
+    }
+    if (number == SYS_execveat) {
+        result = execveat(fd, pointer<char>(w[1]), pointer<char *>(w[2]), pointer<char *>(w[3]), number_of(4));
+        return true;
+    }
+    if (number == SYS_pidfd_getfd) {
+        result = pidfd_getfd(fd, number_of(1), static_cast<unsigned>(w[2]));
         return true;
     }
     // Whatever else is about a descriptor that we do not know is the kernel's, and accept and connect make us know one.

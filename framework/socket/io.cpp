@@ -8,6 +8,7 @@
 
 #include <cstring>
 
+#include "socket/channel.hpp"
 #include "socket/report.hpp"
 #include "socket/waiting.hpp"
 
@@ -238,6 +239,30 @@ long return_to_kernel(Connection &connection, stream::Reason reason) {
     }
     retire_if_at_rest(connection);
     return 0;
+}
+
+void adopt(int fd) {
+    Process *process = Process::get();
+    sockaddr_in6 local{}, remote{};
+    if (process == nullptr || !socket_addresses(fd, local, remote)) return;
+    for (uint32_t i = 0; i < process->connections_used(); ++i) {
+        Connection &connection = process->connection_at(i);
+        SharedConnection &shared = process->shared_at(i);
+        const uint32_t generation = shared.generation.load(std::memory_order_acquire);
+        if (static_cast<Phase>(shared.phase.load()) == Phase::kFree || connection.generation != generation) continue;
+        sockaddr_in6 its_local = shared.local, its_remote = shared.remote;
+        const int known = connection.fd.load();
+        if (known >= 0 && !socket_addresses(known, its_local, its_remote)) continue;
+        if (!same_address(its_local, local) || !same_address(its_remote, remote)) continue;
+        if (connection.refs.load() == 0) {  // we had let go of it, and our siblings have not
+            connection.shared = &shared;
+            connection.fd.store(fd);
+            shared.holders.fetch_add(1, std::memory_order_acq_rel);
+            if (connection.peer != nullptr) connection.mapped.store(true, std::memory_order_release);
+        }
+        process->bind(fd, connection);
+        return;
+    }
 }
 
 Connection *track(int fd, Role role) {

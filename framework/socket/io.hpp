@@ -24,5 +24,8 @@ long return_to_kernel(Connection &connection, stream::Reason reason);
 
 /// A TCP socket has just been connected or accepted. nullptr: it is not one, or cannot be tracked; the kernel has it.
 Connection *track(int fd, Role role);
+/// A descriptor has come from somewhere. If it is a connection that this process knows, or knew before it let go of it, it is one
+/// more descriptor of that.
+void adopt(int fd);
 
 }  // namespace sansock::socket

@@ -110,6 +110,7 @@ public:
     Connection *new_connection(int fd, Role role);
     void free_connection(Connection &connection);
     [[nodiscard]] Connection &connection_at(uint32_t index) { return connections_[index]; }
+    [[nodiscard]] SharedConnection &shared_at(uint32_t index) { return shared_connections_[index]; }
     [[nodiscard]] uint32_t connections_used() const { return shared_->fresh.load(std::memory_order_relaxed); }
 
     Epoll *new_epoll(int fd);
