@@ -117,10 +117,11 @@ void release_peer(Process &process, Peer &peer) {
     static_cast<void>(process);
     stream::Guard guard(peer.log_lock);
     if (peer.connections.load() != 0 || peer.used.load() == 0) return;
-    for (auto &arena : peer.ours) arena.close();
-    for (auto &arena : peer.theirs) arena.close();
+    // First the counts: a child that another thread forks right now takes the lock over, and must not find arenas that are gone.
     peer.our_arenas.store(0);
     peer.their_arenas.store(0);
+    for (auto &arena : peer.ours) arena.close();
+    for (auto &arena : peer.theirs) arena.close();
     for (auto &entry : peer.wake_fd) {
         if (const int fd = entry.exchange(0); fd > 0) raw_syscall(SYS_close, fd - 1);
     }
