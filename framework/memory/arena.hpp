@@ -41,6 +41,7 @@ public:
     [[nodiscard]] uint32_t buffers_taken() const { return lists_->buffers_taken.load(std::memory_order_relaxed); }
 
 private:
+    friend class PeerArena;
     struct Lists {
         FamilyLock lock;
         std::atomic<uint32_t> slots_taken;
@@ -67,6 +68,13 @@ public:
     /// The descriptor stays the caller's.
     int map(int fd);
     void close();
+    /// Our own arena, to be read as a peer reads it. A view: never closed.
+    static PeerArena of(const Arena &arena) {
+        PeerArena view;
+        view.base_ = arena.base_;
+        view.shape_ = arena.shape_;
+        return view;
+    }
 
     [[nodiscard]] bool is_open() const { return base_ != nullptr; }
     [[nodiscard]] const ArenaShape &shape() const { return shape_; }

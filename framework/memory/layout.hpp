@@ -67,6 +67,7 @@ struct alignas(64) ColdWords {
     std::atomic<uint32_t> fin;              ///< 1: the stream ends at fin_at.
     std::atomic<uint32_t> state;            ///< EndState
     std::atomic<uint32_t> pinned;           ///< 1: this end stays on TCP once it is there.
+    std::atomic<uint32_t> reason;           ///< Why it steps: stream::Reason.
 };
 static_assert(sizeof(ColdWords) == 64);
 

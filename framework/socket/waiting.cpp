@@ -192,7 +192,7 @@ static int wait_on_tcp(Connection &connection, bool sending, uint64_t deadline_n
     }
     get_ready(connection);
     int result = 0;
-    const memory::HotLine &peer = end.memory().peer->hot;
+    const memory::HotLine &peer = end.path().hot;
     const bool moved = end.attention_pending() || connection.shared->stream.events.load() != events_seen ||
                        (end.on_provider(sending) && !connection.shared->stream.out.stopped) ||
                        (!sending && peer.tail.load(std::memory_order_acquire) > connection.shared->stream.in.in.load() &&
@@ -224,7 +224,7 @@ int wait_for(Connection &connection, bool sending, uint64_t deadline_ns, uint64_
     stream::State &state = connection.shared->stream;
     if (!end.on_provider(sending) || state.out.stopped) return wait_on_tcp(connection, sending, deadline_ns);
 
-    const memory::HotLine &peer = end.memory().peer->hot;
+    const memory::HotLine &peer = end.path().hot;
     memory::HotLine &mine = end.memory().mine->hot;
     const std::atomic<uint64_t> &counter = sending ? peer.consumed : peer.tail;
     const uint32_t events_seen = state.events.load(std::memory_order_acquire);
@@ -240,7 +240,7 @@ int wait_for(Connection &connection, bool sending, uint64_t deadline_ns, uint64_
     if (state.tcp_ended.load(std::memory_order_acquire) != stream::kTcpOpen || moved()) return 0;
 
     SpinPolicy &policy = sending ? connection.spin_out : connection.spin_in;
-    Spin spin(policy, Process::get()->policy().spin_ns_max, peer.cpu.load(std::memory_order_relaxed) == current_cpu());
+    Spin spin(policy, Process::get()->policy().spin_ns_max, end.memory().peer->hot.cpu.load(std::memory_order_relaxed) == current_cpu());
     while (spin.again()) {
         if (moved()) {
             spin.learn();

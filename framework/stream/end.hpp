@@ -34,8 +34,16 @@ public:
         memory::Slot *mine;
         const memory::PeerArena *peer_arena;
         const memory::Slot *peer;
+        /// Where messages from the peer are laid down as its own slot would show them: tail, segments and consumed count. nullptr:
+        /// the peer's slot itself is the path.
+        const memory::PeerArena *path_arena = nullptr;
+        const memory::Slot *path = nullptr;
     };
-    End(State &state, const Memory &memory, Environment &environment) : s_(state), m_(memory), env_(environment) {}
+    End(State &state, const Memory &memory, Environment &environment) : s_(state), m_(memory), env_(environment) {
+        if (m_.path != nullptr) return;
+        m_.path_arena = m_.peer_arena;
+        m_.path = m_.peer;
+    }
 
     /// Bytes sent from the front of `parts`, or -EAGAIN, -EPIPE, -EFAULT, -ECONNRESET. `flags` reach the kernel while on TCP.
     long send(const iovec *parts, int count, int flags);
@@ -86,12 +94,16 @@ public:
     }
     [[nodiscard]] State &state() const { return s_; }
     [[nodiscard]] const Memory &memory() const { return m_; }
+    /// The slot whose tail and consumed count say how far the peer has got. Once the peer is gone that is its own slot whatever the
+    /// path was: all that it had published is there still, carried by then or not.
+    [[nodiscard]] const memory::Slot &path() const { return is_gone() ? *m_.peer : *m_.path; }
     /// Bytes that may lie unread in the peer's window at most.
     [[nodiscard]] uint64_t peer_window_max() const;
 
 private:
     WindowWriter writer() { return {s_.out, *m_.arena, *m_.mine}; }
-    WindowReader reader() { return {s_.in, *m_.peer_arena, *m_.peer, peer_window_max()}; }
+    WindowReader reader();
+    [[nodiscard]] bool is_gone() const { return s_.tcp_ended.load(std::memory_order_acquire) != kTcpOpen; }
 
     long send_provider(const iovec *parts, int count);
     long send_tcp(const iovec *parts, int count, int flags);

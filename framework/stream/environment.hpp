@@ -36,6 +36,8 @@ public:
     /// Wakes the peer's threads that sleep until this end's tail, or consumed, moves; and its wake objects.
     virtual void wake_peer_readers() = 0;
     virtual void wake_peer_writers() = 0;
+    /// From now on this end reads the path, from that byte on; where messages fill it, it may not show so much as that yet.
+    virtual void path_opens(uint64_t /*at*/) {}
     /// Wakes this end's own waiters: the answer that they wait for has changed.
     virtual void wake_own() = 0;
 

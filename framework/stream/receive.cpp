@@ -9,8 +9,19 @@
 namespace sansock::stream {
 
 uint64_t End::peer_window_max() const {
-    const memory::ArenaShape &shape = m_.peer_arena->shape();
+    const memory::ArenaShape &shape = (is_gone() ? m_.peer_arena : m_.path_arena)->shape();
     return uint64_t{shape.buffers} * shape.buffer_size + memory::kInlineSize;
+}
+
+WindowReader End::reader() {
+    const bool gone = is_gone();
+    if (gone && m_.path != m_.peer && !s_.in.direct) {
+        s_.in.direct = true;
+        // The peer's own list of segments has numbers of its own: look at all that it still holds.
+        const uint32_t closed = m_.peer->hot.closed.load(std::memory_order_acquire);
+        s_.in.closed_read = closed - std::min(closed, memory::kSegmentsPerSlot);
+    }
+    return {s_.in, gone ? *m_.peer_arena : *m_.path_arena, gone ? *m_.peer : *m_.path, peer_window_max()};
 }
 
 long End::receive(const iovec *parts, int count, int flags) {
@@ -131,7 +142,7 @@ size_t End::unread() {
 
 size_t End::unconsumed() const {
     if (s_.out.path != Path::kProvider) return 0;
-    const uint64_t consumed = std::max(m_.peer->hot.consumed.load(std::memory_order_acquire), s_.out.switched_at);
+    const uint64_t consumed = std::max(path().hot.consumed.load(std::memory_order_acquire), s_.out.switched_at);
     return s_.out.out.load(std::memory_order_relaxed) - consumed;
 }
 
@@ -159,7 +170,7 @@ short End::events(short kernel) {
     if (in_provider) {
         Guard guard(s_.in.lock);
         const bool finished = peer.fin.load(std::memory_order_acquire) != 0 &&
-                              peer.fin_at.load(std::memory_order_relaxed) <= m_.peer->hot.tail.load(std::memory_order_acquire);
+                              peer.fin_at.load(std::memory_order_relaxed) <= path().hot.tail.load(std::memory_order_acquire);
         read_done = finished || ended != kTcpOpen || reset || s_.in.rd_shut;
         if (read_done || reader().unread() > 0) events |= POLLIN | POLLRDNORM;
         if (read_done) events |= POLLRDHUP;

@@ -45,7 +45,7 @@ long End::send_provider(const iovec *parts, int count) {
         return env_.tcp_send(parts, count, MSG_DONTWAIT | MSG_NOSIGNAL);
     }
     WindowWriter window = writer();
-    if (!window.believe_consumed(m_.peer->hot.consumed.load(std::memory_order_acquire))) {
+    if (!window.believe_consumed(path().hot.consumed.load(std::memory_order_acquire))) {
         poison(Reason::kProtocol);
         return -ECONNRESET;
     }
@@ -61,7 +61,7 @@ long End::send_provider(const iovec *parts, int count) {
                 full_fence();
                 SANSOCK_POINT("D3.want-room");
                 const uint64_t believed = out.consumed;
-                if (!window.believe_consumed(m_.peer->hot.consumed.load(std::memory_order_acquire))) {
+                if (!window.believe_consumed(path().hot.consumed.load(std::memory_order_acquire))) {
                     poison(Reason::kProtocol);
                     return -ECONNRESET;
                 }
@@ -84,7 +84,7 @@ long End::send_provider(const iovec *parts, int count) {
         left -= filled;
         if (left > 0) {
             if (m_.peer->hot.parked_in.load(std::memory_order_relaxed) != 0) env_.wake_peer_readers();
-            if (!window.believe_consumed(m_.peer->hot.consumed.load(std::memory_order_acquire))) {
+            if (!window.believe_consumed(path().hot.consumed.load(std::memory_order_acquire))) {
                 poison(Reason::kProtocol);
                 return -ECONNRESET;
             }

@@ -69,6 +69,7 @@ struct InState {
     Path path;
     bool rd_shut;              ///< shutdown(SHUT_RD) was called.
     bool reset_told;           ///< ECONNRESET was answered once; from then on end of file.
+    bool direct;               ///< The peer is gone: what messages did not bring is read from its own window.
     std::atomic<uint64_t> in;  ///< Bytes that the application has read.
     uint64_t skipped;
     uint64_t tail;             ///< The peer's tail as last believed.

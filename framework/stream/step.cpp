@@ -51,6 +51,7 @@ void End::step(Reason reason, bool for_good) {
     if (known == epoch) return;
     if (!freeze(epoch)) return poison(Reason::kProtocol);
     stop_sending(epoch);
+    mine.reason.store(static_cast<uint32_t>(reason), std::memory_order_relaxed);
     if (!mine.step.compare_exchange_strong(known, epoch, std::memory_order_release)) return;
     SANSOCK_POINT("S1.asked");
     bump_attention();
@@ -71,6 +72,8 @@ void End::progress() {
         if (!freeze(epoch)) return poison(Reason::kProtocol);
         stop_sending(epoch);
         if (!answered) {
+            uint8_t none = static_cast<uint8_t>(Reason::kNone);
+            s_.reason.compare_exchange_strong(none, static_cast<uint8_t>(peer.reason.load(std::memory_order_relaxed)));
             bump_attention();
             env_.ring_peer_helper();
         }

@@ -112,6 +112,7 @@ bool End::arrive_at_switch() {
         return false;
     }
     SANSOCK_POINT("U5.counted");
+    env_.path_opens(at);
     reader().reset(at);
     in.path = Path::kProvider;
     count_upgrade();

@@ -1,0 +1,240 @@
+#include "path/carrier.hpp"
+
+#include "base/cpu.hpp"
+
+namespace sansock::path {
+namespace {
+
+constexpr size_t kBatch = 16;
+/// Told without being asked once the peer may miss a quarter of its window.
+constexpr uint64_t kWindowShare = 4;
+
+}  // namespace
+
+bool Carrier::open(Endpoint &endpoint, memory::Arena &landing, sansock_region *region, uint32_t receives) {
+    if (receives < Credits::kReceivesMin || receives > kReceivesMax || !landing_.open(landing, region, receives)) return false;
+    endpoint_ = &endpoint;
+    for (uint32_t i = 0; i < receives; ++i) {
+        if (landing_.lend(endpoint, i) != SANSOCK_OK) return false;
+    }
+    return true;
+}
+
+void Carrier::start(const Ends &ends, const Terms &terms) {
+    ends_ = ends;
+    terms_ = terms;
+    credits_.open(landing_.receives(), terms.peer_receives);
+    epoch_ = ends.state->epoch.load(std::memory_order_relaxed);
+    own_arena_ = memory::PeerArena::of(*ends.arena);
+    started_ = true;
+}
+
+Moved Carrier::move(bool arm) {
+    Moved moved;
+    again_.store(1, std::memory_order_release);
+    while (again_.load(std::memory_order_acquire) != 0 && lock_.try_lock()) {
+        again_.store(0, std::memory_order_relaxed);
+        const Moved more = round(arm);
+        lock_.unlock();
+        full_fence();  // whoever found the lock held has left word before this, or finds it free
+        moved.arrived |= more.arrived;
+        moved.room |= more.room;
+        moved.failed |= more.failed;
+    }
+    return moved;
+}
+
+Moved Carrier::ask() {
+    asked_.store(true, std::memory_order_release);
+    return move(true);
+}
+
+void Carrier::stop() {
+    lock_.lock();
+    stopped_ = true;
+    lock_.unlock();
+}
+
+/// Whether an end has switched its sending direction to this path, and not frozen the other.
+bool Carrier::on_path(const memory::Slot &slot) const { return slot.cold.switched.load(std::memory_order_acquire) == epoch_; }
+
+Moved Carrier::round(bool arm) {
+    Moved moved;
+    if (!started_ || stopped_) return moved;
+    if (notified_.exchange(false, std::memory_order_acquire)) armed_ = false;
+    // Once either end has named the byte to repeat from, nothing that moves here counts any more.
+    const bool ending = ends_.mine->cold.frozen.load(std::memory_order_relaxed) == epoch_ ||
+                        ends_.peer->cold.frozen.load(std::memory_order_acquire) == epoch_;
+    if (ending || failed()) stopped_ = true;
+    while (!stopped_) {
+        const bool more = poll(moved);
+        lend_again();
+        send();
+        if (failed()) break;
+        if (more) continue;
+        if (!arm || armed_) break;
+        armed_ = true;
+        if (const int32_t status = endpoint_->arm(); status != SANSOCK_OK) fail(status);
+        // What completed before that is found by one more poll.
+    }
+    if (failed() && !ending && !told_failed_) moved.failed = told_failed_ = true;
+    return moved;
+}
+
+/// One batch of completions. True when there was any.
+bool Carrier::poll(Moved &moved) {
+    sansock_completion completions[kBatch];
+    const int32_t count = endpoint_->poll(completions);
+    if (count < 0) fail(count);
+    if (count <= 0) return false;
+    armed_ = false;
+    progress_ns_ = now_ns();
+    for (int32_t i = 0; i < count && !failed(); ++i) complete(completions[i], moved);
+    show_consumed(moved);
+    return true;
+}
+
+void Carrier::complete(const sansock_completion &completion, Moved &moved) {
+    if (completion.status != SANSOCK_OK) return fail(completion.status);
+    switch (completion.kind) {
+        case SANSOCK_COMPLETION_SEND: return sent(completion.token);
+        case SANSOCK_COMPLETION_RECEIVE: return received(completion, moved);
+        default: established_.store(true, std::memory_order_release);
+    }
+}
+
+void Carrier::sent(uint64_t token) {
+    if (token - first_in_flight_ >= in_flight_) return fail(SANSOCK_EPROTO);
+    sent_[token % kSendsMax].done = true;
+    while (in_flight_ > 0 && sent_[first_in_flight_ % kSendsMax].done) {
+        completed_to_ = sent_[first_in_flight_ % kSendsMax].end;
+        ++first_in_flight_;
+        --in_flight_;
+    }
+}
+
+void Carrier::received(const sansock_completion &completion, Moved &moved) {
+    const auto number = static_cast<uint32_t>(completion.token);
+    Frame frame;
+    if (number >= landing_.receives() || !landing_.frame_of(number, completion.length, frame)) return fail(SANSOCK_EPROTO);
+    const bool is_data = frame.kind == FrameKind::kData;
+    const bool is_credit = frame.kind == FrameKind::kCredit;
+    const bool sound = (is_data || is_credit || frame.kind == FrameKind::kAnswer) && frame.epoch == epoch_ &&
+                       frame.size == completion.length - sizeof frame && is_data == (frame.size > 0) &&
+                       frame.consumed <= ends_.state->out.out.load(std::memory_order_relaxed) &&
+                       credits_.take(frame.posted, frame.received, is_credit);
+    if (!sound) return fail(SANSOCK_EPROTO);
+    peer_window_ = frame.window;
+    if (frame.consumed > peer_consumed_) peer_consumed_ = frame.consumed;
+    if (!is_data) {
+        if (const int32_t status = landing_.lend(*endpoint_, number); status != SANSOCK_OK) return fail(status);
+        return credits_.reposted(false);
+    }
+    if (!landing_open_) {
+        if (!on_path(*ends_.peer)) return fail(SANSOCK_EPROTO);
+        told_consumed_ = ends_.peer->cold.switched_at.load(std::memory_order_relaxed);
+        Landing::open_at(landing_.slot(), told_consumed_);
+        landing_open_ = true;
+    }
+    if (frame.offset != landing_.tail()) return fail(SANSOCK_EPROTO);
+    landing_.publish(number, frame.size);
+    moved.arrived = true;
+}
+
+/// The provider gets back what the application has read.
+void Carrier::lend_again() {
+    const uint64_t consumed = ends_.mine->hot.consumed.load(std::memory_order_acquire);
+    for (uint32_t number; !failed() && (number = landing_.take_read(consumed)) != kReceivesMax;) {
+        if (const int32_t status = landing_.lend(*endpoint_, number); status != SANSOCK_OK) return fail(status);
+        credits_.reposted(true);
+    }
+}
+
+/// Bytes that the peer has consumed may be overwritten, unless the provider still reads them.
+void Carrier::show_consumed(Moved &moved) {
+    auto &shown = landing_.slot().hot.consumed;
+    const uint64_t consumed = std::min(peer_consumed_, reading_own_ ? completed_to_ : peer_consumed_);
+    if (consumed <= shown.load(std::memory_order_relaxed)) return;
+    shown.store(consumed, std::memory_order_release);
+    moved.room = true;
+}
+
+void Carrier::send() {
+    if (failed() || !established() || (terms_.waits_for_first && credits_.received() == 0)) return;
+    if (!reading_own_ && on_path(*ends_.mine)) {
+        const uint64_t at = ends_.mine->cold.switched_at.load(std::memory_order_relaxed);
+        cursor_.in.store(at, std::memory_order_relaxed);
+        cursor_.tail = completed_to_ = at;
+        reading_own_ = true;
+    }
+    while (reading_own_ && credits_.may_send_data()) {
+        stream::WindowReader window(cursor_, own_arena_, *ends_.mine, UINT64_MAX);
+        stream::Run run;
+        const auto answer = window.peek(cursor_.in.load(std::memory_order_relaxed), run);
+        if (answer == stream::WindowReader::Answer::kLie) return fail(SANSOCK_EIO);
+        if (answer == stream::WindowReader::Answer::kEmpty) break;
+        run.size = std::min<size_t>(run.size, terms_.message_bytes - sizeof(Frame));
+        if (!post(FrameKind::kData, run)) return;
+    }
+    if (worth_a_message() && credits_.may_send_credit()) {
+        if (!post(FrameKind::kCredit, {})) return;
+        asked_.store(false, std::memory_order_relaxed);
+        terms_.sends_first = false;
+    }
+    if (credits_.owes_answer()) post(FrameKind::kAnswer, {});
+}
+
+/// Whether the peer is to be told something for which no data is on its way.
+bool Carrier::worth_a_message() const {
+    if (terms_.sends_first || asked_.load(std::memory_order_acquire) || credits_.worth_telling()) return true;
+    const uint64_t untold = ends_.mine->hot.consumed.load(std::memory_order_relaxed) - told_consumed_;
+    if (untold == 0 || !landing_open_) return false;
+    // An end that sends no more waits for the last byte to be read.
+    const memory::ColdWords &peer = ends_.peer->cold;
+    const bool peer_is_done = peer.fin.load(std::memory_order_acquire) != 0 || peer.state.load(std::memory_order_relaxed) != 0;
+    return peer_is_done || untold >= peer_window_ / kWindowShare;
+}
+
+/// Posts one message. False: not now, or never again.
+bool Carrier::post(FrameKind kind, const stream::Run &run) {
+    if (in_flight_ == terms_.send_depth) return false;
+    const uint64_t number = first_in_flight_ + in_flight_;
+    const uint64_t offset = cursor_.in.load(std::memory_order_relaxed);
+    const uint64_t consumed = ends_.mine->hot.consumed.load(std::memory_order_acquire);
+    sansock_slice slices[2] = {{const_cast<uint8_t *>(run.data), run.size, ends_.window},
+                               landing_.frame_place(static_cast<uint32_t>(number % kSendsMax))};
+    const Frame frame{kind, epoch_, offset, consumed, credits_.posted(), credits_.received(),
+                      static_cast<uint32_t>(run.size), static_cast<uint32_t>(ends_.state->out.window)};
+    __builtin_memcpy(slices[1].address, &frame, sizeof frame);
+    const std::span<const sansock_slice> message(slices);
+    const int32_t status = endpoint_->post_send(kind == FrameKind::kData ? message : message.last(1), number);
+    if (status == SANSOCK_EAGAIN) return false;
+    if (status != SANSOCK_OK) {
+        fail(status);
+        return false;
+    }
+    if (!waits()) progress_ns_ = now_ns();
+    sent_[number % kSendsMax] = {offset + run.size, false};
+    ++in_flight_;
+    cursor_.in.store(offset + run.size, std::memory_order_relaxed);
+    told_consumed_ = consumed;
+    credits_.sent(kind == FrameKind::kCredit);
+    return true;
+}
+
+void Carrier::fail(int32_t status) {
+    if (failed()) return;
+    status_.store(status, std::memory_order_relaxed);
+}
+
+bool Carrier::overdue(uint64_t now_ns, uint64_t limit_ns) {
+    if (!lock_.try_lock()) return false;
+    const bool waiting = started_ && !stopped_ && !failed() && waits();
+    const uint64_t silent_ns = waiting && now_ns > progress_ns_ ? now_ns - progress_ns_ : 0;
+    if (silent_ns >= limit_ns) fail(SANSOCK_ETIMEDOUT);
+    lock_.unlock();
+    if (silent_ns < limit_ns && silent_ns >= limit_ns / 2) asked_.store(true, std::memory_order_release);
+    return silent_ns >= limit_ns / 2;
+}
+
+}  // namespace sansock::path

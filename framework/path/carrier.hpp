@@ -1,0 +1,129 @@
+// Carries one connection over messages: takes what this end has published in its window to the peer, and lays what comes from
+// the peer down where the stream reads it.
+//
+// The problem: the stream knows a path that is memory, of which each end shows the other a slot. A provider that moves messages
+// has no such memory. So this end's own slot is read here as the peer would read it, each new run of bytes becomes a
+// message, and the peer's Landing shows what arrived as this end's slot would have. Whoever happens to be in a library call does
+// that work, or the helper when a completion comes; docs/stream-protocol.md, "Messages", has the rules.
+//
+// The cold words of the protocol do not travel here: both ends are of one host and read them from each other's slot. Between
+// hosts they would be messages too, and be laid down in the same slot.
+//
+// One thread at a time moves things (a try-lock): who finds it held leaves word, and the holder looks again. An endpoint
+// serves one epoch, so no late message can be taken for one of another.
+#pragma once
+#include "path/credits.hpp"
+#include "path/landing.hpp"
+#include "stream/window.hpp"
+
+namespace sansock::path {
+
+inline constexpr uint32_t kSendsMax = 64;  ///< Messages under way; their frames lie in one landing slot.
+
+/// What is known once both ends agree to meet.
+struct Terms {
+    uint32_t send_depth = 0;        ///< Of the endpoint, at most kSendsMax.
+    uint64_t message_bytes = 0;     ///< The longest message: by the provider's limit and the peer's buffers.
+    uint32_t peer_receives = 0;     ///< Receives that the peer has posted.
+    bool waits_for_first = false;   ///< The provider wants the peer to send first (iWARP).
+    bool sends_first = false;       ///< This end is that peer.
+};
+
+/// What one round brought to this end's waiters.
+struct Moved {
+    bool arrived = false;  ///< Bytes to read.
+    bool room = false;     ///< The peer has consumed something.
+    bool failed = false;   ///< The path is broken; said once.
+};
+
+class Carrier {
+public:
+    /// Borrows the landing's memory and lends its buffers to the endpoint, before the peer can know of it. `endpoint` outlives
+    /// close(). False: no memory, or the provider refuses; nothing is borrowed then.
+    bool open(Endpoint &endpoint, memory::Arena &landing, sansock_region *region, uint32_t receives);
+    [[nodiscard]] const Landing &landing() const { return landing_; }
+
+    /// From now on the stream of `state` goes this way. `window`: the registration of the arena that `mine` lies in.
+    struct Ends {
+        const memory::Arena *arena;
+        const memory::Slot *mine;
+        const memory::Slot *peer;
+        sansock_region *window;
+        const stream::State *state;
+    };
+    void start(const Ends &ends, const Terms &terms);
+
+    /// Moves what can be moved, in both directions. `arm`: nobody will look again soon, so the queue shall notify the helper.
+    Moved move(bool arm);
+    /// The queue's notification has come: it is to be armed again.
+    Moved move_notified() {
+        notified_.store(true, std::memory_order_release);
+        return move(true);
+    }
+    /// As move(true), and the peer shall tell at once how far its application has got.
+    Moved ask();
+    /// Nothing is posted or polled any more. Then the endpoint may be closed, and after it the landing.
+    void stop();
+    /// After the endpoint is closed.
+    void close() { landing_.close(); }
+
+    [[nodiscard]] bool established() const { return established_.load(std::memory_order_acquire); }
+    [[nodiscard]] bool failed() const { return status_.load(std::memory_order_relaxed) != SANSOCK_OK; }
+    /// Why it failed, as SANSOCK_*.
+    [[nodiscard]] int32_t status() const { return status_.load(std::memory_order_relaxed); }
+
+    /// Something is under way that the peer or the provider must answer, and for so long nothing has come. A path that is silent
+    /// for half of `limit_ns` is asked for a sign of life.
+    [[nodiscard]] bool overdue(uint64_t now_ns, uint64_t limit_ns);
+    [[nodiscard]] bool waits() const { return in_flight_ > 0 || !credits_.all_received(); }
+
+private:
+    Moved round(bool arm);
+    bool poll(Moved &moved);
+    void complete(const sansock_completion &completion, Moved &moved);
+    void sent(uint64_t token);
+    void received(const sansock_completion &completion, Moved &moved);
+    void lend_again();
+    void show_consumed(Moved &moved);
+    void send();
+    bool post(FrameKind kind, const stream::Run &run);
+    [[nodiscard]] bool worth_a_message() const;
+    [[nodiscard]] bool on_path(const memory::Slot &slot) const;
+    void fail(int32_t status);
+
+    Endpoint *endpoint_ = nullptr;
+    Landing landing_;
+    Ends ends_{};
+    Terms terms_;
+    Credits credits_;
+    uint32_t epoch_ = 0;
+
+    ProcessLock lock_;
+    std::atomic<uint32_t> again_{0};
+    std::atomic<bool> established_{false};
+    std::atomic<int32_t> status_{SANSOCK_OK};
+    bool started_ = false, stopped_ = false, armed_ = false, told_failed_ = false;
+    std::atomic<bool> asked_{false};
+    std::atomic<bool> notified_{false};
+
+    // This end's window as the peer would read it: `in` counts the bytes that have gone into messages.
+    memory::PeerArena own_arena_;
+    stream::InState cursor_{};
+    bool reading_own_ = false;
+
+    struct Sent {
+        uint64_t end;  ///< Stream offset behind the message's last byte.
+        bool done;
+    };
+    Sent sent_[kSendsMax] = {};  ///< By message number.
+    uint64_t first_in_flight_ = 0;
+    uint32_t in_flight_ = 0;
+    uint64_t completed_to_ = 0;      ///< The provider is done with the bytes before this.
+    uint64_t peer_consumed_ = 0;     ///< As the peer said; shown once completed_to_ has got there.
+    uint64_t peer_window_ = 0;
+    uint64_t told_consumed_ = 0;
+    uint64_t progress_ns_ = 0;
+    bool landing_open_ = false;
+};
+
+}  // namespace sansock::path

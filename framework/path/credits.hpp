@@ -1,0 +1,90 @@
+// Who may send a message when: exact credits, one for each receive that the other end has posted.
+//
+// The problem: a message that finds no receive breaks the path (iWARP), so nobody sends without knowing of one; and what
+// tells of receives are messages themselves. Two directions that are both full must still be able to tell each other that
+// there is room again. So two receives are kept out of the data's reach:
+//   - one for a *credit* message. At most one is under way: the next one goes only when something has come back that says
+//     that this one was received, and a credit message is received and its buffer posted again without the application.
+//   - one for the *answer* to a credit message, for when there is no data to say so. Whoever holds a credit message knows
+//     that its last answer was received and that buffer posted again: otherwise the credit message could not have been sent.
+// One reserved receive is not enough: two credit messages that cross would each wait for the other to be answered.
+// Answers are not answered, so two idle ends fall silent.
+//
+// Counts are cumulative and wrap; only their differences are used.
+#pragma once
+#include <cstdint>
+
+namespace sansock::path {
+
+class Credits {
+public:
+    static constexpr uint32_t kReserved = 2;
+    /// With fewer, the receive of an answer, of which nobody tells, could be the only one that data might have.
+    static constexpr uint32_t kReceivesMin = kReserved + 2;
+
+    /// `own`, `peers`: receives that each end has posted before the first message.
+    void open(uint32_t own, uint32_t peers) {
+        *this = {};
+        receives_ = own;
+        peer_receives_ = peers;
+        posted_ = told_ = own;
+        peer_posted_ = peers;
+    }
+
+    // --- sending ---
+    [[nodiscard]] bool may_send_data() const { return peer_posted_ - sent_ > kReserved; }
+    [[nodiscard]] bool may_send_credit() const { return !credit_under_way_; }
+    [[nodiscard]] bool owes_answer() const { return owes_answer_; }
+    /// Everything that has been sent is known to have been received.
+    [[nodiscard]] bool all_received() const { return peer_received_ == sent_; }
+    /// A message goes out, with posted() and received() in it.
+    void sent(bool is_credit) {
+        ++sent_;
+        told_ = posted_;
+        fresh_ = 0;
+        owes_answer_ = false;
+        if (is_credit) {
+            credit_under_way_ = true;
+            credit_number_ = sent_;
+        }
+    }
+
+    // --- receiving ---
+    [[nodiscard]] uint32_t posted() const { return posted_; }
+    [[nodiscard]] uint32_t received() const { return received_; }
+    /// A message has come in. False: its counts are impossible.
+    [[nodiscard]] bool take(uint32_t peer_posted, uint32_t peer_received, bool is_credit) {
+        ++received_;
+        if (peer_posted - peer_posted_ > peer_receives_ || peer_posted - sent_ > peer_receives_) return false;
+        if (peer_received - peer_received_ > sent_ - peer_received_) return false;
+        peer_posted_ = peer_posted;
+        peer_received_ = peer_received;
+        if (credit_under_way_ && static_cast<int32_t>(peer_received - credit_number_) >= 0) credit_under_way_ = false;
+        if (is_credit) owes_answer_ = true;
+        return true;
+    }
+    /// A receive is posted again; `held_data`: the application has read what lay in it.
+    void reposted(bool held_data) {
+        ++posted_;
+        if (held_data) ++fresh_;
+    }
+    /// The peer has used up half of its credits for data or more, as far as we have told it, and there are new ones.
+    [[nodiscard]] bool worth_telling() const {
+        return fresh_ > 0 && told_ - received_ <= kReserved + (receives_ - kReserved) / 2;
+    }
+
+private:
+    uint32_t receives_ = 0, peer_receives_ = 0;
+    uint32_t sent_ = 0;
+    uint32_t peer_posted_ = 0;
+    uint32_t peer_received_ = 0;
+    uint32_t credit_number_ = 0;  ///< `sent_` with the last credit message.
+    uint32_t posted_ = 0;
+    uint32_t told_ = 0;           ///< `posted_` as the peer was told last.
+    uint32_t received_ = 0;
+    uint32_t fresh_ = 0;          ///< Receives posted again since then that had held data.
+    bool credit_under_way_ = false;
+    bool owes_answer_ = false;
+};
+
+}  // namespace sansock::path

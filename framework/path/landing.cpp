@@ -1,0 +1,78 @@
+#include "path/landing.hpp"
+
+#include <cstring>
+
+namespace sansock::path {
+
+using memory::SegmentWord;
+
+bool Landing::open(memory::Arena &arena, sansock_region *region, uint32_t receives) {
+    const auto slot = arena.take_slot();
+    if (!slot) return false;
+    *this = {};
+    arena_ = &arena;
+    region_ = region;
+    slot_ = *slot;
+    while (receives_ < receives) {
+        const auto buffer = arena.take_buffer();
+        if (!buffer) {
+            close();
+            return false;
+        }
+        buffers_[receives_++] = *buffer;
+    }
+    return true;
+}
+
+void Landing::close() {
+    if (arena_ == nullptr) return;
+    while (receives_ > 0) arena_->give_buffer(buffers_[--receives_]);
+    arena_->give_slot(slot_);
+    arena_ = nullptr;
+}
+
+sansock_slice Landing::frame_place(uint32_t number) const {
+    return {slot().inline_buffer + size_t{number} * sizeof(Frame), sizeof(Frame), region_};
+}
+
+int32_t Landing::lend(Endpoint &endpoint, uint32_t number) {
+    const sansock_slice slice{arena_->buffer(buffers_[number]), message_bytes(), region_};
+    return endpoint.post_receive({&slice, 1}, number);
+}
+
+bool Landing::frame_of(uint32_t number, uint64_t length, Frame &frame) const {
+    if (length < sizeof frame || length > message_bytes()) return false;
+    std::memcpy(&frame, arena_->buffer(buffers_[number]) + (length - sizeof frame), sizeof frame);
+    return true;
+}
+
+void Landing::open_at(memory::Slot &slot, uint64_t offset) {
+    uint64_t unopened = 0;
+    slot.hot.tail.compare_exchange_strong(unopened, offset, std::memory_order_acq_rel);
+}
+
+void Landing::publish(uint32_t number, uint32_t size) {
+    memory::HotLine &hot = slot().hot;
+    const uint64_t start = tail();
+    if (has_segment_) {
+        const uint32_t closed = hot.closed.load(std::memory_order_relaxed);
+        memory::ClosedSegment &entry = slot().closed[closed % memory::kSegmentsPerSlot];
+        entry.word.store(hot.segment.load(std::memory_order_relaxed), std::memory_order_relaxed);
+        entry.end.store(start, std::memory_order_relaxed);
+        hot.closed.store(closed + 1, std::memory_order_release);
+    }
+    has_segment_ = true;
+    hot.segment.store(SegmentWord::pack(start, buffers_[number]), std::memory_order_release);
+    hot.tail.store(start + size, std::memory_order_release);
+    held_[(held_first_ + held_count_++) % (kReceivesMax + 1)] = {number, start + size};
+}
+
+uint32_t Landing::take_read(uint64_t consumed) {
+    if (held_count_ == 0 || held_[held_first_].end > consumed) return kReceivesMax;
+    const uint32_t number = held_[held_first_].number;
+    held_first_ = (held_first_ + 1) % (kReceivesMax + 1);
+    --held_count_;
+    return number;
+}
+
+}  // namespace sansock::path

@@ -1,0 +1,190 @@
+// Two ends of a connection with everything between them on paper: kernel TCP as two queues, and a provider that carries
+// messages. The stream and the carriers are the ones that ship.
+#pragma once
+#include <gtest/gtest.h>
+#include <sys/socket.h>
+
+#include <memory>
+#include <random>
+
+#include "memory_link.hpp"
+#include "path/carrier.hpp"
+#include "stream/end.hpp"
+
+namespace sansock::path {
+
+inline constexpr uint32_t kBufferSize = 4096;
+
+inline uint8_t byte_at(uint64_t seed, uint64_t offset) { return static_cast<uint8_t>((offset * 2654435761u + seed * 40503u) >> 13); }
+
+struct Host final : stream::Environment {
+    struct Sizes {
+        uint32_t sends = 5, receives = 6;
+        uint64_t window = 5 * kBufferSize;
+    };
+    explicit Host(uint64_t seed_, const Sizes &sizes) : seed(seed_), endpoint(std::min(sizes.sends, kSendsMax), sizes.receives) {
+        EXPECT_EQ(arena.create(kBufferSize, 16 << 20), 0);
+        EXPECT_EQ(landing.create(kBufferSize + kFrameRoom, 16 << 20), 0);
+        slot = &arena.slot(*arena.take_slot());
+        EXPECT_TRUE(carrier.open(endpoint, landing, nullptr, sizes.receives));
+        state = std::make_unique<stream::State>();
+        state->epoch = 1;
+        state->out.window = sizes.window;
+        state->out.buffers_max = static_cast<uint16_t>(sizes.sends);
+        state->out.segment_buffer = memory::kInlineBuffer;
+        state->attached = 1;
+    }
+    ~Host() {
+        arena.close();
+        theirs.close();
+        carrier.close();
+        landing.close();
+    }
+
+    void meet(Host &other, const Sizes &sizes) {
+        peer = &other;
+        ASSERT_EQ(theirs.map(other.arena.fd()), 0);
+        const memory::Slot *their_slot = &theirs.slot(0);
+        landing_view = memory::PeerArena::of(landing);
+        end = std::make_unique<stream::End>(
+            *state, stream::End::Memory{&arena, slot, &theirs, their_slot, &landing_view, &carrier.landing().slot()}, *this);
+        carrier.start({&arena, slot, their_slot, nullptr, state.get()},
+                      {.send_depth = std::min(sizes.sends, kSendsMax), .message_bytes = kBufferSize + kFrameRoom, .peer_receives = sizes.receives});
+        endpoint.connect(other.endpoint);
+        end->declare_ready();
+    }
+
+    // --- what a process does ---
+    void pump() {
+        const Moved moved = carrier.move(true);
+        if (moved.failed) end->step(stream::Reason::kProviderFailed, true);
+        if (end->attention_pending() || state->out.replaying) end->progress();
+        if (!end->on_provider(true) && state->step_backs > 0) {
+            carrier.stop();
+            endpoint.close();
+        }
+    }
+    /// Sends up to `size` bytes of the pattern.
+    void send(size_t size) {
+        std::vector<uint8_t> bytes(size);
+        for (size_t i = 0; i < size; ++i) bytes[i] = byte_at(seed, sent + i);
+        const iovec part{bytes.data(), size};
+        const long rc = end->send(&part, 1, 0);
+        ASSERT_TRUE(rc > 0 || rc == -EAGAIN) << rc;
+        if (rc > 0) sent += static_cast<uint64_t>(rc);
+    }
+    /// Receives up to `size` bytes and compares them with the peer's pattern.
+    void receive(size_t size) {
+        std::vector<uint8_t> bytes(size);
+        const iovec part{bytes.data(), size};
+        const long rc = end->receive(&part, 1, 0);
+        if (rc == 0) at_end = true;
+        ASSERT_TRUE(rc >= 0 || rc == -EAGAIN) << rc;
+        for (long i = 0; i < rc; ++i) ASSERT_EQ(bytes[static_cast<size_t>(i)], byte_at(peer->seed, received++));
+    }
+
+    // --- kernel TCP ---
+    long tcp_send(const iovec *parts, int count, int) override {
+        long sum = 0;
+        for (int i = 0; i < count; ++i) {
+            const auto *bytes = static_cast<const uint8_t *>(parts[i].iov_base);
+            peer->tcp.insert(peer->tcp.end(), bytes, bytes + parts[i].iov_len);
+            sum += static_cast<long>(parts[i].iov_len);
+        }
+        counts.sent += static_cast<uint64_t>(sum);
+        peer->counts.received += static_cast<uint64_t>(sum);
+        return sum;
+    }
+    long tcp_receive(const iovec *parts, int count, int) override {
+        long sum = 0;
+        for (int i = 0; i < count; ++i) {
+            auto *bytes = static_cast<uint8_t *>(parts[i].iov_base);
+            for (size_t j = 0; j < parts[i].iov_len && !tcp.empty(); ++j, ++sum) {
+                bytes[j] = tcp.front();
+                tcp.pop_front();
+            }
+        }
+        return sum > 0 ? sum : fin ? 0 : -EAGAIN;
+    }
+    long tcp_unsent() override { return 0; }
+    long tcp_unread() override { return static_cast<long>(tcp.size()); }
+    long tcp_counts(stream::KernelCounts &answer) override {
+        answer = counts;
+        return 0;
+    }
+    bool tcp_has_error() override { return false; }
+    void tcp_shutdown_write() override { peer->fin = true; }
+    void tcp_guard(bool) override {}
+    void tcp_poison() override { poisoned = true; }
+    void ring_peer_helper() override {}
+    void ring_own_helper() override {}
+    void wake_peer_readers() override {}
+    void wake_peer_writers() override {}
+    void path_opens(uint64_t at) override { Landing::open_at(carrier.landing().slot(), at); }
+    void wake_own() override {}
+
+    const uint64_t seed;
+    Host *peer = nullptr;
+    memory::Arena arena, landing;
+    memory::PeerArena theirs, landing_view;
+    memory::Slot *slot = nullptr;
+    MemoryEndpoint endpoint;
+    Carrier carrier;
+    std::unique_ptr<stream::State> state;
+    std::unique_ptr<stream::End> end;
+    std::deque<uint8_t> tcp;
+    stream::KernelCounts counts;
+    uint64_t sent = 0, received = 0;
+    bool fin = false, poisoned = false, at_end = false;
+};
+
+/// A connection whose two directions are on the provider.
+struct Pair {
+    explicit Pair(const Host::Sizes &sizes = {}) : a(1, sizes), b(2, sizes) {
+        a.meet(b, sizes);
+        b.meet(a, sizes);
+        pump();
+    }
+    /// Until nothing moves any more.
+    void pump() {
+        for (int quiet = 0; quiet < 2;) {
+            const uint64_t before = a.endpoint.delivered + b.endpoint.delivered;
+            a.pump();
+            b.pump();
+            while (a.endpoint.deliver() || b.endpoint.deliver()) {
+            }
+            a.pump();
+            b.pump();
+            quiet = before == a.endpoint.delivered + b.endpoint.delivered && a.endpoint.is_idle() && b.endpoint.is_idle() ? quiet + 1 : 0;
+        }
+    }
+    /// A random step of anybody.
+    void step(std::mt19937 &random, size_t size_max) {
+        Host &one = random() % 2 != 0 ? a : b;
+        const size_t size = 1 + random() % size_max;
+        switch (random() % 6) {
+            case 0: return one.send(size);
+            case 1: return one.receive(size);
+            case 2:
+            case 3: one.endpoint.deliver(); return;
+            default: one.pump();
+        }
+    }
+    /// Everything that was sent arrives, and nobody broke a rule.
+    void finish() {
+        for (int round = 0; round < 1000 && (a.received != b.sent || b.received != a.sent); ++round) {
+            pump();
+            a.receive(1 << 20);
+            b.receive(1 << 20);
+        }
+        EXPECT_EQ(a.received, b.sent);
+        EXPECT_EQ(b.received, a.sent);
+        EXPECT_EQ(a.endpoint.fault, "");
+        EXPECT_EQ(b.endpoint.fault, "");
+        EXPECT_FALSE(a.poisoned || b.poisoned);
+    }
+
+    Host a, b;
+};
+
+}  // namespace sansock::path

@@ -1,0 +1,134 @@
+// A provider on paper: two endpoints in one process, whose messages lie in a queue until the receiver polls. It is as strict as
+// the strictest device: a message that finds no receive, more requests than the depths, or a slice outside its
+// registration is a fault of whoever uses it, and it is remembered.
+#pragma once
+#include <deque>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "path/endpoint.hpp"
+
+namespace sansock::path {
+
+class MemoryEndpoint final : public Endpoint {
+public:
+    MemoryEndpoint(uint32_t send_depth, uint32_t receive_depth) : send_depth_(send_depth), receive_depth_(receive_depth) {}
+
+    void connect(MemoryEndpoint &peer) {
+        peer_ = &peer;
+        completed_.push_back({0, 0, 0, SANSOCK_OK, SANSOCK_COMPLETION_STATE});
+    }
+
+    int32_t post_send(std::span<const sansock_slice> slices, uint64_t token) noexcept override {
+        if (status_ != SANSOCK_OK) return SANSOCK_ENOTCONN;
+        if (sends_.size() == send_depth_) return SANSOCK_EAGAIN;
+        ++posted_sends;
+        if (refuse_send && posted_sends == *refuse_send) return SANSOCK_EIO;
+        sends_.push_back({token, {slices.begin(), slices.end()}});
+        return SANSOCK_OK;
+    }
+
+    int32_t post_receive(std::span<const sansock_slice> slices, uint64_t token) noexcept override {
+        if (status_ != SANSOCK_OK) return SANSOCK_ENOTCONN;
+        if (receives_.size() == receive_depth_) {
+            fault = "more receives than the depth";
+            return SANSOCK_EAGAIN;
+        }
+        receives_.push_back({token, {slices.begin(), slices.end()}});
+        return SANSOCK_OK;
+    }
+
+    int32_t poll(std::span<sansock_completion> completions) noexcept override {
+        ++polls;
+        size_t count = 0;
+        for (; count < completions.size() && !completed_.empty(); ++count) {
+            completions[count] = completed_.front();
+            completed_.pop_front();
+        }
+        return static_cast<int32_t>(count);
+    }
+
+    int32_t arm() noexcept override { return SANSOCK_OK; }
+
+    /// Carries the oldest message over, if there is one. Its bytes are read here and not before: whoever posted it must have kept
+    /// them.
+    bool deliver() {
+        if (status_ != SANSOCK_OK || sends_.empty()) return false;
+        const Request send = sends_.front();
+        sends_.pop_front();
+        ++delivered;
+        if (fail_at && delivered == *fail_at && !fail_after_delivery) {
+            completed_.push_back({send.token, 0, 0, SANSOCK_EIO, SANSOCK_COMPLETION_SEND});
+            break_with(SANSOCK_EIO);
+            return true;
+        }
+        if (peer_->status_ == SANSOCK_OK) peer_->receive(send);
+        completed_.push_back({send.token, 0, 0, SANSOCK_OK, SANSOCK_COMPLETION_SEND});
+        if (fail_at && delivered == *fail_at) break_with(SANSOCK_EIO);
+        return true;
+    }
+
+    void break_with(int32_t status) {
+        if (status_ != SANSOCK_OK) return;
+        status_ = status;
+        for (const Request &send : sends_) completed_.push_back({send.token, 0, 0, SANSOCK_ECANCELED, SANSOCK_COMPLETION_SEND});
+        for (const Request &into : receives_) completed_.push_back({into.token, 0, 0, SANSOCK_ECANCELED, SANSOCK_COMPLETION_RECEIVE});
+        sends_.clear();
+        receives_.clear();
+        completed_.push_back({0, 0, 0, status, SANSOCK_COMPLETION_STATE});
+        if (peer_ != nullptr) peer_->break_with(SANSOCK_ECONNRESET);
+    }
+
+    /// Nothing of it is left; the peer learns that.
+    void close() {
+        if (status_ == kClosed) return;
+        break_with(SANSOCK_ECANCELED);
+        status_ = kClosed;
+        completed_.clear();
+    }
+
+    /// What was done to it that no correct user does; empty: nothing.
+    std::string fault;
+    std::optional<uint64_t> fail_at;      ///< The number of the message with which it fails.
+    bool fail_after_delivery = false;     ///< That message arrives all the same.
+    std::optional<uint64_t> refuse_send;  ///< The number of the post_send that fails.
+    uint64_t delivered = 0, posted_sends = 0, polls = 0;
+
+    [[nodiscard]] bool is_idle() const { return sends_.empty() && completed_.empty(); }
+
+private:
+    static constexpr int32_t kClosed = SANSOCK_ENOTCONN;
+    struct Request {
+        uint64_t token;
+        std::vector<sansock_slice> slices;
+    };
+
+    void receive(const Request &send) {
+        if (receives_.empty()) {
+            fault = "a message found no receive";
+            return break_with(SANSOCK_EOVERFLOW);
+        }
+        std::vector<uint8_t> message;
+        for (const sansock_slice &slice : send.slices) {
+            const auto *bytes = static_cast<const uint8_t *>(slice.address);
+            message.insert(message.end(), bytes, bytes + slice.length);
+        }
+        const Request into = receives_.front();
+        receives_.pop_front();
+        if (message.size() > into.slices[0].length) {
+            fault = "a message was longer than its receive";
+            return break_with(SANSOCK_EMSGSIZE);
+        }
+        std::copy(message.begin(), message.end(), static_cast<uint8_t *>(into.slices[0].address));
+        completed_.push_back({into.token, 0, message.size(), SANSOCK_OK, SANSOCK_COMPLETION_RECEIVE});
+    }
+
+    const uint32_t send_depth_, receive_depth_;
+    MemoryEndpoint *peer_ = nullptr;
+    int32_t status_ = SANSOCK_OK;
+    std::deque<Request> sends_, receives_;
+    std::deque<sansock_completion> completed_;
+};
+
+}  // namespace sansock::path
