@@ -1,8 +1,10 @@
 #include "memory/arena.hpp"
 
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 
 #include <algorithm>
 #include <cstring>
@@ -121,6 +123,9 @@ int PeerArena::map(int fd) {
     if (seals < 0 || (seals & kSealsRequired) != kSealsRequired) return -EPROTO;
     struct stat status;
     if (fstat(fd, &status) != 0 || !S_ISREG(status.st_mode)) return -EPROTO;
+    // Huge pages can run out under a reader, which would then get SIGBUS.
+    struct statfs filesystem;
+    if (fstatfs(fd, &filesystem) != 0 || filesystem.f_type != TMPFS_MAGIC) return -EPROTO;
     const auto size = static_cast<uint64_t>(status.st_size);
     if (size < kHeaderSize) return -EPROTO;
     void *base = mmap(nullptr, size, PROT_READ, MAP_SHARED, fd, 0);

@@ -15,6 +15,7 @@ public:
     explicit Log(const config::Logging &settings);
 
     void error(std::string_view text) { write(config::LogLevel::error, text); }
+    void warning(std::string_view text) { write(config::LogLevel::warning, text); }
     void from_plugin(std::string_view plugin, int level, std::string_view text);
 
 private:

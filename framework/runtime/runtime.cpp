@@ -53,6 +53,7 @@ public:
     const socket::Policy &policy() override { return policy_; }
     Choice choose(const sockaddr_in6 &server) override;
     bool may_share(uid_t one, uid_t other) override { return config::may_share(config_, one, other); }
+    void warn(const char *text) override { log_.warning(text); }
     void *offer(uint32_t provider, OfferBytes &offer) override;
     void *accept(uint32_t provider, const OfferBytes &offer, OfferBytes &answer) override;
     bool take_answer(void *endpoint, const OfferBytes &answer) override;

@@ -6,6 +6,7 @@
 #include <charconv>
 #include <cstddef>
 #include <cstring>
+#include <string_view>
 
 #include "base/real.hpp"
 
@@ -84,8 +85,8 @@ int receive_message(int channel, Received &received) {
     header.msg_control = control;
     header.msg_controllen = sizeof control;
     const long got = raw_syscall(SYS_recvmsg, channel, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-    if (got == 0) return -EPIPE;
     if (got < 0) return static_cast<int>(got);
+    size_t descriptors = 0;
     received.sender = {-1, static_cast<uid_t>(-1), static_cast<gid_t>(-1)};
     for (cmsghdr *entry = CMSG_FIRSTHDR(&header); entry != nullptr; entry = CMSG_NXTHDR(&header, entry)) {
         if (entry->cmsg_level != SOL_SOCKET) continue;
@@ -94,18 +95,34 @@ int receive_message(int channel, Received &received) {
             for (size_t i = 0; i < count; ++i) {
                 int fd;
                 std::memcpy(&fd, CMSG_DATA(entry) + i * sizeof fd, sizeof fd);
-                if (i == 0) {
-                    received.fd.reset(fd);
-                } else {
-                    raw_syscall(SYS_close, fd);
-                }
+                received.fd.reset(fd);  // of several, all but the last are closed here, and the last with the message
             }
+            descriptors += count;
         } else if (entry->cmsg_type == SCM_CREDENTIALS) {
             std::memcpy(&received.sender, CMSG_DATA(entry), sizeof received.sender);
         }
     }
-    if (got != sizeof received.message || received.message.magic != kMessageMagic) return -EPROTO;
-    return 0;
+    if (got == 0 && received.sender.pid < 0) return -EPIPE;  // an empty packet comes with credentials, the end of the stream does not
+    const bool whole = got == sizeof received.message && (header.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) == 0;
+    return whole && descriptors <= 1 && received.message.magic == kMessageMagic ? 0 : -EPROTO;
+}
+
+ucred maker_of(int channel) {
+    ucred maker{0, static_cast<uid_t>(-1), static_cast<gid_t>(-1)};
+    socklen_t size = sizeof maker;
+    raw_syscall(SYS_getsockopt, channel, SOL_SOCKET, SO_PEERCRED, &maker, &size);
+    return maker;
+}
+
+bool is_wake_descriptor(int fd) {
+    char path[32] = "/proc/self/fd/";
+    *std::to_chars(path + 14, path + sizeof path - 1, fd).ptr = '\0';
+    constexpr std::string_view wanted = "anon_inode:[eventfd]";
+    char name[wanted.size() + 1];
+    const long size = raw_syscall(SYS_readlinkat, AT_FDCWD, path, name, sizeof name);
+    const long flags = raw_syscall(SYS_fcntl, fd, F_GETFL, 0);
+    return size == static_cast<long>(wanted.size()) && std::string_view(name, wanted.size()) == wanted && flags >= 0 &&
+           (flags & O_NONBLOCK) != 0;
 }
 
 MeetingName meeting_name(uint64_t network_namespace, const sockaddr_in6 &connector, const sockaddr_in6 &acceptor) {

@@ -9,14 +9,18 @@ namespace sansock::socket {
 
 struct Received {
     Message message;
-    UniqueFd fd;        ///< At most one descriptor; more are closed.
+    UniqueFd fd;
     ucred sender{};     ///< As the kernel vouches.
 };
 
 /// 0 or a negative errno; never blocks.
 int send_message(int channel, const Message &message, int fd = -1);
-/// 0, -EAGAIN, -EPIPE when the peer is gone, -EPROTO for what is not a message.
+/// 0, -EAGAIN, -EPIPE when the peer is gone, -EPROTO for what is not a message: another size, no magic, more than one descriptor.
 int receive_message(int channel, Received &received);
+/// Who made the other end: the process that connected, or the one that began to listen. Not necessarily who writes to it now.
+ucred maker_of(int channel);
+/// A peer that is to wake us, or to be woken, passes an eventfd that never blocks; nothing else is written to.
+bool is_wake_descriptor(int fd);
 
 /// The abstract name on which the two holders of a connection meet. `connector` is the address of the end that connected.
 struct MeetingName {

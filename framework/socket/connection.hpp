@@ -46,6 +46,7 @@ struct SharedConnection {
     sockaddr_in6 remote;
     char guid[40];                          ///< Of the provider that carries it or did; empty: none.
     char plugin[32];
+    char detail[128];                       ///< Who or what is behind the reason, for people; empty: nothing to add.
     std::atomic<uint32_t> next_free;
 };
 
@@ -95,6 +96,7 @@ struct Connection {
     ProcessLock fd_lock;                ///< Held while the helper uses `fd`, so that a close cannot give the number away.
     ProcessLock items_lock;
     SpinPolicy spin_in, spin_out;
+    bool reset_logged = false;         ///< The helper has said in the log why the library reset it.
     void *endpoint = nullptr;          ///< The provider's; closed through Runtime::retire().
 
     [[nodiscard]] stream::End &end() { return *std::launder(reinterpret_cast<stream::End *>(end_storage)); }

@@ -9,6 +9,7 @@
 #include <cstddef>
 
 #include "socket/epoll.hpp"
+#include "socket/report.hpp"
 
 // The part of the kernel's tcp_info that glibc 2.36 does not have yet (linux/tcp.h cannot be included beside netinet/tcp.h).
 namespace {
@@ -79,9 +80,11 @@ void ConnectionEnvironment::tcp_guard(bool on) {
 }
 
 void ConnectionEnvironment::tcp_poison() {
+    note_peer(c_, *c_.peer, "is its peer");
     sockaddr none{};
     none.sa_family = AF_UNSPEC;
     raw_syscall(SYS_connect, c_.fd.load(std::memory_order_relaxed), &none, sizeof none);
+    ring_own_helper();  // which writes the log
 }
 
 void ConnectionEnvironment::ring_peer_helper() {

@@ -132,6 +132,11 @@ void HelperThread::look_after(Connection &connection) {
     if (end.attention_pending() || end.state().out.replaying) end.progress();
     const auto reason = static_cast<stream::Reason>(end.state().reason.load(std::memory_order_relaxed));
     if (reason == stream::Reason::kUnseenIo && end.on_provider(true)) end.step(reason, true);
+    const auto ours = static_cast<memory::EndState>(end.memory().mine->cold.state.load(std::memory_order_relaxed));
+    if (ours == memory::EndState::kPoisoned && !connection.reset_logged) {
+        connection.reset_logged = true;
+        meetings_.warn(connection, reason);
+    }
     if (phase == Phase::kLingering) finish_lingering(process_, connection);
 }
 

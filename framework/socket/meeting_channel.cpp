@@ -8,6 +8,8 @@ namespace sansock::socket {
 namespace {
 
 constexpr uint64_t kRetryNs = 1'000'000;
+constexpr int kMessagesAtOnce = 64;  ///< Then the other peers have their turn.
+constexpr const char *kOutOfTurn = "sends a message out of turn";
 
 }  // namespace
 
@@ -19,6 +21,10 @@ void Meetings::new_channel(UniqueFd fd, Connection &connection, bool connected_b
     channel.connected_by_us = connected_by_us;
     channel.first = token_of(connection);
     channel.server = connection.shared->remote;
+    channel.deadline_ns = meeting_of(connection).deadline_ns;
+    const ucred maker = maker_of(fd.get());  // until the peer's first message says who really writes
+    peer->uid = maker.uid;
+    peer->pid = maker.pid;
     peer->channel = fd.release();
     watch(peer->channel, {Watch::kChannel, index_of(*peer)}, EPOLLIN);
     Message message;
@@ -61,11 +67,12 @@ void Meetings::close_channel(Peer &peer) {
 
 void Meetings::channel_readable(uint32_t peer_index) {
     Peer &peer = process_.peers()[peer_index];
-    for (;;) {
+    for (int i = 0; i < kMessagesAtOnce; ++i) {
         if (peer.used.load() == 0 || peer.channel < 0) return;
         Received received;
         const int rc = receive_message(peer.channel, received);
         if (rc == -EAGAIN || rc == -EINTR) return;
+        if (rc == -EPROTO) return broke_protocol(peer, "sends what is no message");
         if (rc < 0) return close_channel(peer);
         handle(peer, received);
     }
@@ -74,18 +81,18 @@ void Meetings::channel_readable(uint32_t peer_index) {
 void Meetings::handle(Peer &peer, Received &received) {
     const Channel::State state = channels_[index_of(peer)].state;
     const MessageType type = received.message.type;
-    if (state == Channel::kNew) return type == MessageType::kHello ? hello(peer, received) : close_channel(peer);
+    if (state == Channel::kNew) return type == MessageType::kHello ? hello(peer, received) : broke_protocol(peer, kOutOfTurn);
     switch (type) {
         case MessageType::kWelcome: return welcome(peer, received);
         case MessageType::kArena: return arena(peer, received);
-        case MessageType::kPropose: return state == Channel::kUp ? proposed(peer, received) : close_channel(peer);
-        case MessageType::kAccept: return state == Channel::kUp ? accepted(peer, received) : close_channel(peer);
+        case MessageType::kPropose: return state == Channel::kUp ? proposed(peer, received) : broke_protocol(peer, kOutOfTurn);
+        case MessageType::kAccept: return state == Channel::kUp ? accepted(peer, received) : broke_protocol(peer, kOutOfTurn);
         case MessageType::kDecline: return declined(peer, received.message);
         case MessageType::kWakeObject: return wake_object(peer, received);
         case MessageType::kReleased: return released(peer, received.message);
         case MessageType::kHello: break;
     }
-    close_channel(peer);
+    broke_protocol(peer, kOutOfTurn);
 }
 
 void Meetings::hello(Peer &peer, Received &received) {
@@ -93,15 +100,17 @@ void Meetings::hello(Peer &peer, Received &received) {
     Connection *first = first_of(channel);
     if (first == nullptr) return close_channel(peer);
     const Message &message = received.message;
-    const bool allowed = process_.runtime()->may_share(geteuid(), received.sender.uid);
-    if (!allowed || message.version != 1 || message.pid != received.sender.pid ||
-        message.network_namespace != network_namespace_of(first->fd.load())) {
-        give_up(*first, allowed ? stream::Reason::kProtocol : stream::Reason::kPeerUser);
+    peer.uid = received.sender.uid;
+    peer.pid = received.sender.pid;
+    peer.started = message.started;
+    if (!process_.runtime()->may_share(geteuid(), peer.uid)) {
+        blame(*first, stream::Reason::kPeerUser, peer, "is a user that this configuration does not allow");
+        give_up(*first, stream::Reason::kPeerUser);
         return close_channel(peer);
     }
-    peer.pid = message.pid;
-    peer.started = message.started;
-    peer.uid = received.sender.uid;
+    if (message.version != 1) return broke_protocol(peer, "speaks another version");
+    if (message.pid != peer.pid) return broke_protocol(peer, "gives another process's number");
+    if (message.network_namespace != network_namespace_of(first->fd.load())) return broke_protocol(peer, "is of another network namespace");
     // The end that connected decides alone, or each might close the channel that the other keeps.
     const bool ourselves = peer.pid == process_.pid() && peer.started == started_;
     for (Peer &other : process_.peers()) {
@@ -128,15 +137,18 @@ void Meetings::hello(Peer &peer, Received &received) {
 }
 
 void Meetings::welcome(Peer &peer, Received &received) {
-    if (!received.fd || peer.helper_doorbell > 0) return close_channel(peer);
+    if (peer.helper_doorbell > 0) return broke_protocol(peer, kOutOfTurn);
+    if (!received.fd || !is_wake_descriptor(received.fd.get())) return broke_protocol(peer, "passes what is no doorbell");
     peer.helper_doorbell = process_.hide(received.fd.release());
 }
 
 void Meetings::arena(Peer &peer, Received &received) {
     const uint32_t index = received.message.arena;
-    if (!received.fd || index != peer.their_arenas.load() || index >= kArenasPerPeer || peer.helper_doorbell <= 0 ||
-        peer.theirs[index].map(received.fd.get()) < 0) {
-        return close_channel(peer);
+    if (!received.fd || index != peer.their_arenas.load() || index >= kArenasPerPeer || peer.helper_doorbell <= 0) {
+        return broke_protocol(peer, kOutOfTurn);
+    }
+    if (const int rc = peer.theirs[index].map(received.fd.get()); rc < 0) {
+        return rc == -EPROTO ? broke_protocol(peer, "passes what is no arena") : close_channel(peer);
     }
     peer.their_arenas.store(index + 1);
     if (index == 0) channel_up(peer);
@@ -147,21 +159,25 @@ void Meetings::channel_up(Peer &peer) {
     channel.state = Channel::kUp;
     peer.alive.store(true);
     Connection *first = first_of(channel);
+    if (!channel.connected_by_us || first == nullptr) return;  // the peer proposes
     channel.first = 0;
-    if (!channel.connected_by_us || first == nullptr) return;
     stream::Guard guard(first->fd_lock);
     if (first->fd.load() >= 0) propose(*first, peer);
 }
 
 void Meetings::wake_object(Peer &peer, Received &received) {
     const uint32_t id = received.message.waker;
-    if (id == memory::kNoWaker || id >= memory::kWakeObjects || !received.fd) return close_channel(peer);
+    if (id == memory::kNoWaker || id >= memory::kWakeObjects || !received.fd || !is_wake_descriptor(received.fd.get())) {
+        return broke_protocol(peer, "passes what is no wake object");
+    }
     const int before = peer.wake_fd[id].exchange(process_.hide(received.fd.release()) + 1, std::memory_order_acq_rel);
     if (before > 0) raw_syscall(SYS_close, before - 1);
 }
 
 void Meetings::released(Peer &peer, const Message &message) {
-    if (message.arena >= peer.our_arenas.load() || message.slot >= memory::kSlotsPerArena) return close_channel(peer);
+    if (message.arena >= peer.our_arenas.load() || message.slot >= memory::kSlotsPerArena) {
+        return broke_protocol(peer, "names memory that we have not shared");
+    }
     peer.ours[message.arena].end_slot(message.slot, memory::Arena::kPeerEnd);
 }
 

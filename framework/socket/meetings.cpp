@@ -4,10 +4,12 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <cstdio>
 #include <cstring>
 
 #include "socket/helper.hpp"
 #include "socket/waiting.hpp"
+#include "stream/reason.hpp"
 
 namespace sansock::socket {
 namespace {
@@ -79,13 +81,6 @@ void Meetings::end_meeting(Meeting &meeting) {
     const uint32_t generation = meeting.generation;
     meeting = {};
     meeting.generation = generation;
-}
-
-void Meetings::give_up(Connection &connection, stream::Reason reason) {
-    end_meeting(meeting_of(connection));
-    connection.set_reason(reason);
-    uint8_t phase = static_cast<uint8_t>(Phase::kMeeting);
-    connection.shared->phase.compare_exchange_strong(phase, static_cast<uint8_t>(Phase::kTcpOnly));
 }
 
 void Meetings::begin(Connection &connection, uint64_t deadline_ns) {
@@ -179,6 +174,7 @@ void Meetings::timers() {
     const uint64_t now = now_ns();
     if (now < next_due_ns_) return;
     next_due_ns_ = UINT64_MAX;
+    expire_channels(now);
     for (uint32_t i = 0; i < process_.connections_used(); ++i) {
         Meeting &meeting = meetings_[i];
         if (meeting.state == Meeting::kIdle) continue;
@@ -197,6 +193,9 @@ void Meetings::timers() {
             if (meeting.state == Meeting::kHeld) {
                 end_meeting(meeting);
             } else {
+                if (meeting.state == Meeting::kProposed) {
+                    blame(connection, stream::Reason::kPeerSilent, process_.peers()[meeting.peer - 1], "does not answer the proposal");
+                }
                 give_up(connection, stream::Reason::kPeerSilent);
             }
         } else if (meeting.state == Meeting::kBinding) {
@@ -325,6 +324,8 @@ void Meetings::proposed(Peer &peer, Received &received) {
     {
         stream::Guard guard(connection->fd_lock);
         if (connection->fd.load() < 0 || connection->shared->role == Role::kConnect || !proves(*connection, received)) {
+            // Who holds the other end may still come.
+            blame(*connection, stream::Reason::kProtocol, peer, "does not hold the other end that it claims");
             return decline(peer, proposal, stream::Reason::kProtocol);
         }
     }
@@ -356,7 +357,10 @@ void Meetings::answer(Connection &connection, Peer &peer, const Message &proposa
     if (meeting.endpoint == nullptr || !process_.runtime()->shares_memory(meeting.endpoint)) return refuse(stream::Reason::kNoProvider);
     if (!take_slot(connection, peer)) return refuse(stream::Reason::kMaxMemory);
     const uint32_t arena = meeting.arena, slot = meeting.slot;
-    if (!attach(connection, peer, proposal.arena, proposal.slot)) return refuse(stream::Reason::kProtocol);
+    if (!attach(connection, peer, proposal.arena, proposal.slot)) {
+        blame(connection, stream::Reason::kProtocol, peer, "names memory that it has not shared");
+        return refuse(stream::Reason::kProtocol);
+    }
     message.type = MessageType::kAccept;
     message.arena = arena;
     message.slot = slot;
@@ -376,10 +380,16 @@ void Meetings::accepted(Peer &peer, Received &received) {
     stream::Guard guard(connection.fd_lock);
     if (connection.fd.load() < 0) return end_meeting(meeting);
     if (!process_.runtime()->take_answer(meeting.endpoint, message.offer) || !process_.runtime()->shares_memory(meeting.endpoint)) {
+        blame(connection, stream::Reason::kNoProvider, peer, "answers what the provider does not take");
         return give_up(connection, stream::Reason::kNoProvider);
     }
-    if (!proves(connection, received) || !attach(connection, peer, message.arena, message.slot)) {
+    if (!proves(connection, received)) {
+        blame(connection, stream::Reason::kProtocol, peer, "does not hold the other end that it claims");
         return give_up(connection, stream::Reason::kProtocol);
+    }
+    if (!attach(connection, peer, message.arena, message.slot)) {
+        blame(connection, stream::Reason::kProtocol, peer, "names memory that it has not shared");
+        give_up(connection, stream::Reason::kProtocol);
     }
 }
 
@@ -402,6 +412,10 @@ void Meetings::declined(Peer &peer, const Message &message) {
         if (connection.fd.load() >= 0) meet_by_name(connection, true);
         return;
     }
+    const char *why = stream::reason_name(static_cast<stream::Reason>(message.reason));
+    char what[64];
+    snprintf(what, sizeof what, "declines: %s", why == nullptr ? "no reason" : why);
+    blame(connection, stream::Reason::kPeerDeclined, peer, what);
     give_up(connection, stream::Reason::kPeerDeclined);
 }
 

@@ -35,6 +35,8 @@ public:
     void channel_readable(uint32_t peer_index);
     void meeting_readable(uint32_t connection_index);
     void timers();
+    /// The connection's reason and what is behind it, into the log.
+    void warn(const Connection &connection, stream::Reason reason);
     [[nodiscard]] uint64_t next_due_ns() const { return next_due_ns_; }
 
     static void forget_after_fork();
@@ -61,11 +63,22 @@ private:
         bool connected_by_us;
         uint64_t first;            ///< Token of the connection that we met over; 0: none.
         sockaddr_in6 server;       ///< Where we connected to: further connections there try this channel first.
+        uint64_t deadline_ns;      ///< When it must be up.
     };
+    /// What was said in the log.
+    struct Offence {
+        uint32_t uid;
+        int32_t pid;
+        stream::Reason reason;
+    };
+    static constexpr uint32_t kOffencesKept = 16;
 
     void begin(Connection &connection, uint64_t deadline_ns);
     void watch(int fd, const Watch &watch, uint32_t events) const;
     void give_up(Connection &connection, stream::Reason reason);
+    void blame(Connection &connection, stream::Reason reason, const Peer &peer, const char *what);
+    void broke_protocol(Peer &peer, const char *what);
+    void expire_channels(uint64_t now);
     /// The meeting of this very connection; what an earlier user of its place left behind is ended first.
     Meeting &meeting_of(Connection &connection);
     void end_meeting(Meeting &meeting);
@@ -106,6 +119,8 @@ private:
     uint64_t next_due_ns_ = UINT64_MAX;
     Meeting *meetings_ = nullptr;
     Channel *channels_ = nullptr;
+    Offence offences_[kOffencesKept] = {};
+    uint32_t offences_next_ = 0;
 };
 
 }  // namespace sansock::socket

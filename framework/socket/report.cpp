@@ -11,9 +11,7 @@
 #include "stream/reason.hpp"
 
 namespace sansock::socket {
-namespace {
 
-/// "127.0.0.1:6379" or "[::1]:6379".
 void print_address(char *to, size_t size, const sockaddr_in6 &address) {
     char text[INET6_ADDRSTRLEN] = "";
     if (IN6_IS_ADDR_V4MAPPED(&address.sin6_addr)) {
@@ -24,6 +22,12 @@ void print_address(char *to, size_t size, const sockaddr_in6 &address) {
         snprintf(to, size, "[%s]:%u", text, ntohs(address.sin6_port));
     }
 }
+
+void note_peer(Connection &connection, const Peer &peer, const char *what) {
+    snprintf(connection.shared->detail, sizeof connection.shared->detail, "uid %u, pid %d %s", peer.uid, peer.pid, what);
+}
+
+namespace {
 
 /// A JSON string's inside: what would break it becomes an escape.
 void print_escaped(char *to, size_t size, const char *from) {
@@ -53,13 +57,15 @@ void write_line(Connection &connection, int file) {
     char guid_field[48] = "null", reason_field[48] = "null";
     if (account.guid != nullptr) snprintf(guid_field, sizeof guid_field, "\"%s\"", account.guid);
     if (account.reason != nullptr) snprintf(reason_field, sizeof reason_field, "\"%s\"", account.reason);
-    char line[1024];
+    char detail_field[sizeof shared.detail + 2] = "null";
+    if (account.detail != nullptr) snprintf(detail_field, sizeof detail_field, "\"%s\"", account.detail);
+    char line[1536];
     const int size = snprintf(line, sizeof line,
         "{\"pid\":%d,\"program\":\"%s\",\"role\":\"%s\",\"local\":\"%s\",\"peer\":\"%s\",\"provider\":%s,\"path\":\"%s\",\"reason\":%s,"
-        "\"bytes_sent\":{\"tcp\":%llu,\"provider\":%llu},\"bytes_received\":{\"tcp\":%llu,\"provider\":%llu},"
+        "\"detail\":%s,\"bytes_sent\":{\"tcp\":%llu,\"provider\":%llu},\"bytes_received\":{\"tcp\":%llu,\"provider\":%llu},"
         "\"upgrades\":%u,\"step_backs\":%u}\n",
         Process::get()->pid(), program, shared.role == Role::kConnect ? "connect" : "accept", local, remote, guid_field,
-        account.path, reason_field,
+        account.path, reason_field, detail_field,
         static_cast<unsigned long long>(account.sent_tcp), static_cast<unsigned long long>(account.sent_provider),
         static_cast<unsigned long long>(account.received_tcp), static_cast<unsigned long long>(account.received_provider),
         account.upgrades, account.step_backs);
@@ -83,6 +89,7 @@ Account account_of(const Connection &connection) {
     const bool provider = upgrades > 0 && reason == nullptr;
     if (!provider && reason == nullptr) reason = stream::reason_name(stream::Reason::kNotYet);
     return {provider, provider ? shared.plugin : "tcp", upgrades > 0 ? shared.guid : nullptr, reason,
+            !provider && shared.detail[0] != '\0' ? shared.detail : nullptr,
             state.out.out.load() - out_provider, out_provider, state.in.in.load() - in_provider, in_provider,
             upgrades, state.step_backs.load()};
 }

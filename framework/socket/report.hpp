@@ -10,10 +10,16 @@ struct Account {
     const char *path;    ///< The plugin's name, or "tcp".
     const char *guid;    ///< Of the provider that carries it or did; nullptr: none.
     const char *reason;  ///< Why it is on TCP; nullptr on a provider.
+    const char *detail;  ///< Who or what is behind the reason; nullptr: nothing to add.
     uint64_t sent_tcp, sent_provider, received_tcp, received_provider;
     uint32_t upgrades, step_backs;
 };
 Account account_of(const Connection &connection);
+
+/// "127.0.0.1:6379" or "[::1]:6379".
+void print_address(char *to, size_t size, const sockaddr_in6 &address);
+/// Says in the connection's report which process is behind its reason. `what` is a part of a sentence about it.
+void note_peer(Connection &connection, const Peer &peer, const char *what);
 
 /// Appends the line of a connection that ends here. Nothing happens without SANSOCK_REPORT.
 void report_connection(Connection &connection);

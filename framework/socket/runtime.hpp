@@ -40,6 +40,8 @@ public:
     /// `server`: the address of the connection's server side.
     virtual Choice choose(const sockaddr_in6 &server) = 0;
     virtual bool may_share(uid_t one, uid_t other) = 0;
+    /// A line in the log.
+    virtual void warn(const char *text) = 0;
 
     /// An endpoint of a provider, or nullptr (the reason is in the log). The connecting side offers, the accepting side answers; an
     /// endpoint is usable when its provider lets the framework's own memory be the path.

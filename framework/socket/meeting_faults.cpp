@@ -1,0 +1,69 @@
+// When a meeting goes wrong: who is behind it, who is told, and what becomes of the connection.
+#include <stdio.h>
+
+#include "socket/meetings.hpp"
+#include "socket/report.hpp"
+#include "stream/reason.hpp"
+
+namespace sansock::socket {
+
+void Meetings::give_up(Connection &connection, stream::Reason reason) {
+    end_meeting(meeting_of(connection));
+    connection.set_reason(reason);
+    uint8_t phase = static_cast<uint8_t>(Phase::kMeeting);
+    connection.shared->phase.compare_exchange_strong(phase, static_cast<uint8_t>(Phase::kTcpOnly));
+}
+
+/// Names the offender in the connection's report, and once in the log: a squatter on many names must not fill it.
+void Meetings::blame(Connection &connection, stream::Reason reason, const Peer &peer, const char *what) {
+    note_peer(connection, peer, what);
+    for (const Offence &known : offences_) {
+        if (known.pid == peer.pid && known.uid == peer.uid && known.reason == reason) return;
+    }
+    offences_[offences_next_++ % kOffencesKept] = {peer.uid, peer.pid, reason};
+    warn(connection, reason);
+}
+
+void Meetings::warn(const Connection &connection, stream::Reason reason) {
+    char local[80], remote[80], line[400];
+    print_address(local, sizeof local, connection.shared->local);
+    print_address(remote, sizeof remote, connection.shared->remote);
+    snprintf(line, sizeof line, "%s to %s: %s: %s", local, remote, stream::reason_name(reason), connection.shared->detail);
+    process_.runtime()->warn(line);
+}
+
+/// What an honest peer never does. Its connections that have moved go on, for their memory is checked at every use; those that
+/// were about to move stay on TCP.
+void Meetings::broke_protocol(Peer &peer, const char *what) {
+    const auto end = [&](Connection &connection) {
+        blame(connection, stream::Reason::kProtocol, peer, what);
+        give_up(connection, stream::Reason::kProtocol);
+    };
+    if (Connection *first = first_of(channels_[index_of(peer)])) end(*first);
+    for (uint32_t i = 0; i < process_.connections_used(); ++i) {
+        const Meeting &meeting = meetings_[i];
+        if (meeting.peer != index_of(peer) + 1 || meeting.state != Meeting::kProposed) continue;
+        Connection &connection = process_.connection_at(i);
+        if (connection.shared != nullptr && connection.generation == meeting.generation && connection.phase() == Phase::kMeeting) end(connection);
+    }
+    close_channel(peer);
+}
+
+/// Whoever is at the other end of a channel that did not come up in time holds a name that it has no use for.
+void Meetings::expire_channels(uint64_t now) {
+    for (Peer &peer : process_.peers()) {
+        Channel &channel = channels_[index_of(peer)];
+        if (peer.used.load() == 0 || peer.channel < 0 || channel.state == Channel::kUp) continue;
+        if (now < channel.deadline_ns) {
+            if (channel.deadline_ns < next_due_ns_) next_due_ns_ = channel.deadline_ns;
+            continue;
+        }
+        if (Connection *first = first_of(channel)) {
+            blame(*first, stream::Reason::kPeerSilent, peer, "holds the meeting's name and does not answer");
+            give_up(*first, stream::Reason::kPeerSilent);
+        }
+        close_channel(peer);
+    }
+}
+
+}  // namespace sansock::socket

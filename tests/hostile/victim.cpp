@@ -1,0 +1,95 @@
+// An honest program with one TCP connection, run under sansock beside a hostile peer. It says on standard output where it listens,
+// and how its connection ended: "end", "error NAME" or "wrong byte".
+//
+//   hostile_victim accept        listens on a free port, says "port N", and echoes what the first connection sends
+//   hostile_victim connect PORT  sends 64 bytes, wants them back, and begins again after 5 ms
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+namespace {
+
+int said(const char *how) {
+    printf("%s\n", how);
+    return 0;
+}
+
+int said_error() {
+    printf("error %s\n", strerrorname_np(errno));
+    usleep(100'000);  // the library's helper has something to log
+    return 0;
+}
+
+bool write_all(int fd, const char *data, size_t size) {
+    while (size > 0) {
+        const ssize_t sent = send(fd, data, size, MSG_NOSIGNAL);
+        if (sent < 0) return false;
+        data += sent;
+        size -= static_cast<size_t>(sent);
+    }
+    return true;
+}
+
+int echo() {
+    const int listener = socket(AF_INET, SOCK_STREAM, 0);
+    sockaddr_in address{.sin_family = AF_INET, .sin_port = 0, .sin_addr = {htonl(INADDR_LOOPBACK)}, .sin_zero = {}};
+    socklen_t size = sizeof address;
+    if (bind(listener, reinterpret_cast<sockaddr *>(&address), size) != 0 || listen(listener, 1) != 0 ||
+        getsockname(listener, reinterpret_cast<sockaddr *>(&address), &size) != 0) {
+        return said_error();
+    }
+    printf("port %d\n", ntohs(address.sin_port));
+    const int fd = accept(listener, nullptr, nullptr);
+    if (fd < 0) return said_error();
+    static char data[64 * 1024];
+    for (;;) {
+        const ssize_t got = recv(fd, data, sizeof data, 0);
+        if (got == 0) break;
+        if (got < 0 || !write_all(fd, data, static_cast<size_t>(got))) {
+            said_error();
+            close(fd);
+            return 0;
+        }
+    }
+    close(fd);
+    return said("end");
+}
+
+int ping(int port) {
+    const int fd = socket(AF_INET, SOCK_STREAM, 0);
+    const sockaddr_in address{
+        .sin_family = AF_INET, .sin_port = htons(static_cast<uint16_t>(port)), .sin_addr = {htonl(INADDR_LOOPBACK)}, .sin_zero = {}};
+    if (connect(fd, reinterpret_cast<const sockaddr *>(&address), sizeof address) != 0) return said_error();
+    char sent[64], got[64];
+    for (unsigned round = 0;; ++round) {
+        for (unsigned i = 0; i < sizeof sent; ++i) sent[i] = static_cast<char>(round * 64 + i);
+        if (!write_all(fd, sent, sizeof sent)) break;
+        const ssize_t count = recv(fd, got, sizeof got, MSG_WAITALL);
+        if (count < 0) break;
+        if (count != sizeof got || memcmp(sent, got, sizeof got) != 0) {
+            close(fd);
+            return said(count == 0 ? "end" : "wrong byte");
+        }
+        usleep(5000);
+    }
+    said_error();
+    close(fd);
+    return 0;
+}
+
+}  // namespace
+
+int main(int count, char **arguments) {
+    setvbuf(stdout, nullptr, _IOLBF, 0);
+    if (count == 2 && strcmp(arguments[1], "accept") == 0) return echo();
+    if (count == 3 && strcmp(arguments[1], "connect") == 0) return ping(atoi(arguments[2]));
+    fprintf(stderr, "usage: hostile_victim accept | connect PORT\n");
+    return 2;
+}

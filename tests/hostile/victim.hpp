@@ -1,0 +1,47 @@
+// A program under `sansock run`, as a test sees it: what it says, what it logs, what its report says, and what it holds.
+#pragma once
+#include <sys/types.h>
+
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+namespace sansock::hostile {
+
+/// Nothing here waits longer for a program that hangs.
+inline constexpr int kPatienceMs = 5'000;
+
+struct Launch {
+    std::string config = SANSOCK_HOSTILE_CONFIG;
+    uid_t user = 0;            ///< 0: as the test.
+    bool new_network = false;  ///< In a network namespace of its own, with `lo` up.
+};
+
+class Victim {
+public:
+    explicit Victim(const std::vector<std::string> &arguments, const Launch &launch = {});
+    ~Victim();
+    Victim(const Victim &) = delete;
+    Victim &operator=(const Victim &) = delete;
+
+    /// The next line of its standard output; empty when none comes in time.
+    std::string line();
+    /// The port that `accept` says.
+    int port();
+    /// Its last line, once it has ended by itself; or how else it ended.
+    std::string ending();
+    /// Its report's record of the one connection. Call after ending().
+    nlohmann::json record();
+    std::string log();
+    [[nodiscard]] pid_t pid() const { return pid_; }
+    [[nodiscard]] bool alive();
+
+private:
+    std::string folder_, unread_, last_;
+    pid_t pid_ = -1;
+    int output_ = -1;
+    bool reaped_ = false;
+    int status_ = 0;
+};
+
+}  // namespace sansock::hostile
