@@ -23,7 +23,7 @@ socket::Runtime &runtime() {
         setenv("SANSOCK_CONFIG", SANSOCK_HOSTILE_CONFIG, 1);
         void *library = dlopen(SANSOCK_RUNTIME, RTLD_NOW | RTLD_LOCAL);
         if (library == nullptr) std::abort();
-        return reinterpret_cast<decltype(&sansock_runtime_open)>(dlsym(library, "sansock_runtime_open"))();
+        return reinterpret_cast<decltype(&sansock_runtime_open)>(dlsym(library, "sansock_runtime_open"))("hostile");
     }();
     return *opened;
 }
