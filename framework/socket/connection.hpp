@@ -101,6 +101,8 @@ struct Connection {
 
     [[nodiscard]] stream::End &end() { return *std::launder(reinterpret_cast<stream::End *>(end_storage)); }
     [[nodiscard]] Phase phase() const { return static_cast<Phase>(shared->phase.load(std::memory_order_acquire)); }
+    /// This process has a descriptor of it. False also for what only siblings ever held.
+    [[nodiscard]] bool is_open() const { return shared != nullptr && fd.load(std::memory_order_relaxed) >= 0; }
     void set_phase(Phase phase) { shared->phase.store(static_cast<uint8_t>(phase), std::memory_order_release); }
     void set_reason(stream::Reason reason) { shared->stream.reason.store(static_cast<uint8_t>(reason), std::memory_order_relaxed); }
     void construct_end(const stream::End::Memory &memory) {

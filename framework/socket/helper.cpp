@@ -54,7 +54,6 @@ private:
     void take_submitted();
     void doorbell();
     void socket_event(uint32_t index, uint32_t generation, uint32_t events);
-    static bool peer_has_closed(Connection &connection);
     void look_after(Connection &connection);
 
     Process &process_;
@@ -115,7 +114,7 @@ void HelperThread::doorbell() {
     raw_syscall(SYS_read, process_.helper_doorbell(), &count, sizeof count);
     for (uint32_t i = 0; i < process_.connections_used(); ++i) {
         Connection &connection = process_.connection_at(i);
-        if (connection.shared != nullptr && connection.mapped.load(std::memory_order_acquire)) look_after(connection);
+        if (connection.mapped.load(std::memory_order_acquire)) look_after(connection);
     }
     // A peer that did not know our wake object rings here: pass it on to whoever sleeps.
     for (Peer &peer : process_.peers()) {
@@ -126,8 +125,8 @@ void HelperThread::doorbell() {
 /// What the application's next call would do, in case it never comes.
 void HelperThread::look_after(Connection &connection) {
     stream::Guard guard(connection.fd_lock);
+    if (!connection.is_open() || !connection.mapped.load(std::memory_order_acquire)) return;
     const Phase phase = connection.phase();
-    if (phase == Phase::kFree || connection.fd.load() < 0) return;
     stream::End &end = connection.end();
     if (end.attention_pending() || end.state().out.replaying) end.progress();
     const auto reason = static_cast<stream::Reason>(end.state().reason.load(std::memory_order_relaxed));
@@ -141,21 +140,20 @@ void HelperThread::look_after(Connection &connection) {
 }
 
 /// Our own shutdown(SHUT_RD) looks like the peer's end to epoll; the state of the connection tells them apart.
-bool HelperThread::peer_has_closed(Connection &connection) {
-    stream::Guard guard(connection.fd_lock);
+bool peer_has_closed(int fd) {
     uint8_t state = TCP_CLOSE;
     socklen_t size = sizeof state;
-    const int fd = connection.fd.load(std::memory_order_relaxed);
-    return fd >= 0 && raw_syscall(SYS_getsockopt, fd, IPPROTO_TCP, TCP_INFO, &state, &size) == 0 && state != TCP_ESTABLISHED;
+    return raw_syscall(SYS_getsockopt, fd, IPPROTO_TCP, TCP_INFO, &state, &size) == 0 && state != TCP_ESTABLISHED;
 }
 
 void HelperThread::socket_event(uint32_t index, uint32_t generation, uint32_t events) {
     Connection &connection = process_.connection_at(index);
-    if (connection.shared == nullptr || connection.generation != generation || !connection.mapped.load(std::memory_order_acquire)) return;
+    stream::Guard guard(connection.fd_lock);
+    if (!connection.is_open() || connection.generation != generation || !connection.mapped.load(std::memory_order_acquire)) return;
     if ((events & (EPOLLERR | EPOLLHUP)) != 0) {
         // A clean double close is a hang-up without an error.
         connection.end().tcp_ended((events & EPOLLERR) != 0 ? stream::kTcpReset : stream::kTcpFin);
-    } else if ((events & EPOLLRDHUP) != 0 && peer_has_closed(connection)) {
+    } else if ((events & EPOLLRDHUP) != 0 && peer_has_closed(connection.fd.load())) {
         connection.end().tcp_ended(stream::kTcpFin);
     }
     if (connection.phase() == Phase::kLingering) finish_lingering(process_, connection);

@@ -90,9 +90,9 @@ long close_descriptor(int fd, Connection &connection) {
     forget_items(connection);
     if (connection.shared->holders.fetch_sub(1, std::memory_order_acq_rel) == 1) return close_last(process, fd, connection);
     // Siblings hold it still: only our view of it ends.
+    stream::Guard guard(connection.fd_lock);
     connection.mapped.store(false, std::memory_order_release);
     connection.fd.store(-1);
-    connection.shared = nullptr;
     return raw_syscall(SYS_close, fd);
 }
 

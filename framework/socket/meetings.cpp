@@ -179,7 +179,7 @@ void Meetings::timers() {
         Meeting &meeting = meetings_[i];
         if (meeting.state == Meeting::kIdle) continue;
         Connection &connection = process_.connection_at(i);
-        const bool is_gone = connection.shared == nullptr || connection.generation != meeting.generation;
+        const bool is_gone = !connection.is_open() || connection.generation != meeting.generation;
         const Phase expected = meeting.state == Meeting::kHeld ? Phase::kTracked : Phase::kMeeting;
         if (is_gone || connection.phase() != expected) {
             // One that became a candidate meanwhile is on its way to begin(), which looks at what is held.
@@ -268,7 +268,7 @@ Connection *Meetings::connection_of(uint64_t token) {
     const auto index = static_cast<uint32_t>(token);
     if (index >= process_.connections_used()) return nullptr;
     Connection &connection = process_.connection_at(index);
-    return connection.shared != nullptr && token_of(connection) == token ? &connection : nullptr;
+    return connection.is_open() && token_of(connection) == token ? &connection : nullptr;
 }
 
 Connection *Meetings::first_of(const Channel &channel) {
@@ -280,7 +280,7 @@ Connection *Meetings::first_of(const Channel &channel) {
 Connection *Meetings::find(const sockaddr_in6 &local, const sockaddr_in6 &remote) {
     for (uint32_t i = 0; i < process_.connections_used(); ++i) {
         Connection &connection = process_.connection_at(i);
-        if (connection.shared == nullptr) continue;
+        if (!connection.is_open()) continue;
         const Phase phase = connection.phase();
         if (phase != Phase::kTracked && phase != Phase::kMeeting) continue;
         if (connection.shared->remote.sin6_family == 0) {
