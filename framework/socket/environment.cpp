@@ -10,6 +10,7 @@
 
 #include "socket/epoll.hpp"
 #include "socket/report.hpp"
+#include "socket/waiting.hpp"
 
 // The part of the kernel's tcp_info that glibc 2.36 does not have yet (linux/tcp.h cannot be included beside netinet/tcp.h).
 namespace {
@@ -153,8 +154,16 @@ void ConnectionEnvironment::wake_own() {
     Process &process = *Process::get();
     for (const auto &entry : c_.end().memory().mine->hot.wakers) {
         const uint16_t id = entry.load(std::memory_order_relaxed);
-        if (id == memory::kNoWaker || id >= memory::kWakeObjects) break;
-        raw_syscall(SYS_write, process.wake_object(id).fd, &one, sizeof one);
+        if (id == memory::kNoWaker) break;
+        if (id == kHelperWaker) {
+            ring_own_helper();
+            break;
+        }
+        if (id == memory::kAnyWaker) {
+            wake_sleepers(process, *c_.peer);
+            break;
+        }
+        raw_syscall(SYS_write, process.wake_object(id).fd.load(), &one, sizeof one);
     }
     queue_items(c_);
 }

@@ -139,28 +139,36 @@ int translate(Epoll &epoll, Process &process, epoll_event *events, int count) {
     return kept;
 }
 
-int kernel_wait_now(Epoll &epoll, epoll_event *events, int size, uint64_t timeout_ns, const sigset_t *mask) {
+int kernel_wait_now(Epoll &epoll, epoll_event *events, int size, uint64_t timeout_ns, const sigset_t *mask, Undo *undo = nullptr) {
     if (timeout_ns == 0 || timeout_ns == kForever || timeout_ns % 1'000'000 == 0) {
         const int ms = timeout_ns == kForever ? -1 : static_cast<int>(std::min<uint64_t>(timeout_ns / 1'000'000, INT32_MAX));
-        return static_cast<int>(raw_syscall(SYS_epoll_pwait, epoll.fd, events, size, ms, mask, 8));
+        return static_cast<int>(sleep_in(undo, SYS_epoll_pwait, epoll.fd, events, size, ms, mask, 8));
     }
     const timespec timeout{static_cast<time_t>(timeout_ns / 1'000'000'000u), static_cast<long>(timeout_ns % 1'000'000'000u)};
-    return static_cast<int>(raw_syscall(SYS_epoll_pwait2, epoll.fd, events, size, &timeout, mask, 8));
+    return static_cast<int>(sleep_in(undo, SYS_epoll_pwait2, epoll.fd, events, size, &timeout, mask, 8));
 }
+
+/// A thread in the kernel's wait.
+class Asleep final : public Undo {
+public:
+    explicit Asleep(Epoll &epoll) : Undo(nullptr), epoll_(epoll) { epoll_.asleep.fetch_add(1, std::memory_order_seq_cst); }
+    ~Asleep() { Asleep::undo(); }
+
+private:
+    void undo() override { epoll_.asleep.fetch_sub(1, std::memory_order_release); }
+    Epoll &epoll_;
+};
 
 int kernel_wait(Epoll &epoll, epoll_event *events, int size, uint64_t timeout_ns, const sigset_t *mask) {
     if (timeout_ns == 0) return kernel_wait_now(epoll, events, size, 0, mask);
-    epoll.asleep.fetch_add(1, std::memory_order_seq_cst);
+    Asleep asleep(epoll);
     const bool late = epoll.attached.load(std::memory_order_acquire) != 0 && epoll.ready_head != nullptr;
-    const CancellationPoint here;
-    const int found = kernel_wait_now(epoll, events, size, late ? 0 : timeout_ns, mask);
-    epoll.asleep.fetch_sub(1, std::memory_order_release);
-    return found;
+    return kernel_wait_now(epoll, events, size, late ? 0 : timeout_ns, mask, &asleep);
 }
 
 void wake(Process &process, Epoll &epoll) {
     const uint64_t one = 1;
-    if (epoll.waker != memory::kNoWaker) raw_syscall(SYS_write, process.wake_object(epoll.waker).fd, &one, sizeof one);
+    if (epoll.waker != memory::kNoWaker) raw_syscall(SYS_write, process.wake_object(epoll.waker).fd.load(), &one, sizeof one);
 }
 
 bool someone_on_my_cpu(Process &process) {
@@ -200,11 +208,11 @@ bool cover(EpollItem &item) {
         const uint16_t id = process.new_wake_object();
         if (id == memory::kNoWaker) return false;
         epoll_event event{EPOLLIN | EPOLLET, {.u64 = kOurs | kWakeUp}};
-        raw_syscall(SYS_epoll_ctl, epoll.fd, EPOLL_CTL_ADD, process.wake_object(id).fd, &event);
+        raw_syscall(SYS_epoll_ctl, epoll.fd, EPOLL_CTL_ADD, process.wake_object(id).fd.load(), &event);
         epoll.waker = id;
     }
     Peer &peer = *item.connection->peer;
-    if (peer.told[epoll.waker].load(std::memory_order_relaxed) == 0) Helper::tell_wake_object(peer, epoll.waker, process.wake_object(epoll.waker).fd);
+    if (peer.told[epoll.waker].load(std::memory_order_relaxed) == 0) Helper::tell_wake_object(peer, epoll.waker, process.wake_object(epoll.waker).fd.load());
     auto &hot = item.connection->end().memory().mine->hot;
     hot.in_log.store(1, std::memory_order_relaxed);
     bool listed = false;

@@ -21,23 +21,22 @@ Connection *stream_connection(Process &process, int fd) {
 
 /// A copy of the caller's array for the kernel, with one place more for our own eventfd. Large ones get pages of their own, for malloc
 /// is not ours to call.
-class KernelSet {
+class KernelSet final : public Undo {
 public:
-    explicit KernelSet(nfds_t count) : size_((count + 1) * sizeof(pollfd)) {
+    explicit KernelSet(nfds_t count) : Undo(nullptr), size_((count + 1) * sizeof(pollfd)) {
         if (count < kOnStack) return;
         void *memory = mmap(nullptr, size_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         large_ = memory == MAP_FAILED ? nullptr : static_cast<pollfd *>(memory);
         failed_ = large_ == nullptr;
     }
-    ~KernelSet() {
-        if (large_ != nullptr) munmap(large_, size_);
-    }
-    KernelSet(const KernelSet &) = delete;
-    KernelSet &operator=(const KernelSet &) = delete;
+    ~KernelSet() { KernelSet::undo(); }
     [[nodiscard]] bool failed() const { return failed_; }
     [[nodiscard]] pollfd *fds() { return large_ != nullptr ? large_ : small_; }
 
 private:
+    void undo() override {
+        if (large_ != nullptr) munmap(large_, size_);
+    }
     size_t size_;
     bool failed_ = false;
     pollfd *large_ = nullptr;
@@ -92,9 +91,9 @@ int judge(Process &process, pollfd *fds, nfds_t count, const pollfd *kernel) {
     return ready;
 }
 
-long kernel_poll(pollfd *fds, nfds_t count, uint64_t timeout_ns, const sigset_t *mask) {
+long kernel_poll(pollfd *fds, nfds_t count, uint64_t timeout_ns, const sigset_t *mask, Undo *undo) {
     timespec timeout{static_cast<time_t>(timeout_ns / 1'000'000'000u), static_cast<long>(timeout_ns % 1'000'000'000u)};
-    return raw_syscall(SYS_ppoll, fds, count, timeout_ns == kForever ? nullptr : &timeout, mask, 8);
+    return sleep_in(undo, SYS_ppoll, fds, count, timeout_ns == kForever ? nullptr : &timeout, mask, 8);
 }
 
 }  // namespace
@@ -138,11 +137,10 @@ int poll_both(pollfd *fds, nfds_t count, uint64_t timeout_ns, const sigset_t *ma
     if (set.failed()) return -ENOMEM;
     pollfd *kernel = set.fds();
     const uint64_t deadline = timeout_ns == 0 || timeout_ns == kForever ? timeout_ns : now_ns() + timeout_ns;
-    bool first_nap = true;
     for (;;) {
-        Look look = prepare(process, fds, count, kernel);
+        const Look look = prepare(process, fds, count, kernel);
         if (look.kernel) {
-            const long rc = kernel_poll(kernel, count, 0, nullptr);
+            const long rc = kernel_poll(kernel, count, 0, nullptr, &set);
             if (rc < 0 && rc != -EINTR) return static_cast<int>(rc);
         }
         int ready = judge(process, fds, count, kernel);
@@ -164,28 +162,28 @@ int poll_both(pollfd *fds, nfds_t count, uint64_t timeout_ns, const sigset_t *ma
                 return ready;
             }
         }
-        if (id != memory::kNoWaker) park(process, id);
-        look = prepare(process, fds, count, kernel);
-        for (nfds_t i = 0; i < count; ++i) kernel[i].revents = 0;
-        ready = judge(process, fds, count, kernel);
         long rc = 0;
         uint64_t at = 0;
-        if (ready == 0) {
-            kernel[count] = {id == memory::kNoWaker ? -1 : process.wake_object(id).fd, POLLIN, 0};
+        Parking parking(&set, process, id);
+        // A publication in the very moment of parking may be missed: the first sleep is short, and after it comes a look that needs no
+        // new announcement.
+        for (bool first = true; rc == 0; first = false) {
+            prepare(process, fds, count, kernel);
+            for (nfds_t i = 0; i < count; ++i) kernel[i].revents = 0;
+            ready = judge(process, fds, count, kernel);
+            if (ready > 0) break;
+            kernel[count] = {id == memory::kNoWaker ? -1 : process.wake_object(id).fd.load(), POLLIN, 0};
             at = now_ns();
+            if (!first && deadline != kForever && at >= deadline) break;
             uint64_t left = deadline == kForever ? kForever : deadline > at ? deadline - at : 0;
             if (id == memory::kNoWaker) left = std::min<uint64_t>(left, 1'000'000);
-            if (first_nap) left = std::min(left, kFirstSleepNs);
-            first_nap = false;
-            const CancellationPoint here;
-            rc = kernel_poll(kernel, count + 1, left, mask);
-            if ((kernel[count].revents & POLLIN) != 0) {
-                uint64_t woken;
-                raw_syscall(SYS_read, kernel[count].fd, &woken, sizeof woken);
-                first_nap = true;
-            }
+            rc = kernel_poll(kernel, count + 1, first ? std::min(left, kFirstSleepNs) : left, mask, &parking);
+            if (!first && rc == 0) break;
         }
-        if (id != memory::kNoWaker) unpark(process, id);
+        if (rc > 0 && (kernel[count].revents & POLLIN) != 0) {
+            uint64_t woken;
+            raw_syscall(SYS_read, kernel[count].fd, &woken, sizeof woken);
+        }
         if (one != nullptr && at != 0) {
             SpinPolicy &policy = one->spin_in;
             const auto waited = static_cast<int32_t>(std::min<uint64_t>(now_ns() - at, 1'000'000));
@@ -201,7 +199,7 @@ int poll_both(pollfd *fds, nfds_t count, uint64_t timeout_ns, const sigset_t *ma
 int poll_any(pollfd *fds, nfds_t count, uint64_t timeout_ns, const sigset_t *mask) {
     if (poll_needs_us(fds, count)) return poll_both(fds, count, timeout_ns, mask);
     enter_kernel_poll(fds, count);
-    const long rc = kernel_poll(fds, count, timeout_ns, mask);
+    const long rc = kernel_poll(fds, count, timeout_ns, mask, nullptr);
     leave_kernel_poll(fds, count);
     return static_cast<int>(rc);
 }

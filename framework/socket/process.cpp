@@ -212,14 +212,14 @@ uint16_t Process::new_wake_object() {
 void Process::free_wake_object(uint16_t id) {
     if (id == memory::kNoWaker) return;
     for (Peer &peer : peers()) peer.told[id].store(0, std::memory_order_relaxed);
-    raw_syscall(SYS_close, wake_objects_[id].fd);
+    raw_syscall(SYS_close, wake_objects_[id].fd.exchange(-1));
     wake_objects_[id].used.store(0, std::memory_order_release);
 }
 
 void Process::tell_peers(uint16_t id) {
     for (Peer &peer : peers()) {
         if (peer.used.load(std::memory_order_acquire) != 0 && peer.alive.load(std::memory_order_acquire)) {
-            Helper::tell_wake_object(peer, id, wake_objects_[id].fd);
+            Helper::tell_wake_object(peer, id, wake_objects_[id].fd.load());
         }
     }
 }

@@ -46,7 +46,7 @@ struct Peer {
 /// Something that threads of this process sleep on and peers can wake: an eventfd.
 struct WakeObject {
     std::atomic<uint32_t> used;
-    int fd;
+    std::atomic<int> fd{-1};
     std::atomic<uint32_t> ticket;    ///< The last ticket given out.
 };
 

@@ -19,16 +19,19 @@ constexpr uint64_t kLookAgainNs = 50'000'000;
 constexpr uint32_t kProbeEvery = 16;
 constexpr uint32_t kLongWaitNs = 1'000'000;  // longer waits say no more than this one
 
+timespec timespec_of(uint64_t ns) { return {static_cast<time_t>(ns / 1'000'000'000u), static_cast<long>(ns % 1'000'000'000u)}; }
+
 /// Sleeps until one of two words differs from what was seen. The deadline is absolute, so that a signal whose handler was installed
 /// with SA_RESTART lets the call go on, as it does for a blocking read.
 int sleep_on(const std::atomic<uint32_t> *first, uint32_t first_seen, const std::atomic<uint32_t> *second, uint32_t second_seen,
-             uint64_t until_ns, bool interruptible) {
+             uint64_t until_ns, bool interruptible, Undo *undo) {
     if (interruptible) {
         // SO_RCVTIMEO and SO_SNDTIMEO make a call end with EINTR whatever SA_RESTART says: the plain futex wait does that. It has one
         // word only, so it looks at the other now and then.
         const uint64_t now = now_ns();
         if (now >= until_ns) return -ETIMEDOUT;
-        const int rc = futex_wait(first, first_seen, std::min<uint64_t>(until_ns - now, kLookAgainNs));
+        const timespec nap = timespec_of(std::min<uint64_t>(until_ns - now, kLookAgainNs));
+        const auto rc = static_cast<int>(sleep_in(undo, SYS_futex, first, FUTEX_WAIT, first_seen, &nap));
         return rc == -ETIMEDOUT && now_ns() < until_ns ? 0 : rc;
     }
     struct {
@@ -36,9 +39,12 @@ int sleep_on(const std::atomic<uint32_t> *first, uint32_t first_seen, const std:
         uint32_t flags, reserved;
     } words[2] = {{first_seen, reinterpret_cast<uint64_t>(first), 2 /* FUTEX_32 */, 0},
                   {second_seen, reinterpret_cast<uint64_t>(second), 2, 0}};
-    timespec until{static_cast<time_t>(until_ns / 1'000'000'000u), static_cast<long>(until_ns % 1'000'000'000u)};
-    const long rc = raw_syscall(SYS_futex_waitv, words, 2, 0, until_ns == kForever ? nullptr : &until, CLOCK_MONOTONIC);
-    if (rc == -ENOSYS) return futex_wait(first, first_seen, 1'000'000);  // before Linux 5.16
+    const timespec until = timespec_of(until_ns);
+    const long rc = sleep_in(undo, SYS_futex_waitv, words, 2, 0, until_ns == kForever ? nullptr : &until, CLOCK_MONOTONIC);
+    if (rc == -ENOSYS) {  // before Linux 5.16
+        const timespec nap = timespec_of(1'000'000);
+        return static_cast<int>(sleep_in(undo, SYS_futex, first, FUTEX_WAIT, first_seen, &nap));
+    }
     return static_cast<int>(rc);
 }
 
@@ -133,8 +139,8 @@ void wake_sleepers(Process &process, Peer &peer) {
     if (peer.our_arenas.load() == 0) return;
     for (uint16_t id = kHelperWaker + 1; id < memory::kWakeObjects; ++id) {
         if (peer.ours[0].header().parked[id].load(std::memory_order_relaxed) == 0) continue;
-        raw_syscall(SYS_write, process.wake_object(id).fd, &one, sizeof one);
-        if (peer.told[id].load() == 0 && peer.alive.load()) Helper::tell_wake_object(peer, id, process.wake_object(id).fd);
+        raw_syscall(SYS_write, process.wake_object(id).fd.load(), &one, sizeof one);
+        if (peer.told[id].load() == 0 && peer.alive.load()) Helper::tell_wake_object(peer, id, process.wake_object(id).fd.load());
     }
 }
 
@@ -181,15 +187,13 @@ void pump(Process &process) {
     }
 }
 
-static int wait_on_tcp(Connection &connection, bool sending, uint64_t deadline_ns) {
+static int wait_on_tcp(Connection &connection, bool sending, uint64_t deadline_ns, Undo *outer) {
     Process &process = *Process::get();
     const uint16_t id = thread_waker();
     stream::End &end = connection.end();
     const uint32_t events_seen = connection.shared->stream.events.load(std::memory_order_acquire);
-    if (id != memory::kNoWaker) {
-        add_waker(connection, id);
-        park(process, id);
-    }
+    if (id != memory::kNoWaker) add_waker(connection, id);
+    Parking parking(outer, process, id);
     get_ready(connection);
     int result = 0;
     const memory::HotLine &peer = end.path().hot;
@@ -200,14 +204,13 @@ static int wait_on_tcp(Connection &connection, bool sending, uint64_t deadline_n
                         end.memory().peer->cold.switched_at.load() == connection.shared->stream.in.in.load());
     if (!moved) {
         pollfd fds[2] = {{connection.fd.load(), static_cast<short>(sending ? POLLOUT : POLLIN | POLLRDHUP), 0},
-                         {id == memory::kNoWaker ? -1 : process.wake_object(id).fd, POLLIN, 0}};
+                         {id == memory::kNoWaker ? -1 : process.wake_object(id).fd.load(), POLLIN, 0}};
         if (connection.shared->stream.out.stopped && sending) fds[0].fd = -1;
         const uint64_t now = now_ns();
         uint64_t left = deadline_ns == kForever ? kForever : deadline_ns > now ? deadline_ns - now : 0;
         if (id == memory::kNoWaker) left = std::min<uint64_t>(left, 1'000'000);
-        timespec timeout{static_cast<time_t>(left / 1'000'000'000u), static_cast<long>(left % 1'000'000'000u)};
-        const CancellationPoint here;
-        const long rc = raw_syscall(SYS_ppoll, fds, 2, left == kForever ? nullptr : &timeout, nullptr, 8);
+        timespec timeout = timespec_of(left);
+        const long rc = sleep_in(&parking, SYS_ppoll, fds, 2, left == kForever ? nullptr : &timeout, nullptr, 8);
         if (rc == -EINTR) result = -EINTR;
         if (rc == 0 && deadline_ns != kForever && now_ns() >= deadline_ns) result = -EAGAIN;
         if ((fds[1].revents & POLLIN) != 0) {
@@ -215,14 +218,39 @@ static int wait_on_tcp(Connection &connection, bool sending, uint64_t deadline_n
             raw_syscall(SYS_read, fds[1].fd, &count, sizeof count);
         }
     }
-    if (id != memory::kNoWaker) unpark(process, id);
     return result;
 }
 
-int wait_for(Connection &connection, bool sending, uint64_t deadline_ns, uint64_t ahead) {
+namespace {
+
+/// A thread announced as asleep until a count of the peer's moves.
+class Announced final : public Undo {
+public:
+    Announced(Undo *outer, stream::State &state, std::atomic<uint32_t> &parked, uint32_t &sleepers)
+        : Undo(outer), state_(state), parked_(parked), sleepers_(sleepers) {
+        stream::Guard guard(state_.park_lock);
+        ++sleepers_;
+        state_.park_ticket = state_.park_ticket + 1 == 0 ? 1 : state_.park_ticket + 1;
+        parked_.store(state_.park_ticket, std::memory_order_relaxed);
+    }
+    ~Announced() { Announced::undo(); }
+
+private:
+    void undo() override {
+        stream::Guard guard(state_.park_lock);
+        if (--sleepers_ == 0) parked_.store(0, std::memory_order_relaxed);
+    }
+    stream::State &state_;
+    std::atomic<uint32_t> &parked_;
+    uint32_t &sleepers_;
+};
+
+}  // namespace
+
+int wait_for(Connection &connection, bool sending, uint64_t deadline_ns, uint64_t ahead, Undo *outer) {
     stream::End &end = connection.end();
     stream::State &state = connection.shared->stream;
-    if (!end.on_provider(sending) || state.out.stopped) return wait_on_tcp(connection, sending, deadline_ns);
+    if (!end.on_provider(sending) || state.out.stopped) return wait_on_tcp(connection, sending, deadline_ns, outer);
 
     const memory::HotLine &peer = end.path().hot;
     memory::HotLine &mine = end.memory().mine->hot;
@@ -247,33 +275,23 @@ int wait_for(Connection &connection, bool sending, uint64_t deadline_ns, uint64_
             return 0;
         }
     }
-    auto &parked = sending ? mine.parked_out : mine.parked_in;
-    auto &sleepers = sending ? state.sleepers_out : state.sleepers_in;
-    {
-        stream::Guard guard(state.park_lock);
-        ++sleepers;
-        state.park_ticket = state.park_ticket + 1 == 0 ? 1 : state.park_ticket + 1;
-        parked.store(state.park_ticket, std::memory_order_relaxed);
-    }
-    full_fence();
     int result = 0;
-    uint64_t until = std::min(deadline_ns, now_ns() + kFirstSleepNs);
-    while (!moved() && state.tcp_ended.load(std::memory_order_acquire) == stream::kTcpOpen) {
-        const CancellationPoint here;
-        const int rc = sleep_on(low_word(counter), static_cast<uint32_t>(seen), &state.events, events_seen, until, deadline_ns != kForever);
-        if (rc == -EINTR) {
-            result = -EINTR;
-            break;
-        }
-        if (rc == -ETIMEDOUT && until == deadline_ns) {
-            result = -EAGAIN;
-            break;
-        }
-        if (rc == -ETIMEDOUT) until = deadline_ns;
-    }
     {
-        stream::Guard guard(state.park_lock);
-        if (--sleepers == 0) parked.store(0, std::memory_order_relaxed);
+        Announced announced(outer, state, sending ? mine.parked_out : mine.parked_in, sending ? state.sleepers_out : state.sleepers_in);
+        full_fence();
+        uint64_t until = std::min(deadline_ns, now_ns() + kFirstSleepNs);
+        while (!moved() && state.tcp_ended.load(std::memory_order_acquire) == stream::kTcpOpen) {
+            const int rc = sleep_on(low_word(counter), static_cast<uint32_t>(seen), &state.events, events_seen, until, deadline_ns != kForever, &announced);
+            if (rc == -EINTR) {
+                result = -EINTR;
+                break;
+            }
+            if (rc == -ETIMEDOUT && until == deadline_ns) {
+                result = -EAGAIN;
+                break;
+            }
+            if (rc == -ETIMEDOUT) until = deadline_ns;
+        }
     }
     spin.learn();
     return moved() ? 0 : result;

@@ -5,10 +5,10 @@
 // peer off the CPU that it waits for. So: sleep at once when the peer last ran on our CPU, or when waits have lately been
 // long (moving average), and try a spin once in a while to notice when that changes.
 #pragma once
-#include <pthread.h>
 #include <sys/time.h>
 
 #include "socket/process.hpp"
+#include "socket/sleep.hpp"
 
 namespace sansock::socket {
 
@@ -24,18 +24,6 @@ uint64_t ns_of_ticks(uint64_t ticks);
 inline uint64_t to_ns(const timeval &t) {
     return static_cast<uint64_t>(t.tv_sec) * 1'000'000'000u + static_cast<uint64_t>(t.tv_usec) * 1'000u;
 }
-
-/// A sleep in which pthread_cancel() may end the thread, as in the libc call that it stands for. No lock is held over it.
-class CancellationPoint {
-public:
-    CancellationPoint() { pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, &before_); }
-    ~CancellationPoint() { pthread_setcanceltype(before_, nullptr); }
-    CancellationPoint(const CancellationPoint &) = delete;
-    CancellationPoint &operator=(const CancellationPoint &) = delete;
-
-private:
-    int before_;
-};
 
 /// Decides about one wait, and learns from it.
 class Spin {
@@ -58,7 +46,7 @@ private:
 
 /// Blocks until a direction of an attached connection deserves another look: for a receiver, until more than `ahead` bytes lie
 /// before it. 0, -EINTR, or -EAGAIN at the deadline.
-int wait_for(Connection &connection, bool sending, uint64_t deadline_ns, uint64_t ahead = 0);
+int wait_for(Connection &connection, bool sending, uint64_t deadline_ns, uint64_t ahead = 0, Undo *outer = nullptr);
 
 /// The wake object of the calling thread; kNoWaker when none can be had.
 uint16_t thread_waker();
@@ -67,6 +55,21 @@ void add_waker(Connection &connection, uint16_t id);
 /// Announces to all peers that a wake object is about to sleep; look again afterwards, then sleep, then call unpark().
 void park(Process &process, uint16_t id);
 void unpark(Process &process, uint16_t id);
+/// The same for a scope. kNoWaker: nobody is told.
+class Parking final : public Undo {
+public:
+    Parking(Undo *outer, Process &process, uint16_t id) : Undo(outer), process_(process), id_(id) {
+        if (id_ != memory::kNoWaker) park(process_, id_);
+    }
+    ~Parking() { Parking::undo(); }
+
+private:
+    void undo() override {
+        if (id_ != memory::kNoWaker) unpark(process_, id_);
+    }
+    Process &process_;
+    uint16_t id_;
+};
 
 /// Makes every waiter of an attached connection cover the provider, then tells the peer that it may switch.
 void get_ready(Connection &connection);

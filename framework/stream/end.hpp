@@ -78,6 +78,11 @@ public:
     [[nodiscard]] bool peer_ends_at(uint64_t offset) const {
         return peer_finished() && m_.peer->cold.fin_at.load(std::memory_order_relaxed) == offset;
     }
+    /// Bytes that we sent will never be read. The kernel saw a clean end of the connection; over TCP they would have met a reset, and
+    /// this is the error of that: ECONNRESET when the peer died, EPIPE when it had closed. 0: nothing is lost.
+    [[nodiscard]] int error_of_loss() const;
+    /// As error_of_loss(), but told once.
+    int take_error_of_loss();
     /// Nobody will read or write here again. Answers what the caller owes the kernel.
     enum class Close { kNow, kReset, kLinger };
     /// `abort`: the application wants a reset (SO_LINGER with no time).

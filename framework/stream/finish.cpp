@@ -27,6 +27,7 @@ bool End::finish_writing() {
     SANSOCK_POINT("E1.told");
     if (peer_covers) {
         env_.wake_peer_readers();
+        env_.wake_own();  // with the peer's end seen, this is a hang-up
     } else {
         // The peer may sleep on its TCP socket alone: only the kernel can tell it, and only once nothing is on the provider.
         step(Reason::kHalfClosed, true);

@@ -110,12 +110,19 @@ long End::end_of_stream() {
         const iovec part{&byte, 1};
         return env_.tcp_receive(&part, 1, MSG_DONTWAIT);
     }
-    // The peer died with input unread; the kernel would have reset for it. What we sent last was never looked at.
-    if (unconsumed() > 0 && !in.reset_told) {
-        in.reset_told = true;
-        return -ECONNRESET;
-    }
-    return 0;
+    return error_of_loss() == ECONNRESET && s_.error_told.exchange(1) == 0 ? -ECONNRESET : 0;
+}
+
+int End::error_of_loss() const {
+    const bool closed = s_.peer_closed.load(std::memory_order_acquire) != 0;
+    const bool died = s_.tcp_ended.load(std::memory_order_acquire) == kTcpFin;
+    if (__builtin_expect(!closed && !died, 1) || unconsumed() == 0) return 0;
+    return closed ? EPIPE : ECONNRESET;
+}
+
+int End::take_error_of_loss() {
+    const int error = error_of_loss();
+    return error != 0 && s_.error_told.exchange(1) == 0 ? error : 0;
 }
 
 long End::receive_tcp(const iovec *parts, int count, int flags) {
@@ -197,6 +204,7 @@ short End::events(short kernel) {
         events |= kernel & (POLLOUT | POLLWRNORM | POLLHUP);
     }
     if (reset) events |= POLLHUP | (env_.tcp_has_error() ? POLLERR : 0);
+    if (error_of_loss() != 0) events |= POLLHUP | (s_.error_told.load(std::memory_order_relaxed) == 0 ? POLLERR : 0);
     if (s_.out.fin && read_done) events |= POLLHUP;
     return events;
 }

@@ -40,6 +40,10 @@ long End::send_provider(const iovec *parts, int count) {
     OutState &out = s_.out;
     if (out.fin) return -EPIPE;
     if (out.stopped) return -EAGAIN;
+    if (error_of_loss() != 0) {
+        const int error = take_error_of_loss();
+        return error != 0 ? -error : -EPIPE;
+    }
     if (s_.tcp_ended.load(std::memory_order_relaxed) != kTcpOpen) {
         // The peer is gone. The kernel knows best what that means to a sender.
         return env_.tcp_send(parts, count, MSG_DONTWAIT | MSG_NOSIGNAL);

@@ -68,7 +68,6 @@ struct InState {
     FamilyLock lock;
     Path path;
     bool rd_shut;              ///< shutdown(SHUT_RD) was called.
-    bool reset_told;           ///< ECONNRESET was answered once; from then on end of file.
     bool direct;               ///< The peer is gone: what messages did not bring is read from its own window.
     std::atomic<uint64_t> in;  ///< Bytes that the application has read.
     uint64_t skipped;
@@ -86,6 +85,8 @@ struct State {
     std::atomic<uint32_t> attention;     ///< The peer's attention count as last handled.
     std::atomic<uint32_t> pinned;        ///< 1: this connection will not (again) leave TCP.
     std::atomic<uint32_t> tcp_ended;     ///< TcpEnd, as the helper saw it while the stream was on the provider.
+    std::atomic<uint32_t> peer_closed;   ///< 1: the peer's application has closed its end with nothing of ours unread.
+    std::atomic<uint32_t> error_told;    ///< 1: error_of_loss() was answered; like the kernel's, it is told once.
     std::atomic<uint8_t> reason;         ///< Reason
     std::atomic<uint32_t> events;        ///< Counts what waiters must look at again; the second word of their futex.
     FamilyLock park_lock;

@@ -66,6 +66,9 @@ void End::progress() {
     const memory::ColdWords &peer = m_.peer->cold;
     memory::ColdWords &mine = m_.mine->cold;
     if (peer.pinned.load(std::memory_order_acquire) != 0) s_.pinned.store(1, std::memory_order_relaxed);
+    if (peer.state.load(std::memory_order_acquire) == static_cast<uint32_t>(memory::EndState::kClosed)) {
+        s_.peer_closed.store(1, std::memory_order_release);
+    }
     const bool stepping = peer.step.load(std::memory_order_acquire) == epoch || mine.step.load(std::memory_order_relaxed) == epoch;
     if (stepping) {
         const bool answered = mine.frozen.load(std::memory_order_relaxed) == epoch;
