@@ -1,5 +1,6 @@
 // The plugins that are installed, from their manifests alone.
 #pragma once
+#include <cstdlib>
 #include <filesystem>
 #include <span>
 #include <string>
@@ -42,8 +43,8 @@ private:
     std::vector<Problem> problems_;
 };
 
-/// Where plugins are looked for: the directories of SANSOCK_PLUGIN_PATH (separated by colons; ignored in a setuid
+/// Where plugins are looked for: the directories in `listed` (separated by colons; SANSOCK_PLUGIN_PATH, ignored in a setuid
 /// program), then the one that belongs to the library or program that this code is in, in the build tree as installed.
-[[nodiscard]] std::vector<std::filesystem::path> search_path();
+[[nodiscard]] std::vector<std::filesystem::path> search_path(const char *listed = ::secure_getenv("SANSOCK_PLUGIN_PATH"));
 
 }  // namespace sansock::plugin

@@ -44,6 +44,14 @@ int begin(void *memory) {
     return own.function(own.argument);
 }
 
+/// The process ends, and the kernel closes what is still open. A vfork child's end is nobody else's.
+void leave() {
+    socket_::Process *process = socket_::Process::get();
+    if (process == nullptr || in_vfork_child()) return;
+    socket_::report_all();
+    process->leave_all();
+}
+
 }  // namespace
 
 SANSOCK_EXPORT pid_t fork() {
@@ -83,7 +91,7 @@ SANSOCK_EXPORT int clone(int (*function)(void *), void *stack, int flags, void *
 SANSOCK_ALIAS(__clone, clone);
 
 SANSOCK_EXPORT void _exit(int status) {
-    if (!in_vfork_child()) socket_::report_all();
+    leave();
     SANSOCK_REAL(_exit)(status);
     __builtin_unreachable();
 }
@@ -107,6 +115,6 @@ SANSOCK_EXPORT long syscall(long number, ...) noexcept {
 
 namespace {
 
-__attribute__((destructor)) void process_ends() { socket_::report_all(); }
+__attribute__((destructor)) void process_ends() { leave(); }
 
 }  // namespace

@@ -8,6 +8,7 @@
 
 #include "preload/real.hpp"
 #include "preload/step_back.hpp"
+#include "socket/report.hpp"
 
 namespace sansock::preload {
 namespace {
@@ -48,6 +49,25 @@ void spawn_leaves(const posix_spawn_file_actions_t *actions) {
     }
 }
 
+/// exec: what the new image inherits steps back, and unless it fails, this process's part in all connections is over.
+class Execution {
+public:
+    Execution() {
+        image_leaves();
+        if (in_vfork_child() || process_ == nullptr) return;
+        socket::report_all();
+        process_->leave_all();
+    }
+    ~Execution() {
+        if (!in_vfork_child() && process_ != nullptr) process_->come_back();
+    }
+    Execution(const Execution &) = delete;
+    Execution &operator=(const Execution &) = delete;
+
+private:
+    socket::Process *const process_ = socket::Process::get();
+};
+
 /// How many words an execl-like call was given, the null at their end included.
 size_t count_words(const char *first, va_list others) {
     size_t count = 1;
@@ -76,32 +96,32 @@ using namespace sansock::preload;
     take_words(first, rest, words, words##_count)
 
 SANSOCK_EXPORT int execve(const char *path, char *const *arguments, char *const *environment) noexcept {
-    image_leaves();
+    const Execution execution;
     return SANSOCK_REAL(execve)(path, arguments, environment);
 }
 
 SANSOCK_EXPORT int execv(const char *path, char *const *arguments) noexcept {
-    image_leaves();
+    const Execution execution;
     return SANSOCK_REAL(execv)(path, arguments);
 }
 
 SANSOCK_EXPORT int execvp(const char *file, char *const *arguments) noexcept {
-    image_leaves();
+    const Execution execution;
     return SANSOCK_REAL(execvp)(file, arguments);
 }
 
 SANSOCK_EXPORT int execvpe(const char *file, char *const *arguments, char *const *environment) noexcept {
-    image_leaves();
+    const Execution execution;
     return SANSOCK_REAL(execvpe)(file, arguments, environment);
 }
 
 SANSOCK_EXPORT int execveat(int directory, const char *path, char *const *arguments, char *const *environment, int flags) noexcept {
-    image_leaves();
+    const Execution execution;
     return SANSOCK_REAL(execveat)(directory, path, arguments, environment, flags);
 }
 
 SANSOCK_EXPORT int fexecve(int fd, char *const *arguments, char *const *environment) noexcept {
-    image_leaves();
+    const Execution execution;
     return SANSOCK_REAL(fexecve)(fd, arguments, environment);
 }
 

@@ -40,11 +40,11 @@ struct Session {
 
 class ConfiguredRuntime final : public socket::Runtime {
 public:
-    ConfiguredRuntime(const char *program, config::Config config, Log log)
-        : program_(program),
+    ConfiguredRuntime(const socket::Launch &launch, config::Config config, Log log)
+        : program_(launch.program),
           config_(std::move(config)),
           log_(std::move(log)),
-          host_(plugin::Catalog::scan(plugin::search_path()),
+          host_(plugin::Catalog::scan(plugin::search_path(launch.plugin_path)),
                 [this](std::string_view plugin, int level, std::string_view text) { log_.from_plugin(plugin, level, text); }),
           providers_(config_.providers.size()) {
         fill_policy();
@@ -217,19 +217,18 @@ void ConfiguredRuntime::close_retired() {
     for (Session *session : closing) delete session;
 }
 
-config::Loaded load() {
-    const char *file = std::getenv("SANSOCK_CONFIG");
-    if (file != nullptr && *file != '\0') return config::load_file(file);
+config::Loaded load(const char *file) {
+    if (*file != '\0') return config::load_file(file);
     return {config::embedded_default(), {}};
 }
 
 }  // namespace
 }  // namespace sansock::runtime
 
-extern "C" __attribute__((visibility("default"))) sansock::socket::Runtime *sansock_runtime_open(const char *program) {
+extern "C" __attribute__((visibility("default"))) sansock::socket::Runtime *sansock_runtime_open(const sansock::socket::Launch &launch) {
     using namespace sansock::runtime;
     try {
-        auto loaded = load();
+        auto loaded = load(launch.config);
         if (!loaded.config) {
             Log log;
             for (const auto &fault : loaded.config.error()) log.error(fault.format());
@@ -237,7 +236,7 @@ extern "C" __attribute__((visibility("default"))) sansock::socket::Runtime *sans
         }
         Log log(loaded.config->logging);
         // Never destroyed: connections may need it until the process is gone.
-        return new ConfiguredRuntime(program, std::move(*loaded.config), std::move(log));
+        return new ConfiguredRuntime(launch, std::move(*loaded.config), std::move(log));
     } catch (const std::exception &error) {
         Log().error(error.what());
         return nullptr;

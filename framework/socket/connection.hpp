@@ -6,6 +6,7 @@
 
 #include <new>
 
+#include "socket/holders.hpp"
 #include "stream/end.hpp"
 
 namespace sansock::socket {
@@ -27,16 +28,13 @@ enum class Phase : uint8_t {
 /// O_NONBLOCK, as far as it is known: most connections are closed before anybody has to ask.
 enum class Blocking : uint8_t { kUnknown = 0, kYes, kNo };
 
-inline constexpr uint32_t kHoldersMax = 8;
-
 struct SharedConnection {
     stream::State stream;
     alignas(64) std::atomic<uint8_t> phase;
     Role role;
     std::atomic<Blocking> blocking;
     std::atomic<uint32_t> generation;
-    std::atomic<uint32_t> holders;          ///< Processes that hold the socket.
-    std::atomic<uint32_t> forking;          ///< Forks under way whose child is not counted yet.
+    Holders holders;
     std::atomic<uint64_t> receive_timeout_ns;  ///< SO_RCVTIMEO; 0: none.
     std::atomic<uint64_t> send_timeout_ns;
     std::atomic<uint32_t> send_buffer_shown;   ///< SO_SNDBUF as the application knows it; 0: as the kernel says.
@@ -97,6 +95,7 @@ struct Connection {
     ProcessLock items_lock;
     SpinPolicy spin_in, spin_out;
     bool reset_logged = false;         ///< The helper has said in the log why the library reset it.
+    bool reported = false;             ///< Its line was written when this process was about to end.
     void *endpoint = nullptr;          ///< The provider's; closed through Runtime::retire().
 
     [[nodiscard]] stream::End &end() { return *std::launder(reinterpret_cast<stream::End *>(end_storage)); }

@@ -22,7 +22,7 @@ bool in_user_space(const Connection &connection) {
 }
 
 long kernel_control(Epoll &epoll, int operation, EpollItem &item, uint32_t events) {
-    epoll_event event{events, {.u64 = kOurs | item.index}};
+    epoll_event event{events, {.u64 = kOurs | item.name}};
     const long rc = raw_syscall(SYS_epoll_ctl, epoll.fd, operation, item.fd, &event);
     if (rc == 0) {
         item.in_kernel = operation != EPOLL_CTL_DEL;
@@ -88,55 +88,74 @@ EpollItem *pop_ready(Epoll &epoll) {
     return item;
 }
 
+/// What one epoll_wait answers. As in the kernel, a descriptor stands in it once, though it may change sides meanwhile.
+struct Answer {
+    epoll_event *events;
+    int size;
+    uint64_t call = ticks();  ///< Names the call: two in the same tick at worst merge what they would both have told.
+    int count = 0;
+
+    [[nodiscard]] int room() const { return size - count; }
+    void tell(EpollItem &item, uint32_t found) {
+        for (int i = count; item.told == call && i-- > 0;) {
+            if (events[i].data.u64 != item.data) continue;
+            events[i].events |= found;
+            return;
+        }
+        item.told = call;
+        events[count].events = found;
+        events[count++].data.u64 = item.data;
+    }
+};
+
 /// Takes items with events from the ready queue. Level-triggered ones go back to its end. No lock is held while an item is
 /// looked at, for that may queue items.
-int collect(Epoll &epoll, epoll_event *events, int size) {
-    int count = 0;
-    EpollItem *const last = epoll.ready_tail;
-    while (count < size) {
+void collect(Epoll &epoll, Answer &answer) {
+    const EpollItem *const last = epoll.ready_tail;
+    const EpollItem *first_back = nullptr;  // where the queue is back at its beginning, should another thread take `last`
+    while (answer.room() > 0) {
         EpollItem *item = pop_ready(epoll);
         if (item == nullptr) break;
         full_fence();  // whoever queues it again from here on has something that we may not have seen
         const uint32_t found = evaluate(*item);
         if (found != 0) {
-            events[count].events = found;
-            events[count++].data.u64 = item->data;
+            answer.tell(*item, found);
             if ((item->events & EPOLLONESHOT) != 0) {
                 item->disarmed = true;
             } else if ((item->events & EPOLLET) == 0) {
                 queue_item(*item);
+                if (item == first_back) break;
+                if (first_back == nullptr) first_back = item;
             }
         } else if ((item->events & EPOLLOUT) != 0) {
             epoll.blocked = true;
         }
         if (item == last) break;
     }
-    return count;
 }
 
-/// Kernel events into the application's array: its own as they are, ours translated or dropped. The count that is left.
-int translate(Epoll &epoll, Process &process, epoll_event *events, int count) {
-    int kept = 0;
-    for (int i = 0; i < count; ++i) {
-        const uint64_t data = events[i].data.u64;
+/// Takes over events that the kernel has put behind those of the answer: the application's own as they are, ours translated or
+/// dropped.
+void translate(Epoll &epoll, Process &process, Answer &answer, int found_by_kernel) {
+    const epoll_event *const raw = answer.events + answer.count;
+    for (int i = 0; i < found_by_kernel; ++i) {
+        const epoll_event event = raw[i];
+        const uint64_t data = event.data.u64;
         if ((data & kOursMask) != kOurs) {
-            events[kept++] = events[i];
+            answer.events[answer.count++] = event;
             continue;
         }
-        const auto index = static_cast<uint32_t>(data);
-        if (index == kWakeUp) continue;
-        EpollItem &item = process.item_at(index);
-        if (!item.live || item.epoll != &epoll) continue;
+        const auto name = static_cast<uint32_t>(data);
+        EpollItem *found = name == kWakeUp ? nullptr : process.item_named(name);
+        if (found == nullptr || found->epoll != &epoll) continue;
+        EpollItem &item = *found;
         if (in_user_space(*item.connection)) {
             queue_item(item);
             continue;
         }
         item.disarmed = (item.events & EPOLLONESHOT) != 0;
-        epoll_event event = events[i];
-        event.data.u64 = item.data;
-        events[kept++] = event;
+        answer.tell(item, event.events);
     }
-    return kept;
 }
 
 int kernel_wait_now(Epoll &epoll, epoll_event *events, int size, uint64_t timeout_ns, const sigset_t *mask, Undo *undo = nullptr) {
@@ -293,31 +312,36 @@ int epoll_control(Epoll &epoll, int operation, int fd, Connection &connection, e
     return 0;
 }
 
+/// Adds what the kernel has to tell at once.
+static void look_at_kernel(Epoll &epoll, Process &process, Answer &answer) {
+    if (answer.room() == 0) return;
+    epoll.kernel_looked = ticks();
+    const int found = kernel_wait(epoll, answer.events + answer.count, answer.room(), 0, nullptr);
+    if (found > 0) translate(epoll, process, answer, found);
+}
+
 static int wait_both(Epoll &epoll, epoll_event *events, int size, uint64_t timeout_ns, const sigset_t *mask) {
     Process &process = *Process::get();
     // What the kernel would refuse is the kernel's to refuse.
     if (size <= 0 || !guarded_copy(events, events, sizeof *events)) return kernel_wait_now(epoll, events, size, timeout_ns, mask);
     const uint64_t deadline = timeout_ns == 0 || timeout_ns == kForever ? timeout_ns : now_ns() + timeout_ns;
+    Answer answer{events, size};
     for (;;) {
         if (epoll.attached.load(std::memory_order_acquire) == 0 && epoll.ready_head == nullptr) {
             const uint64_t now = deadline == 0 || deadline == kForever ? 0 : now_ns();
             const uint64_t left = now == 0 ? deadline : deadline > now ? deadline - now : 0;
             const int found = kernel_wait(epoll, events, size, left, mask);
             if (found <= 0) return found;
-            const int count = translate(epoll, process, events, found);
-            if (count > 0) return count;
+            translate(epoll, process, answer, found);
+            if (answer.count > 0) return answer.count;
             continue;  // only a wake-up: connections have been attached meanwhile
         }
         pump(process);
-        int count = collect(epoll, events, size);
-        const uint64_t now = ticks();
-        if (count > 0) {
-            if (count < size && now - epoll.kernel_looked > ticks_of_ns(kKernelLookNs)) {
-                epoll.kernel_looked = now;
-                const int found = kernel_wait(epoll, events + count, size - count, 0, mask);
-                if (found > 0) count += translate(epoll, process, events + count, found);
-            }
-            return count;
+        collect(epoll, answer);
+        const bool look_due = ticks() - epoll.kernel_looked > ticks_of_ns(kKernelLookNs);
+        if (answer.count > 0) {
+            if (look_due) look_at_kernel(epoll, process, answer);
+            return answer.count;
         }
         if (deadline != 0) {
             Spin spin(epoll.spin, process.policy().spin_ns_max, someone_on_my_cpu(process));
@@ -326,15 +350,11 @@ static int wait_both(Epoll &epoll, epoll_event *events, int size, uint64_t timeo
                 pump(process);
                 moved = epoll.ready_head != nullptr;
             }
-            if (moved) {
-                count = collect(epoll, events, size);
-                if (count > 0) {
-                    spin.learn();
-                    if (now - epoll.kernel_looked <= ticks_of_ns(kKernelLookNs) || count == size) return count;
-                    epoll.kernel_looked = now;
-                    const int found = kernel_wait(epoll, events + count, size - count, 0, mask);
-                    return found > 0 ? count + translate(epoll, process, events + count, found) : count;
-                }
+            if (moved) collect(epoll, answer);
+            if (answer.count > 0) {
+                spin.learn();
+                if (look_due) look_at_kernel(epoll, process, answer);
+                return answer.count;
             }
         }
         Spin sleep_meter(epoll.spin, 0, true);
@@ -359,10 +379,10 @@ static int wait_both(Epoll &epoll, epoll_event *events, int size, uint64_t timeo
             sleep_meter.learn();
         }
         if (found < 0) return found;
-        count = translate(epoll, process, events, found);
+        translate(epoll, process, answer, found);
         pump(process);
-        if (count < size) count += collect(epoll, events + count, size - count);
-        if (count > 0) return count;
+        collect(epoll, answer);
+        if (answer.count > 0) return answer.count;
         if (first_nap) {
             // Somebody who waits for room may have been missed: look at everything once, then sleep for good.
             epoll.blocked = false;
@@ -399,9 +419,13 @@ void drop_items(Connection &connection, Doomed doomed) {
         }
         connection.items.store(kept, std::memory_order_release);
     }
+    // The kernel drops a registration with the last reference to the file; the proof of a meeting, and the helper of a connection
+    // that lingers, keep one longer.
+    const bool kept_elsewhere = connection.phase() != Phase::kTracked;
     while (gone != nullptr) {
         EpollItem *next = gone->next_of_connection;
         Epoll &epoll = *gone->epoll;
+        if (gone->in_kernel && kept_elsewhere) kernel_control(epoll, EPOLL_CTL_DEL, *gone, 0);
         {
             stream::Guard guard(epoll.lock);
             EpollItem **link = &epoll.ready_head;

@@ -39,7 +39,7 @@ Runtime *load_runtime() {
         raw_syscall(SYS_write, STDERR_FILENO, line, std::min(static_cast<size_t>(size), sizeof line - 1));
         return nullptr;
     }
-    return open(Process::get()->program());
+    return open(launch());
 }
 
 /// The helper of this process. Its own descriptors live here, and what it knows of each peer.
@@ -84,11 +84,12 @@ void *HelperThread::main(void *self) {
 }
 
 void HelperThread::run() {
-    measure_clock();
+    const ClockMeasurement clock;
     if (Runtime *runtime = load_runtime()) {
         process_.set_policy(runtime->policy());
         process_.set_runtime(runtime);
     }
+    clock.finish();
     for (;;) {
         epoll_event events[32];
         const uint64_t due = meetings_.next_due_ns();

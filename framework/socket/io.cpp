@@ -257,7 +257,7 @@ void adopt(int fd) {
         if (connection.refs.load() == 0) {  // we had let go of it, and our siblings have not
             connection.shared = &shared;
             connection.fd.store(fd);
-            shared.holders.fetch_add(1, std::memory_order_acq_rel);
+            shared.holders.add(static_cast<uint32_t>(process->pid()));
             if (connection.peer != nullptr) connection.mapped.store(true, std::memory_order_release);
         }
         process->bind(fd, connection);

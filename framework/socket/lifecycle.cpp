@@ -88,7 +88,7 @@ long close_descriptor(int fd, Connection &connection) {
         return raw_syscall(SYS_close, fd);
     }
     forget_items(connection);
-    if (connection.shared->holders.fetch_sub(1, std::memory_order_acq_rel) == 1) return close_last(process, fd, connection);
+    if (connection.shared->holders.remove(static_cast<uint32_t>(process.pid()))) return close_last(process, fd, connection);
     // Siblings hold it still: only our view of it ends.
     stream::Guard guard(connection.fd_lock);
     connection.mapped.store(false, std::memory_order_release);

@@ -101,7 +101,7 @@ void Meetings::begin(Connection &connection, uint64_t deadline_ns) {
     if (fd < 0 || !socket_addresses(fd, shared.local, shared.remote)) return refuse(stream::Reason::kNoResources);
     if (!same_host(connection)) return refuse(stream::Reason::kRemoteHost);
     if (same_address(shared.local, shared.remote)) return refuse(stream::Reason::kUnmodelled);
-    if (shared.holders.load() != 1 || shared.forking.load() != 0) return refuse(stream::Reason::kSharedFd);
+    if (!shared.holders.only(static_cast<uint32_t>(process_.pid()))) return refuse(stream::Reason::kSharedFd);
     if (process_.runtime() == nullptr) return refuse(stream::Reason::kNoProvider);
     meeting.choice = process_.runtime()->choose(shared.role == Role::kConnect ? shared.remote : shared.local);
     if (meeting.choice.refused != stream::Reason::kNone) return refuse(meeting.choice.refused);
@@ -423,6 +423,8 @@ void Meetings::declined(Peer &peer, const Message &message) {
 bool Meetings::attach(Connection &connection, Peer &peer, uint32_t peer_arena, uint32_t peer_slot) {
     Meeting &meeting = meeting_of(connection);
     if (peer_arena >= peer.their_arenas.load() || peer_slot >= memory::kSlotsPerArena) return false;
+    stream::Guard no_fork(process_.fork_lock());
+    if (!connection.shared->holders.only(static_cast<uint32_t>(process_.pid()))) return false;
     connection.peer = &peer;
     connection.arena = meeting.arena;
     connection.slot = meeting.slot;

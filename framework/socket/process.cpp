@@ -4,8 +4,6 @@
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
-#include <errno.h>
-#include <string.h>
 
 #include "socket/epoll.hpp"
 #include "socket/helper.hpp"
@@ -51,7 +49,6 @@ bool Process::reserve() {
     peers_ = reserve_array<Peer>(kPeersMax, MAP_PRIVATE);
     submitted_next_ = reserve_array<std::atomic<uint32_t>>(kConnectionsMax + 1, MAP_PRIVATE);
     pid_ = static_cast<int>(raw_syscall(SYS_getpid));
-    strncpy(program_, program_invocation_short_name, sizeof program_ - 1);
     return table_ != nullptr && shared_ != nullptr && shared_connections_ != nullptr && connections_ != nullptr &&
            epolls_ != nullptr && items_ != nullptr && peers_ != nullptr && submitted_next_ != nullptr;
 }
@@ -95,7 +92,7 @@ Connection *Process::new_connection(int fd, Role role) {
     new (&connection) Connection{};
     shared.generation.store(generation, std::memory_order_relaxed);
     shared.role = role;
-    shared.holders.store(1, std::memory_order_relaxed);
+    shared.holders.add(static_cast<uint32_t>(pid_));
     connection.index = index;
     connection.generation = generation;
     connection.shared = &shared;
@@ -112,6 +109,24 @@ void Process::free_connection(Connection &connection) {
     stream::Guard guard(shared_->lock);
     connection.shared->next_free.store(shared_->free_head.load(std::memory_order_relaxed), std::memory_order_relaxed);
     shared_->free_head.store(connection.index + 1, std::memory_order_relaxed);
+}
+
+bool Process::holds(uint32_t index) const {
+    const Connection &connection = connections_[index];
+    return connection.shared != nullptr && connection.refs.load(std::memory_order_relaxed) != 0 &&
+           connection.generation == connection.shared->generation.load(std::memory_order_relaxed);
+}
+
+void Process::leave_all() {
+    for (uint32_t i = 0; i < connections_used(); ++i) {
+        if (holds(i)) shared_connections_[i].holders.remove(static_cast<uint32_t>(pid_));
+    }
+}
+
+void Process::come_back() {
+    for (uint32_t i = 0; i < connections_used(); ++i) {
+        if (holds(i)) shared_connections_[i].holders.add(static_cast<uint32_t>(pid_));
+    }
 }
 
 Epoll *Process::new_epoll(int fd) {
@@ -141,12 +156,13 @@ EpollItem *Process::new_item() {
         free_items_ = item->next_ready;
     } else {
         const uint32_t fresh = items_fresh_.load(std::memory_order_relaxed);
-        if (fresh == kItemsMax) return nullptr;
+        if (fresh == kItemsMax - 1) return nullptr;  // the last name is not an item's
         item = &items_[fresh];
         items_fresh_.store(fresh + 1, std::memory_order_relaxed);
     }
+    const uint32_t name = (item->name == 0 ? static_cast<uint32_t>(item - items_) : item->name) + kItemsMax;
     new (item) EpollItem{};
-    item->index = static_cast<uint32_t>(item - items_);
+    item->name = name;
     return item;
 }
 
@@ -252,26 +268,41 @@ void Process::submit(Connection &connection) {
 }
 
 void Process::before_fork() {
-    for (int fd = 0; fd <= highest_fd(); ++fd) {
-        if (Connection *c = connection(fd)) c->shared->forking.fetch_add(1, std::memory_order_acq_rel);
+    if (fork_lock_.held_by_me()) return;  // a signal handler that forks, in the middle of a fork
+    fork_lock_.lock();
+    const uint32_t unborn = Holders::unborn();
+    for (uint32_t i = 0; i < connections_used(); ++i) {
+        if (holds(i)) shared_connections_[i].holders.add(unborn);
     }
 }
 
 void Process::after_fork_in_parent(int child) {
-    for (int fd = 0; fd <= highest_fd(); ++fd) {
-        if (Connection *c = connection(fd)) {
-            // One holder more per process, not per descriptor: `forking` was raised once for each of its descriptors.
-            if (child > 0 && c->shared->forking.load(std::memory_order_relaxed) > 0 && c->fd.load(std::memory_order_relaxed) == fd) {
-                c->shared->holders.fetch_add(1, std::memory_order_acq_rel);
-            }
-            c->shared->forking.fetch_sub(1, std::memory_order_acq_rel);
+    const uint32_t unborn = Holders::unborn();
+    for (uint32_t i = 0; i < connections_used(); ++i) {
+        Holders &holders = shared_connections_[i].holders;
+        if (child > 0) {
+            holders.replace(unborn, static_cast<uint32_t>(child));  // unless the child was faster
+        } else {
+            holders.remove(unborn);
         }
     }
+    if (fork_lock_.held_by_me()) fork_lock_.unlock();
 }
 
 void Process::after_fork_in_child() {
+    const uint32_t unborn = Holders::unborn();  // by the number of the thread that forked
     forget_thread_id();
     pid_ = static_cast<int>(raw_syscall(SYS_getpid));
+    new (&fork_lock_) ProcessLock();
+    for (uint32_t i = 0; i < connections_used(); ++i) {
+        Holders &holders = shared_connections_[i].holders;
+        if (holds(i)) {
+            holders.replace(unborn, static_cast<uint32_t>(pid_));
+        } else {  // another thread closed it between the counting and the fork
+            holders.remove(unborn);
+            holders.remove(static_cast<uint32_t>(pid_));
+        }
+    }
     // The helper did not come along; its doorbell is the parent's. Channels stay open for sending only.
     if (helper_doorbell_ >= 0) raw_syscall(SYS_close, helper_doorbell_);
     helper_doorbell_ = -1;

@@ -67,7 +67,8 @@ struct EpollItem {
     std::atomic<bool> queued;        ///< In the epoll's ready queue.
     EpollItem *next_of_connection;
     EpollItem *next_ready;
-    uint32_t index;
+    uint32_t name;                   ///< Its place and, above that, which use of the place this is: the kernel may tell of the one before.
+    uint64_t told;                   ///< The epoll_wait call that has told of it last.
 };
 
 struct Epoll {
@@ -116,7 +117,11 @@ public:
     Epoll *new_epoll(int fd);
     EpollItem *new_item();
     void free_item(EpollItem *item);
-    [[nodiscard]] EpollItem &item_at(uint32_t index) { return items_[index]; }
+    /// nullptr: that one is gone.
+    [[nodiscard]] EpollItem *item_named(uint32_t name) {
+        EpollItem &item = items_[name % kItemsMax];
+        return item.name == name && item.live ? &item : nullptr;
+    }
     /// Queues every item of an epoll instance.
     void queue_all(Epoll &epoll);
 
@@ -146,8 +151,6 @@ public:
     [[nodiscard]] Runtime *runtime() const { return runtime_.load(std::memory_order_acquire); }
     void set_runtime(Runtime *runtime) { runtime_.store(runtime, std::memory_order_release); }
     [[nodiscard]] int pid() const { return pid_; }
-    /// The program's name as it was when it first used a socket: some overwrite their arguments with a title.
-    [[nodiscard]] const char *program() const { return program_; }
 
     // --- fork ---
     void before_fork();
@@ -155,6 +158,14 @@ public:
     void after_fork_in_child();
     /// For a child that has no part in its parent's connections: they and the parent's epoll instances are unknown to it from now on.
     void disown_descriptors();
+    /// This process holds a descriptor of the connection.
+    [[nodiscard]] bool holds(uint32_t index) const;
+    /// Held over a fork and while a connection is attached: a child must not inherit half of that.
+    [[nodiscard]] ProcessLock &fork_lock() { return fork_lock_; }
+    /// The kernel is about to close all of this process's descriptors, and nobody will call close().
+    void leave_all();
+    /// It did not.
+    void come_back();
 
     /// Descriptors of our own go to the top of the range, out of the application's way. Takes `fd` over.
     int hide(int fd);
@@ -189,13 +200,13 @@ private:
     WakeObject wake_objects_[memory::kWakeObjects] = {};
     std::atomic<uint32_t> epolls_fresh_{0}, items_fresh_{0};
     ProcessLock local_lock_;
+    ProcessLock fork_lock_;
     EpollItem *free_items_ = nullptr;
     std::atomic<uint32_t> helper_state_{0};
     int helper_doorbell_ = -1;
     std::atomic<uint32_t> submitted_head_{0};
     std::atomic<uint32_t> *submitted_next_ = nullptr;
     int pid_ = 0;
-    char program_[64] = {};
     Policy policy_;
     std::atomic<Runtime *> runtime_{nullptr};
 };

@@ -1,12 +1,11 @@
 #include "socket/report.hpp"
 
 #include <arpa/inet.h>
-#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "socket/channel.hpp"
+#include "socket/launch.hpp"
 #include "socket/process.hpp"
 #include "stream/reason.hpp"
 
@@ -52,7 +51,7 @@ void write_line(Connection &connection, int file) {
     char local[80], remote[80], program[160];
     print_address(local, sizeof local, shared.local);
     print_address(remote, sizeof remote, shared.remote);
-    print_escaped(program, sizeof program, Process::get()->program());
+    print_escaped(program, sizeof program, launch().program);
     const Account account = account_of(connection);
     char guid_field[48] = "null", reason_field[48] = "null";
     if (account.guid != nullptr) snprintf(guid_field, sizeof guid_field, "\"%s\"", account.guid);
@@ -73,9 +72,8 @@ void write_line(Connection &connection, int file) {
 }
 
 int open_report() {
-    const char *path = getenv("SANSOCK_REPORT");
-    if (path == nullptr || *path == '\0') return -1;
-    return static_cast<int>(raw_syscall(SYS_openat, AT_FDCWD, path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644));
+    if (launch().report[0] == '\0') return -1;
+    return static_cast<int>(raw_syscall(SYS_openat, AT_FDCWD, launch().report, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644));
 }
 
 }  // namespace
@@ -95,6 +93,7 @@ Account account_of(const Connection &connection) {
 }
 
 void report_connection(Connection &connection) {
+    if (connection.reported) return;
     const UniqueFd file(open_report());
     if (file) write_line(connection, file.get());
 }
@@ -108,8 +107,9 @@ void report_all() {
         Connection &connection = process->connection_at(i);
         if (connection.shared == nullptr || connection.generation != connection.shared->generation.load()) continue;
         const Phase phase = connection.phase();
-        if (phase == Phase::kFree || phase == Phase::kLingering || connection.refs.load() == 0) continue;
+        if (phase == Phase::kFree || phase == Phase::kLingering || connection.refs.load() == 0 || connection.reported) continue;
         write_line(connection, file.get());
+        connection.reported = true;
     }
 }
 

@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <span>
 
+#include "socket/launch.hpp"
 #include "socket/policy.hpp"
 #include "stream/state.hpp"
 
@@ -58,6 +59,5 @@ protected:
 
 }  // namespace sansock::socket
 
-/// Loads the configuration and the catalog of plugins. `program` is the name that routes match; it outlives the runtime. nullptr: neither
-/// can be used; the log says why.
-extern "C" sansock::socket::Runtime *sansock_runtime_open(const char *program);
+/// Loads the configuration and the catalog of plugins. `launch` outlives the runtime. nullptr: neither can be used; the log says why.
+extern "C" sansock::socket::Runtime *sansock_runtime_open(const sansock::socket::Launch &launch);

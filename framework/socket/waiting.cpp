@@ -63,12 +63,13 @@ uint64_t ticks() { return __builtin_ia32_rdtsc(); }
 uint64_t ticks_of_ns(uint64_t ns) { return ns * ticks_per_ms.load(std::memory_order_relaxed) / 1'000'000; }
 uint64_t ns_of_ticks(uint64_t t) { return t * 1'000'000 / ticks_per_ms.load(std::memory_order_relaxed); }
 
-void measure_clock() {
-    const uint64_t start_ns = now_ns(), start = ticks();
+ClockMeasurement::ClockMeasurement() : start_ns_(now_ns()), start_ticks_(ticks()) {}
+
+void ClockMeasurement::finish() const {
     const timespec pause{0, 1'000'000};
-    raw_syscall(SYS_nanosleep, &pause, nullptr);
-    const uint64_t elapsed_ns = now_ns() - start_ns;
-    if (elapsed_ns > 0) ticks_per_ms.store((ticks() - start) * 1'000'000 / elapsed_ns, std::memory_order_relaxed);
+    if (now_ns() - start_ns_ < 1'000'000) raw_syscall(SYS_nanosleep, &pause, nullptr);
+    const uint64_t elapsed_ns = now_ns() - start_ns_;
+    if (elapsed_ns > 0) ticks_per_ms.store((ticks() - start_ticks_) * 1'000'000 / elapsed_ns, std::memory_order_relaxed);
 }
 
 Spin::Spin(SpinPolicy &policy, uint32_t longest_ns, bool peer_on_my_cpu) : policy_(policy), start_(ticks()), budget_(0) {

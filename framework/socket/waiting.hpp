@@ -16,8 +16,16 @@ namespace sansock::socket {
 inline constexpr uint64_t kFirstSleepNs = 4'000'000;
 inline constexpr uint64_t kForever = UINT64_MAX;
 
-/// Learns how fast the processor's tick counter runs. Takes a millisecond; call from the helper.
-void measure_clock();
+/// Learns how fast the processor's tick counter runs, from how far it comes between construction and finish().
+class ClockMeasurement {
+public:
+    ClockMeasurement();
+    /// Waits until a millisecond has passed, if it has not.
+    void finish() const;
+
+private:
+    uint64_t start_ns_, start_ticks_;
+};
 uint64_t ticks();
 uint64_t ticks_of_ns(uint64_t ns);
 uint64_t ns_of_ticks(uint64_t ticks);

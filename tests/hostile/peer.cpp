@@ -20,10 +20,10 @@ using socket::Received;
 /// The runtime that victims load: it makes offers as they want them.
 socket::Runtime &runtime() {
     static socket::Runtime *const opened = [] {
-        setenv("SANSOCK_CONFIG", SANSOCK_HOSTILE_CONFIG, 1);
         void *library = dlopen(SANSOCK_RUNTIME, RTLD_NOW | RTLD_LOCAL);
         if (library == nullptr) std::abort();
-        return reinterpret_cast<decltype(&sansock_runtime_open)>(dlsym(library, "sansock_runtime_open"))("hostile");
+        static const socket::Launch launch{.program = "hostile", .config = SANSOCK_HOSTILE_CONFIG};
+        return reinterpret_cast<decltype(&sansock_runtime_open)>(dlsym(library, "sansock_runtime_open"))(launch);
     }();
     return *opened;
 }

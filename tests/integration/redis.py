@@ -26,11 +26,11 @@ def benchmark(run, arguments):
 
 
 def plain(run):
-    return benchmark(run, ["-t", "ping,set,get", "-c", "50", "-n", "100000"])
+    return benchmark(run, ["-t", "ping,set,get", "-c", "50", "-n", "600000"])
 
 
 def pipelined(run):
-    return benchmark(run, ["-t", "set,get", "-P", "16", "-c", "50", "-n", "400000"])
+    return benchmark(run, ["-t", "set,get", "-P", "16", "-c", "50", "-n", "2000000"])
 
 
 def mixed(run):
@@ -55,5 +55,5 @@ def contents(run):
 
 
 if __name__ == "__main__":
-    main(Workload("redis", plain, 10 << 20), Workload("redis-pipelined", pipelined, 20 << 20),
+    main(Workload("redis", plain, 60 << 20), Workload("redis-pipelined", pipelined, 100 << 20),
          Workload("redis-mixed", mixed, 10 << 20), Workload("redis-contents", contents, 15 << 20))

@@ -3,12 +3,12 @@
 
 from harness import Failure, Workload, free_port, main, random_bytes, sha256_of_file
 
-SIZE = 64 << 20
+SIZE = 1 << 30
 
 
 def source_file(run):
     source = run.folder / "source"
-    source.write_bytes(random_bytes(SIZE, 1))
+    source.write_bytes(random_bytes(SIZE // 16, 1) * 16)
     return source
 
 
@@ -36,4 +36,4 @@ def echo_by(program):
 
 if __name__ == "__main__":
     main(Workload("socat", one_way, SIZE), Workload("socat-echo", echo_by("EXEC:cat"), 2 * SIZE),
-         Workload("socat-nofork", echo_by("EXEC:cat,nofork"), 2 * SIZE, leaves_provider=True))
+         Workload("socat-nofork", echo_by("EXEC:cat,nofork"), SIZE, leaves_provider=True))

@@ -1,0 +1,36 @@
+// Which processes hold a connection's socket: fork adds one, the last close and the end of a process take one away.
+//
+// A list, not a count, because processes are killed: whoever wants to know whether it is the last asks the kernel which of the others
+// still live. A number that the kernel has given to a new process meanwhile counts as alive, which costs a slot, never a byte.
+#pragma once
+#include "base/family_lock.hpp"
+
+namespace sansock::socket {
+
+class Holders {
+public:
+    /// A child that fork() is about to make, as long as its number is not known.
+    static uint32_t unborn() { return kUnborn | thread_id(); }
+
+    void add(uint32_t who);
+    /// Nothing happens when `from` is not listed.
+    void replace(uint32_t from, uint32_t to);
+    /// True when nobody is left.
+    bool remove(uint32_t who);
+    /// True when `who` holds the socket and nobody else does.
+    [[nodiscard]] bool only(uint32_t who);
+
+private:
+    static constexpr uint32_t kMax = 8;
+    static constexpr uint32_t kUnborn = 0x8000'0000u;
+
+    /// How many of those listed live; the dead are struck off.
+    uint32_t count();
+    uint32_t *find(uint32_t who);
+
+    FamilyLock lock_;
+    bool crowded_ = false;  ///< There were more than kMax: nobody will ever know that it is the last.
+    uint32_t list_[kMax] = {};
+};
+
+}  // namespace sansock::socket
