@@ -1,6 +1,7 @@
 #include "path/carrier.hpp"
 
 #include "base/cpu.hpp"
+#include "stream/end.hpp"
 
 namespace sansock::path {
 namespace {
@@ -13,7 +14,17 @@ constexpr uint64_t kWindowShare = 4;
 
 bool Carrier::open(Endpoint &endpoint, memory::Arena &landing, sansock_region *region, uint32_t receives) {
     if (receives < Credits::kReceivesMin || receives > kReceivesMax || !landing_.open(landing, region, receives)) return false;
+    const stream::Guard guard(lock_);  // somebody may still hold what this object was before
     endpoint_ = &endpoint;
+    status_.store(SANSOCK_OK, std::memory_order_relaxed);
+    established_.store(false, std::memory_order_relaxed);
+    asked_.store(false, std::memory_order_relaxed);
+    started_ = armed_ = told_failed_ = reading_own_ = landing_open_ = false;
+    first_in_flight_ = completed_to_ = peer_consumed_ = peer_window_ = told_consumed_ = 0;
+    in_flight_ = 0;
+    std::destroy_at(&cursor_);
+    std::construct_at(&cursor_);
+    stopped_.store(false, std::memory_order_relaxed);
     for (uint32_t i = 0; i < receives; ++i) {
         if (landing_.lend(endpoint, i) != SANSOCK_OK) return false;
     }
@@ -21,6 +32,7 @@ bool Carrier::open(Endpoint &endpoint, memory::Arena &landing, sansock_region *r
 }
 
 void Carrier::start(const Ends &ends, const Terms &terms) {
+    const stream::Guard guard(lock_);
     ends_ = ends;
     terms_ = terms;
     credits_.open(landing_.receives(), terms.peer_receives);
@@ -40,6 +52,7 @@ Moved Carrier::move(bool arm) {
         moved.arrived |= more.arrived;
         moved.room |= more.room;
         moved.failed |= more.failed;
+        moved.waits = more.waits;
     }
     return moved;
 }
@@ -50,9 +63,9 @@ Moved Carrier::ask() {
 }
 
 void Carrier::stop() {
-    lock_.lock();
-    stopped_ = true;
-    lock_.unlock();
+    stopped_.store(true, std::memory_order_release);
+    if (lock_.held_by_me()) return;  // a signal handler closes what its thread was moving: that goes no further
+    const stream::Guard guard(lock_);
 }
 
 /// Whether an end has switched its sending direction to this path, and not frozen the other.
@@ -60,13 +73,13 @@ bool Carrier::on_path(const memory::Slot &slot) const { return slot.cold.switche
 
 Moved Carrier::round(bool arm) {
     Moved moved;
-    if (!started_ || stopped_) return moved;
+    if (!started_ || stopped_.load(std::memory_order_acquire)) return moved;
     if (notified_.exchange(false, std::memory_order_acquire)) armed_ = false;
     // Once either end has named the byte to repeat from, nothing that moves here counts any more.
     const bool ending = ends_.mine->cold.frozen.load(std::memory_order_relaxed) == epoch_ ||
                         ends_.peer->cold.frozen.load(std::memory_order_acquire) == epoch_;
-    if (ending || failed()) stopped_ = true;
-    while (!stopped_) {
+    if (ending || failed()) stopped_.store(true, std::memory_order_release);
+    while (!stopped_.load(std::memory_order_acquire)) {
         const bool more = poll(moved);
         lend_again();
         send();
@@ -77,6 +90,7 @@ Moved Carrier::round(bool arm) {
         if (const int32_t status = endpoint_->arm(); status != SANSOCK_OK) fail(status);
         // What completed before that is found by one more poll.
     }
+    moved.waits = !ending && waits();
     if (failed() && !ending && !told_failed_) moved.failed = told_failed_ = true;
     return moved;
 }
@@ -229,7 +243,7 @@ void Carrier::fail(int32_t status) {
 
 bool Carrier::overdue(uint64_t now_ns, uint64_t limit_ns) {
     if (!lock_.try_lock()) return false;
-    const bool waiting = started_ && !stopped_ && !failed() && waits();
+    const bool waiting = started_ && !stopped_.load(std::memory_order_relaxed) && !failed() && waits();
     const uint64_t silent_ns = waiting && now_ns > progress_ns_ ? now_ns - progress_ns_ : 0;
     if (silent_ns >= limit_ns) fail(SANSOCK_ETIMEDOUT);
     lock_.unlock();

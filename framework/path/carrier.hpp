@@ -34,12 +34,13 @@ struct Moved {
     bool arrived = false;  ///< Bytes to read.
     bool room = false;     ///< The peer has consumed something.
     bool failed = false;   ///< The path is broken; said once.
+    bool waits = false;    ///< Something is under way that the peer or the provider must answer.
 };
 
 class Carrier {
 public:
-    /// Borrows the landing's memory and lends its buffers to the endpoint, before the peer can know of it. `endpoint` outlives
-    /// close(). False: no memory, or the provider refuses; nothing is borrowed then.
+    /// Borrows the landing's memory and lends its buffers to the endpoint, before the peer can know of it. False: no memory, or the
+    /// provider refuses; in that case the landing is open, and it is closed as at the end.
     bool open(Endpoint &endpoint, memory::Arena &landing, sansock_region *region, uint32_t receives);
     [[nodiscard]] const Landing &landing() const { return landing_; }
 
@@ -62,7 +63,7 @@ public:
     }
     /// As move(true), and the peer shall tell at once how far its application has got.
     Moved ask();
-    /// Nothing is posted or polled any more. Then the endpoint may be closed, and after it the landing.
+    /// Nothing is posted or polled any more, when it returns. Then the endpoint may be closed, and after it the landing.
     void stop();
     /// After the endpoint is closed.
     void close() { landing_.close(); }
@@ -75,9 +76,10 @@ public:
     /// Something is under way that the peer or the provider must answer, and for so long nothing has come. A path that is silent
     /// for half of `limit_ns` is asked for a sign of life.
     [[nodiscard]] bool overdue(uint64_t now_ns, uint64_t limit_ns);
-    [[nodiscard]] bool waits() const { return in_flight_ > 0 || !credits_.all_received(); }
+    [[nodiscard]] bool is_of_epoch(uint32_t epoch) const { return epoch_ == epoch; }
 
 private:
+    [[nodiscard]] bool waits() const { return in_flight_ > 0 || !credits_.all_received(); }
     Moved round(bool arm);
     bool poll(Moved &moved);
     void complete(const sansock_completion &completion, Moved &moved);
@@ -102,7 +104,8 @@ private:
     std::atomic<uint32_t> again_{0};
     std::atomic<bool> established_{false};
     std::atomic<int32_t> status_{SANSOCK_OK};
-    bool started_ = false, stopped_ = false, armed_ = false, told_failed_ = false;
+    std::atomic<bool> stopped_{false};
+    bool started_ = false, armed_ = false, told_failed_ = false;
     std::atomic<bool> asked_{false};
     std::atomic<bool> notified_{false};
 

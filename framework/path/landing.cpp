@@ -11,6 +11,7 @@ bool Landing::open(memory::Arena &arena, sansock_region *region, uint32_t receiv
     if (!slot) return false;
     *this = {};
     arena_ = &arena;
+    view_ = memory::PeerArena::of(arena);
     region_ = region;
     slot_ = *slot;
     while (receives_ < receives) {

@@ -23,6 +23,8 @@ public:
     [[nodiscard]] bool is_open() const { return arena_ != nullptr; }
 
     [[nodiscard]] memory::Slot &slot() const { return arena_->slot(slot_); }
+    /// The arena, as who reads the path needs it.
+    [[nodiscard]] const memory::PeerArena &view() const { return view_; }
     [[nodiscard]] uint32_t receives() const { return receives_; }
     /// The longest message that fits.
     [[nodiscard]] uint32_t message_bytes() const { return arena_->shape().buffer_size; }
@@ -44,6 +46,7 @@ public:
 
 private:
     memory::Arena *arena_ = nullptr;
+    memory::PeerArena view_;
     sansock_region *region_ = nullptr;
     uint32_t slot_ = 0;
     uint32_t receives_ = 0;

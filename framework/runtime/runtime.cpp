@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fmt/format.h>
+#include <sansock/sdk/ext/shared_memory.h>
 #include <unistd.h>
 
 #include <chrono>
@@ -16,13 +17,16 @@
 #include "config/load.hpp"
 #include "plugin/catalog.hpp"
 #include "plugin/host.hpp"
+#include "path/carrier.hpp"
 #include "runtime/log.hpp"
+#include "runtime/session.hpp"
 
 namespace sansock::runtime {
 namespace {
 
 using socket::Choice;
 using socket::OfferBytes;
+using socket::OfferFds;
 
 uint64_t ns(std::chrono::nanoseconds time) { return static_cast<uint64_t>(time.count()); }
 
@@ -32,11 +36,9 @@ void put(char *to, size_t size, const std::string &text) {
     to[length] = '\0';
 }
 
-/// One endpoint and what it needs. In shared-memory mode nothing is ever posted, so the queue is the smallest there is.
-struct Session {
-    plugin::CompletionQueue queue;
-    plugin::Endpoint endpoint;
-};
+bool carries_messages(plugin::Provider &provider) {
+    return provider.extension<sansock_shared_memory_ops>(SANSOCK_EXT_SHARED_MEMORY) == nullptr;
+}
 
 class ConfiguredRuntime final : public socket::Runtime {
 public:
@@ -54,13 +56,19 @@ public:
     Choice choose(const sockaddr_in6 &server) override;
     bool may_share(uid_t one, uid_t other) override { return config::may_share(config_, one, other); }
     void warn(const char *text) override { log_.warning(text); }
-    void *offer(uint32_t provider, OfferBytes &offer) override;
-    void *accept(uint32_t provider, const OfferBytes &offer, OfferBytes &answer) override;
-    bool take_answer(void *endpoint, const OfferBytes &answer) override;
-    bool shares_memory(void *endpoint) override { return static_cast<Session *>(endpoint)->endpoint.shares_memory(); }
+    void *create(const Choice &choice) override;
+    bool offer(void *endpoint, OfferBytes &bytes, OfferFds &fds) override;
+    bool accept(void *endpoint, const OfferBytes &bytes, const OfferFds &fds, OfferBytes &answer, OfferFds &answer_fds) override;
+    bool take_answer(void *endpoint, const OfferBytes &bytes, const OfferFds &fds) override;
+    bool shares_memory(void *endpoint) override { return session(endpoint)->shares_memory(); }
+    path::Endpoint &messages(void *endpoint) override { return *session(endpoint); }
+    int notification_fd(void *endpoint) override { return session(endpoint)->notification_fd(); }
+    sansock_region *register_memory(uint32_t provider, void *base, uint64_t length) override;
+    void deregister_memory(sansock_region *region) override;
+    void close(void *endpoint) override;
     void retire(void *endpoint) override {
         const std::scoped_lock lock(retired_lock_);
-        retired_.push_back(static_cast<Session *>(endpoint));
+        retired_.push_back(session(endpoint));
     }
 
 private:
@@ -71,7 +79,10 @@ private:
 
     void fill_policy();
     plugin::Provider *provider(uint32_t index);
-    std::unique_ptr<Session> session(uint32_t provider);
+    static Session *session(void *endpoint) { return static_cast<Session *>(endpoint); }
+    bool said(const char *what, const Result<void> &result);
+    bool fits(const config::Provider &block, plugin::Provider &provider);
+    void forget_parents();
     void close_retired();
     void say(const char *what, const Error &error) { log_.error(fmt::format("{}: {}", what, error.text)); }
 
@@ -80,6 +91,8 @@ private:
     Log log_;
     plugin::Host host_;
     std::vector<Opened> providers_;
+    std::vector<plugin::Region> regions_;
+    pid_t pid_ = getpid();
     socket::Policy policy_;
     std::mutex retired_lock_;
     std::vector<Session *> retired_;
@@ -124,6 +137,11 @@ Choice ConfiguredRuntime::choose(const sockaddr_in6 &server) {
         choice.max_memory = block->max_memory;
         put(choice.guid, sizeof choice.guid, guid.text());
         put(choice.plugin, sizeof choice.plugin, block->plugin);
+        choice.carries_messages = carries_messages(*provider(index));
+        const sansock_limits &limits = provider(index)->limits();
+        choice.messages = {limits.message_bytes_max, std::min({block->send_buffers, limits.send_depth_max, path::kSendsMax}),
+                           std::min({block->receive_buffers, limits.receive_depth_max, path::kReceivesMax}),
+                           limits.answerer_sends_first == 1};
         return choice;
     }
     choice.refused = stream::Reason::kNoProvider;
@@ -132,6 +150,7 @@ Choice ConfiguredRuntime::choose(const sockaddr_in6 &server) {
 
 /// Opens a provider on first use.
 plugin::Provider *ConfiguredRuntime::provider(uint32_t index) {
+    if (pid_ != getpid()) forget_parents();
     Opened &opened = providers_[index];
     if (opened.provider) return &*opened.provider;
     if (opened.failed) return nullptr;
@@ -142,70 +161,75 @@ plugin::Provider *ConfiguredRuntime::provider(uint32_t index) {
         say("connections stay on TCP", provider.error());
         return nullptr;
     }
+    if (!fits(block, *provider)) {
+        opened.failed = true;
+        return nullptr;
+    }
     opened.provider.emplace(std::move(*provider));
     return &*opened.provider;
 }
 
-std::unique_ptr<Session> ConfiguredRuntime::session(uint32_t index) {
+/// A message is the bytes and their frame, two slices; and data must have a receive beside those that are reserved.
+bool ConfiguredRuntime::fits(const config::Provider &block, plugin::Provider &provider) {
+    const sansock_limits &limits = provider.limits();
+    if (!carries_messages(provider) || (limits.slice_count_max >= 2 && limits.receive_depth_max >= path::Credits::kReceivesMin)) return true;
+    log_.error(fmt::format("connections stay on TCP: plugin '{}' takes {} slices and {} receives, messages need 2 and {}", block.plugin,
+                           limits.slice_count_max, limits.receive_depth_max, path::Credits::kReceivesMin));
+    return false;
+}
+
+/// A child of fork neither uses nor closes what its parent opened: it opens its own.
+void ConfiguredRuntime::forget_parents() {
+    pid_ = getpid();
+    new std::vector<Opened>(std::exchange(providers_, std::vector<Opened>(config_.providers.size())));
+    new std::vector<plugin::Region>(std::exchange(regions_, {}));
+}
+
+void *ConfiguredRuntime::create(const Choice &choice) {
+    plugin::Provider *opened = provider(choice.provider);
+    if (opened == nullptr) return nullptr;
+    auto made = Session::open(*opened, choice);
+    if (!made) {
+        say("no endpoint", made.error());
+        return nullptr;
+    }
+    return made->release();
+}
+
+bool ConfiguredRuntime::said(const char *what, const Result<void> &result) {
+    if (!result) say(what, result.error());
+    return result.has_value();
+}
+
+bool ConfiguredRuntime::offer(void *endpoint, OfferBytes &bytes, OfferFds &fds) {
+    return said("no offer", session(endpoint)->offer(bytes, fds));
+}
+
+bool ConfiguredRuntime::accept(void *endpoint, const OfferBytes &bytes, const OfferFds &fds, OfferBytes &answer, OfferFds &answer_fds) {
+    return said("offer not accepted", session(endpoint)->accept(bytes, fds, answer, answer_fds));
+}
+
+bool ConfiguredRuntime::take_answer(void *endpoint, const OfferBytes &bytes, const OfferFds &fds) {
+    return said("answer not taken", session(endpoint)->take_answer(bytes, fds));
+}
+
+sansock_region *ConfiguredRuntime::register_memory(uint32_t index, void *base, uint64_t length) {
     plugin::Provider *opened = provider(index);
     if (opened == nullptr) return nullptr;
-    auto queue = opened->create_completion_queue(2);
-    if (!queue) {
-        say("no completion queue", queue.error());
+    auto region = opened->register_region(base, length, -1, 0);
+    if (!region) {
+        say("connections stay on TCP", region.error());
         return nullptr;
     }
-    auto endpoint = opened->create_endpoint(*queue, {.send_depth = 1, .receive_depth = 1, .context = 0, .wants_shared_memory = true});
-    if (!endpoint) {
-        say("no endpoint", endpoint.error());
-        return nullptr;
-    }
-    return std::make_unique<Session>(Session{std::move(*queue), std::move(*endpoint)});
+    return regions_.emplace_back(std::move(*region)).get();
 }
 
-namespace {
-
-bool carry(const plugin::Offer &from, OfferBytes &to) {
-    // Descriptors would have to travel too; a provider that needs them carries messages, not shared memory.
-    if (from.bytes.size() > socket::kOfferMax || !from.fds.empty()) return false;
-    to.size = static_cast<uint32_t>(from.bytes.size());
-    std::memcpy(to.data, from.bytes.data(), from.bytes.size());
-    return true;
+void ConfiguredRuntime::deregister_memory(sansock_region *region) {
+    std::erase_if(regions_, [&](const plugin::Region &known) { return known.get() == region; });
 }
 
-plugin::Offer carried(const OfferBytes &from) {
-    plugin::Offer offer;
-    offer.bytes.assign(from.bytes().begin(), from.bytes().end());
-    return offer;
-}
-
-}  // namespace
-
-void *ConfiguredRuntime::offer(uint32_t index, OfferBytes &bytes) {
-    auto made = session(index);
-    if (!made) return nullptr;
-    auto offer = made->endpoint.make_offer();
-    if (!offer) {
-        say("no offer", offer.error());
-        return nullptr;
-    }
-    return carry(*offer, bytes) ? made.release() : nullptr;
-}
-
-void *ConfiguredRuntime::accept(uint32_t index, const OfferBytes &bytes, OfferBytes &reply) {
-    auto made = session(index);
-    if (!made) return nullptr;
-    auto answer = made->endpoint.accept_offer(carried(bytes));
-    if (!answer) {
-        say("offer not accepted", answer.error());
-        return nullptr;
-    }
-    return carry(*answer, reply) ? made.release() : nullptr;
-}
-
-bool ConfiguredRuntime::take_answer(void *endpoint, const OfferBytes &bytes) {
-    auto taken = static_cast<Session *>(endpoint)->endpoint.take_answer(carried(bytes));
-    if (!taken) say("answer not taken", taken.error());
-    return taken.has_value();
+void ConfiguredRuntime::close(void *endpoint) {
+    if (session(endpoint)->is_ours()) delete session(endpoint);
 }
 
 void ConfiguredRuntime::close_retired() {
@@ -214,7 +238,7 @@ void ConfiguredRuntime::close_retired() {
         const std::scoped_lock lock(retired_lock_);
         closing.swap(retired_);
     }
-    for (Session *session : closing) delete session;
+    for (Session *retired : closing) close(retired);
 }
 
 config::Loaded load(const char *file) {

@@ -18,6 +18,7 @@ namespace sansock::socket {
 namespace {
 
 constexpr const char *kHex = "0123456789abcdef";
+constexpr size_t kFdsMax = 1 + kOfferFdsMax;  ///< The socket that proves, and what an offer brings.
 
 char *put_hex(char *at, const uint8_t *bytes, size_t count) {
     for (size_t i = 0; i < count; ++i) {
@@ -57,20 +58,22 @@ int new_channel_socket() {
 
 }  // namespace
 
-int send_message(int channel, const Message &message, int fd) {
+int send_message(int channel, const Message &message, int fd, const OfferFds &more) {
     iovec part{const_cast<Message *>(&message), sizeof message};
-    alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
+    alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int) * kFdsMax)] = {};
     msghdr header{};
     header.msg_iov = &part;
     header.msg_iovlen = 1;
     if (fd >= 0) {
+        const size_t size = sizeof(int) * (1 + more.count);
         header.msg_control = control;
-        header.msg_controllen = sizeof control;
+        header.msg_controllen = CMSG_SPACE(size);
         cmsghdr *entry = CMSG_FIRSTHDR(&header);
         entry->cmsg_level = SOL_SOCKET;
         entry->cmsg_type = SCM_RIGHTS;
-        entry->cmsg_len = CMSG_LEN(sizeof(int));
+        entry->cmsg_len = CMSG_LEN(size);
         std::memcpy(CMSG_DATA(entry), &fd, sizeof fd);
+        std::memcpy(CMSG_DATA(entry) + sizeof fd, more.fds, sizeof(int) * more.count);
     }
     const long sent = raw_syscall(SYS_sendmsg, channel, &header, MSG_DONTWAIT | MSG_NOSIGNAL);
     return sent < 0 ? static_cast<int>(sent) : 0;
@@ -78,7 +81,7 @@ int send_message(int channel, const Message &message, int fd) {
 
 int receive_message(int channel, Received &received) {
     iovec part{&received.message, sizeof received.message};
-    alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int) * 4) + CMSG_SPACE(sizeof(ucred))] = {};
+    alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int) * kFdsMax) + CMSG_SPACE(sizeof(ucred))] = {};
     msghdr header{};
     header.msg_iov = &part;
     header.msg_iovlen = 1;
@@ -95,7 +98,13 @@ int receive_message(int channel, Received &received) {
             for (size_t i = 0; i < count; ++i) {
                 int fd;
                 std::memcpy(&fd, CMSG_DATA(entry) + i * sizeof fd, sizeof fd);
-                received.fd.reset(fd);  // of several, all but the last are closed here, and the last with the message
+                if (i == 0) {
+                    received.fd.reset(fd);
+                } else if (received.more.count < kOfferFdsMax) {
+                    received.more.fds[received.more.count++] = fd;
+                } else {
+                    raw_syscall(SYS_close, fd);
+                }
             }
             descriptors += count;
         } else if (entry->cmsg_type == SCM_CREDENTIALS) {
@@ -104,7 +113,9 @@ int receive_message(int channel, Received &received) {
     }
     if (got == 0 && received.sender.pid < 0) return -EPIPE;  // an empty packet comes with credentials, the end of the stream does not
     const bool whole = got == sizeof received.message && (header.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) == 0;
-    return whole && descriptors <= 1 && received.message.magic == kMessageMagic ? 0 : -EPROTO;
+    const MessageType type = received.message.type;
+    const bool has_offer = type == MessageType::kPropose || type == MessageType::kAccept;
+    return whole && descriptors <= (has_offer ? kFdsMax : 1) && received.message.magic == kMessageMagic ? 0 : -EPROTO;
 }
 
 ucred maker_of(int channel) {

@@ -10,12 +10,14 @@ namespace sansock::socket {
 struct Received {
     Message message;
     UniqueFd fd;
+    OwnedFds more;      ///< What a provider's offer or answer brings.
     ucred sender{};     ///< As the kernel vouches.
 };
 
 /// 0 or a negative errno; never blocks.
-int send_message(int channel, const Message &message, int fd = -1);
-/// 0, -EAGAIN, -EPIPE when the peer is gone, -EPROTO for what is not a message: another size, no magic, more than one descriptor.
+int send_message(int channel, const Message &message, int fd = -1, const OfferFds &more = {});
+/// 0, -EAGAIN, -EPIPE when the peer is gone, -EPROTO for what is not a message: another size, no magic, more descriptors than one and an
+/// offer's.
 int receive_message(int channel, Received &received);
 /// Who made the other end: the process that connected, or the one that began to listen. Not necessarily who writes to it now.
 ucred maker_of(int channel);

@@ -13,6 +13,7 @@ namespace sansock::socket {
 
 struct Peer;
 struct EpollItem;
+struct Courier;
 
 enum class Role : uint8_t { kConnect, kAccept };
 
@@ -65,10 +66,12 @@ public:
     void ring_own_helper() override;
     void wake_peer_readers() override;
     void wake_peer_writers() override;
+    void path_opens(uint64_t at) override;
     void wake_own() override;
 
 private:
     void wake_objects_of_peer();
+    bool wakes_by_messages();
     struct Connection &c_;
 };
 
@@ -96,7 +99,9 @@ struct Connection {
     SpinPolicy spin_in, spin_out;
     bool reset_logged = false;         ///< The helper has said in the log why the library reset it.
     bool reported = false;             ///< Its line was written when this process was about to end.
-    void *endpoint = nullptr;          ///< The provider's; closed through Runtime::retire().
+    void *endpoint = nullptr;          ///< The provider's, where its path is our memory; closed through Runtime::retire().
+    std::atomic<Courier *> courier{nullptr};     ///< Carries its messages, where the path is none.
+    std::atomic<bool> path_is_parents{false};    ///< Its courier is the process's that we were forked from.
 
     [[nodiscard]] stream::End &end() { return *std::launder(reinterpret_cast<stream::End *>(end_storage)); }
     [[nodiscard]] Phase phase() const { return static_cast<Phase>(shared->phase.load(std::memory_order_acquire)); }

@@ -8,6 +8,7 @@
 
 #include <cstddef>
 
+#include "socket/courier.hpp"
 #include "socket/epoll.hpp"
 #include "socket/report.hpp"
 #include "socket/waiting.hpp"
@@ -124,7 +125,21 @@ void ConnectionEnvironment::wake_objects_of_peer() {
     }
 }
 
+/// Over messages the peer wakes its own threads when something arrives. Only what no message says, that a stream has ended, it must
+/// be told.
+bool ConnectionEnvironment::wakes_by_messages() {
+    if (c_.courier.load(std::memory_order_acquire) == nullptr) return false;
+    const memory::ColdWords &mine = c_.end().memory().mine->cold;
+    if (mine.fin.load(std::memory_order_relaxed) != 0 || mine.state.load(std::memory_order_relaxed) != 0) ring_peer_helper();
+    return true;
+}
+
+void ConnectionEnvironment::path_opens(uint64_t at) {
+    if (Courier *courier = c_.courier.load(std::memory_order_acquire)) path::Landing::open_at(courier->carrier.landing().slot(), at);
+}
+
 void ConnectionEnvironment::wake_peer_readers() {
+    if (wakes_by_messages()) return;
     const stream::End::Memory &memory = c_.end().memory();
     const uint32_t ticket = memory.peer->hot.parked_in.load(std::memory_order_relaxed);
     auto &woken = c_.shared->stream.out.woken_ticket;
@@ -136,6 +151,7 @@ void ConnectionEnvironment::wake_peer_readers() {
 }
 
 void ConnectionEnvironment::wake_peer_writers() {
+    if (wakes_by_messages()) return;
     const stream::End::Memory &memory = c_.end().memory();
     const uint32_t ticket = memory.peer->hot.parked_out.load(std::memory_order_relaxed);
     auto &woken = c_.shared->stream.in.woken_ticket;

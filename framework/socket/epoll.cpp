@@ -3,6 +3,7 @@
 #include <poll.h>
 
 #include "base/guarded_copy.hpp"
+#include "socket/courier.hpp"
 #include "socket/helper.hpp"
 #include "socket/waiting.hpp"
 
@@ -65,6 +66,7 @@ uint32_t evaluate(EpollItem &item) {
     stream::End &end = connection.end();
     if (end.attention_pending()) end.progress();
     get_ready(connection);
+    carry(connection);
     sync_kernel(item);
     if (item.disarmed) return 0;
     short kernel = 0;

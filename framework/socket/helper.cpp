@@ -102,11 +102,13 @@ void HelperThread::run() {
                 case Watch::kDoorbell: doorbell(); break;
                 case Watch::kChannel: meetings_.channel_readable(watch.index); break;
                 case Watch::kMeeting: meetings_.meeting_readable(watch.index); break;
+                case Watch::kCourier: meetings_.couriers().notified(watch.index); break;
                 case Watch::kSocket: socket_event(watch.index, watch.generation, events[i].events); break;
             }
         }
         take_submitted();
         meetings_.timers();
+        meetings_.couriers().timers();
     }
 }
 
@@ -117,6 +119,7 @@ void HelperThread::doorbell() {
         Connection &connection = process_.connection_at(i);
         if (connection.mapped.load(std::memory_order_acquire)) look_after(connection);
     }
+    meetings_.couriers().sweep();
     // A peer that did not know our wake object rings here: pass it on to whoever sleeps.
     for (Peer &peer : process_.peers()) {
         if (peer.used.load(std::memory_order_acquire) != 0 && peer.our_arenas.load() != 0) wake_sleepers(process_, peer);
@@ -137,6 +140,7 @@ void HelperThread::look_after(Connection &connection) {
         connection.reset_logged = true;
         meetings_.warn(connection, reason);
     }
+    meetings_.couriers().look_after(connection);
     if (phase == Phase::kLingering) finish_lingering(process_, connection);
 }
 
@@ -185,6 +189,7 @@ bool Helper::start(Process &process) {
 void Helper::forget_after_fork(Process &process) {
     for (Peer &peer : process.peers()) peer.alive.store(false, std::memory_order_relaxed);
     Meetings::forget_after_fork();
+    forget_couriers(process);
 }
 
 void Helper::tell_wake_object(Peer &peer, uint16_t id, int fd) {

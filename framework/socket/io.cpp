@@ -9,6 +9,7 @@
 #include <cstring>
 
 #include "socket/channel.hpp"
+#include "socket/courier.hpp"
 #include "socket/report.hpp"
 #include "socket/waiting.hpp"
 
@@ -26,7 +27,7 @@ std::atomic<uint32_t> &inside_kernel(Connection &connection, bool sending) {
 void retire_if_at_rest(Connection &connection) {
     if (connection.shared->stream.pinned.load(std::memory_order_relaxed) != 0 && connection.end().at_rest_on_tcp()) {
         uint8_t attached = static_cast<uint8_t>(Phase::kAttached);
-        connection.shared->phase.compare_exchange_strong(attached, static_cast<uint8_t>(Phase::kTcpOnly));
+        if (connection.shared->phase.compare_exchange_strong(attached, static_cast<uint8_t>(Phase::kTcpOnly))) retire_courier(connection);
     }
 }
 
@@ -127,6 +128,7 @@ long send_stream(Connection &connection, const iovec *parts, int count, int flag
     get_ready(connection);
     if (!end.on_provider(true) && end.should_pause()) let_queue_drain(end);
     long sent = end.send(parts, count, flags);
+    carry(connection);
     const bool blocking = (flags & MSG_DONTWAIT) == 0 && is_blocking(connection);
     const long total = total_of(parts, count);
     if (blocking && (sent == -EAGAIN || (sent >= 0 && sent < total))) {
@@ -142,6 +144,7 @@ long send_stream(Connection &connection, const iovec *parts, int count, int flag
                 if (rc < 0) return done > 0 ? done : rc;
             }
             sent = end.send(copy, count, flags);
+            carry(connection);
             if (sent > 0) {
                 done += sent;
                 advance(copy, count, static_cast<size_t>(sent));
@@ -165,7 +168,9 @@ long receive_stream(Connection &connection, const iovec *parts, int count, int f
     }
     stream::End &end = connection.end();
     get_ready(connection);
+    carry(connection);
     long got = end.receive(parts, count, flags);
+    if (got > 0) carry(connection);  // the peer may be waiting for the room
     const bool blocking = (flags & MSG_DONTWAIT) == 0 && is_blocking(connection);
     const long total = total_of(parts, count);
     const bool all = (flags & MSG_WAITALL) != 0 && blocking;
@@ -181,6 +186,7 @@ long receive_stream(Connection &connection, const iovec *parts, int count, int f
             const int rc = wait_for(connection, false, deadline, peek ? static_cast<uint64_t>(done) : 0);
             if (rc < 0) return done > 0 ? done : rc;
             got = end.receive(copy, count, flags);
+            if (got > 0) carry(connection);
             if (got == -EAGAIN) continue;
             if (got < 0) return done > 0 ? done : got;
             if (peek) {
@@ -203,11 +209,11 @@ long shutdown_stream(Connection &connection, int fd, int how) {
     if (how != SHUT_RD && how != SHUT_WR && how != SHUT_RDWR) return -EINVAL;
     if (!connection.mapped.load(std::memory_order_acquire) || connection.phase() != Phase::kAttached) {
         connection.shared->stream.pinned.store(1, std::memory_order_relaxed);
-        connection.set_reason(stream::Reason::kHalfClosed);
-        uint8_t phase = static_cast<uint8_t>(Phase::kTracked);
-        connection.shared->phase.compare_exchange_strong(phase, static_cast<uint8_t>(Phase::kTcpOnly));
-        phase = static_cast<uint8_t>(Phase::kMeeting);
-        connection.shared->phase.compare_exchange_strong(phase, static_cast<uint8_t>(Phase::kTcpOnly));
+        for (const Phase before : {Phase::kTracked, Phase::kMeeting}) {
+            uint8_t phase = static_cast<uint8_t>(before);
+            const bool stays = connection.shared->phase.compare_exchange_strong(phase, static_cast<uint8_t>(Phase::kTcpOnly));
+            if (stays) connection.set_reason(stream::Reason::kHalfClosed);
+        }
         if (connection.phase() != Phase::kAttached) return raw_syscall(SYS_shutdown, fd, how);
     }
     stream::End &end = connection.end();

@@ -1,6 +1,7 @@
 // From the first byte to the last descriptor.
 #include <sys/socket.h>
 
+#include "socket/courier.hpp"
 #include "socket/epoll.hpp"
 #include "socket/helper.hpp"
 #include "socket/io.hpp"
@@ -13,6 +14,7 @@ namespace {
 /// This process's part in a connection's memory ends.
 void let_go_of_memory(Process &process, Connection &connection) {
     Peer &peer = *connection.peer;
+    retire_courier(connection);
     connection.mapped.store(false, std::memory_order_release);
     peer.connection_of_slot[connection.peer_arena][connection.peer_slot].store(0, std::memory_order_release);
     Helper::tell_released(connection);
@@ -88,8 +90,13 @@ long close_descriptor(int fd, Connection &connection) {
         return raw_syscall(SYS_close, fd);
     }
     forget_items(connection);
+    // Our siblings could not go on where we carry: they take the kernel's path while we are still there to step back.
+    if (connection.courier.load() != nullptr && !connection.shared->holders.only(static_cast<uint32_t>(process.pid()))) {
+        return_to_kernel(connection, stream::Reason::kSharedFd);
+    }
     if (connection.shared->holders.remove(static_cast<uint32_t>(process.pid()))) return close_last(process, fd, connection);
     // Siblings hold it still: only our view of it ends.
+    retire_courier(connection);
     stream::Guard guard(connection.fd_lock);
     connection.mapped.store(false, std::memory_order_release);
     connection.fd.store(-1);
@@ -114,7 +121,7 @@ void finish_lingering(Process &process, Connection &connection) {
 }
 
 void release_peer(Process &process, Peer &peer) {
-    static_cast<void>(process);
+    if (peer.has_windows.load()) return process.ring_helper();  // a provider knows our arenas: it must forget them first
     stream::Guard guard(peer.log_lock);
     if (peer.connections.load() != 0 || peer.used.load() == 0) return;
     // First the counts: a child that another thread forks right now takes the lock over, and must not find arenas that are gone.

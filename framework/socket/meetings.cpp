@@ -77,7 +77,12 @@ void Meetings::end_meeting(Meeting &meeting) {
             arena.give_slot(meeting.slot);
         }
     }
-    if (meeting.endpoint != nullptr) process_.runtime()->retire(meeting.endpoint);
+    if (meeting.courier != nullptr) {
+        couriers_.close(*meeting.courier);
+    } else if (meeting.endpoint != nullptr) {
+        process_.runtime()->close(meeting.endpoint);
+    }
+    const OwnedFds unused(meeting.proposal_fds);
     const uint32_t generation = meeting.generation;
     meeting = {};
     meeting.generation = generation;
@@ -87,6 +92,7 @@ void Meetings::begin(Connection &connection, uint64_t deadline_ns) {
     Meeting &meeting = meeting_of(connection);
     const bool peer_wants = meeting.state == Meeting::kHeld;
     const Message proposal = meeting.proposal;
+    const OwnedFds proposal_fds(std::exchange(meeting.proposal_fds, {}));
     Peer *asking = peer_wants ? &process_.peers()[meeting.peer - 1] : nullptr;
     if (peer_wants) meeting.state = Meeting::kIdle;  // answered below, not declined
     end_meeting(meeting);
@@ -106,7 +112,7 @@ void Meetings::begin(Connection &connection, uint64_t deadline_ns) {
     meeting.choice = process_.runtime()->choose(shared.role == Role::kConnect ? shared.remote : shared.local);
     if (meeting.choice.refused != stream::Reason::kNone) return refuse(meeting.choice.refused);
     meeting.deadline_ns = deadline_ns;
-    if (peer_wants) return answer(connection, *asking, proposal);
+    if (peer_wants) return answer(connection, *asking, proposal, proposal_fds);
     if (shared.role == Role::kConnect) {
         if (Peer *peer = channel_for(connection)) return propose(connection, *peer);
         return meet_by_name(connection, true);
@@ -242,10 +248,11 @@ bool Meetings::take_slot(Connection &connection, Peer &peer) {
 void Meetings::propose(Connection &connection, Peer &peer) {
     Meeting &meeting = meeting_of(connection);
     if (!take_slot(connection, peer)) return give_up(connection, stream::Reason::kMaxMemory);
+    if (const auto reason = make_endpoint(meeting); reason != stream::Reason::kNone) return give_up(connection, reason);
     Message message;
-    if (meeting.endpoint == nullptr) meeting.endpoint = process_.runtime()->offer(meeting.choice.provider, meeting.offer);
-    if (meeting.endpoint == nullptr) return give_up(connection, stream::Reason::kNoProvider);
-    message.offer = meeting.offer;
+    OwnedFds fds;
+    if (!process_.runtime()->offer(meeting.endpoint, message.offer, fds)) return give_up(connection, stream::Reason::kNoProvider);
+    if (meeting.courier != nullptr) Couriers::introduce(*meeting.courier, message);
     std::memcpy(message.guid, meeting.choice.guid, sizeof message.guid);
     message.type = MessageType::kPropose;
     message.local = connection.shared->local;
@@ -253,10 +260,24 @@ void Meetings::propose(Connection &connection, Peer &peer) {
     message.arena = meeting.arena;
     message.slot = meeting.slot;
     message.token = token_of(connection);
-    if (send_message(peer.channel, message, connection.fd.load()) < 0) return give_up(connection, stream::Reason::kNoResources);
+    if (send_message(peer.channel, message, connection.fd.load(), fds) < 0) return give_up(connection, stream::Reason::kNoResources);
     meeting.slot_named = true;
     meeting.state = Meeting::kProposed;
     wait_until(meeting, meeting.deadline_ns);
+}
+
+/// The provider's endpoint for this connection, with its receives posted where it carries messages. Why there is none, or kNone.
+stream::Reason Meetings::make_endpoint(Meeting &meeting) {
+    if (meeting.endpoint != nullptr) return stream::Reason::kNone;
+    if (!meeting.choice.carries_messages) {
+        meeting.endpoint = process_.runtime()->create(meeting.choice);
+        return meeting.endpoint == nullptr ? stream::Reason::kNoProvider : stream::Reason::kNone;
+    }
+    stream::Reason reason;
+    meeting.courier = couriers_.prepare(meeting.choice, reason);
+    if (meeting.courier == nullptr) return reason;
+    meeting.endpoint = meeting.courier->endpoint;
+    return stream::Reason::kNone;
 }
 
 uint64_t Meetings::token_of(const Connection &connection) {
@@ -332,6 +353,7 @@ void Meetings::proposed(Peer &peer, Received &received) {
     Meeting &meeting = meeting_of(*connection);
     end_meeting(meeting);
     meeting.proposal = proposal;
+    meeting.proposal_fds = received.more.release();
     meeting.peer = index_of(peer) + 1;
     meeting.state = Meeting::kHeld;
     meeting.deadline_ns = now_ns() + process_.policy().rendezvous_timeout_ns;
@@ -344,7 +366,7 @@ void Meetings::proposed(Peer &peer, Received &received) {
     begin(*connection);
 }
 
-void Meetings::answer(Connection &connection, Peer &peer, const Message &proposal) {
+void Meetings::answer(Connection &connection, Peer &peer, const Message &proposal, const OfferFds &fds) {
     Meeting &meeting = meeting_of(connection);
     const auto refuse = [&](stream::Reason reason) {
         decline(peer, proposal, reason);
@@ -352,12 +374,16 @@ void Meetings::answer(Connection &connection, Peer &peer, const Message &proposa
     };
     // Both ends' routes must agree on the provider: its settings are each end's own.
     if (std::memcmp(proposal.guid, meeting.choice.guid, sizeof proposal.guid) != 0) return refuse(stream::Reason::kNoProvider);
+    if (const auto reason = make_endpoint(meeting); reason != stream::Reason::kNone) return refuse(reason);
     Message message;
-    meeting.endpoint = process_.runtime()->accept(meeting.choice.provider, proposal.offer, message.offer);
-    if (meeting.endpoint == nullptr || !process_.runtime()->shares_memory(meeting.endpoint)) return refuse(stream::Reason::kNoProvider);
+    OwnedFds answer_fds;
+    if (!process_.runtime()->accept(meeting.endpoint, proposal.offer, fds, message.offer, answer_fds) || !is_usable(meeting)) {
+        return refuse(stream::Reason::kNoProvider);
+    }
     if (!take_slot(connection, peer)) return refuse(stream::Reason::kMaxMemory);
     const uint32_t arena = meeting.arena, slot = meeting.slot;
-    if (!attach(connection, peer, proposal.arena, proposal.slot)) {
+    if (meeting.courier != nullptr) Couriers::introduce(*meeting.courier, message);
+    if (!attach(connection, peer, proposal)) {
         blame(connection, stream::Reason::kProtocol, peer, "names memory that it has not shared");
         return refuse(stream::Reason::kProtocol);
     }
@@ -367,7 +393,7 @@ void Meetings::answer(Connection &connection, Peer &peer, const Message &proposa
     message.peer_token = proposal.token;
     message.local = connection.shared->local;
     message.remote = connection.shared->remote;
-    send_message(peer.channel, message, connection.fd.load());
+    send_message(peer.channel, message, connection.fd.load(), answer_fds);
 }
 
 void Meetings::accepted(Peer &peer, Received &received) {
@@ -379,7 +405,7 @@ void Meetings::accepted(Peer &peer, Received &received) {
     if (meeting.state != Meeting::kProposed || meeting.peer != index_of(peer) + 1 || connection.phase() != Phase::kMeeting) return;
     stream::Guard guard(connection.fd_lock);
     if (connection.fd.load() < 0) return end_meeting(meeting);
-    if (!process_.runtime()->take_answer(meeting.endpoint, message.offer) || !process_.runtime()->shares_memory(meeting.endpoint)) {
+    if (!process_.runtime()->take_answer(meeting.endpoint, message.offer, received.more) || !is_usable(meeting)) {
         blame(connection, stream::Reason::kNoProvider, peer, "answers what the provider does not take");
         return give_up(connection, stream::Reason::kNoProvider);
     }
@@ -387,7 +413,7 @@ void Meetings::accepted(Peer &peer, Received &received) {
         blame(connection, stream::Reason::kProtocol, peer, "does not hold the other end that it claims");
         return give_up(connection, stream::Reason::kProtocol);
     }
-    if (!attach(connection, peer, message.arena, message.slot)) {
+    if (!attach(connection, peer, message)) {
         blame(connection, stream::Reason::kProtocol, peer, "names memory that it has not shared");
         give_up(connection, stream::Reason::kProtocol);
     }
@@ -420,8 +446,9 @@ void Meetings::declined(Peer &peer, const Message &message) {
 }
 
 /// Both slots are known: from now on the stream decides.
-bool Meetings::attach(Connection &connection, Peer &peer, uint32_t peer_arena, uint32_t peer_slot) {
+bool Meetings::attach(Connection &connection, Peer &peer, const Message &message) {
     Meeting &meeting = meeting_of(connection);
+    const uint32_t peer_arena = message.arena, peer_slot = message.slot;
     if (peer_arena >= peer.their_arenas.load() || peer_slot >= memory::kSlotsPerArena) return false;
     stream::Guard no_fork(process_.fork_lock());
     if (!connection.shared->holders.only(static_cast<uint32_t>(process_.pid()))) return false;
@@ -431,14 +458,28 @@ bool Meetings::attach(Connection &connection, Peer &peer, uint32_t peer_arena, u
     connection.peer_arena = peer_arena;
     connection.peer_slot = peer_slot;
     memory::Arena &arena = peer.ours[meeting.arena];
-    connection.construct_end({&arena, &arena.slot(meeting.slot), &peer.theirs[peer_arena], &peer.theirs[peer_arena].slot(peer_slot)});
-
-    stream::State &state = connection.shared->stream;
     const Choice &choice = meeting.choice;
+    stream::State &state = connection.shared->stream;
+    stream::End::Memory memory{&arena, &arena.slot(meeting.slot), &peer.theirs[peer_arena], &peer.theirs[peer_arena].slot(peer_slot)};
+    if (meeting.courier != nullptr) {
+        memory.path_arena = &meeting.courier->carrier.landing().view();
+        memory.path = &meeting.courier->carrier.landing().slot();
+    }
+    connection.construct_end(memory);
+    state.epoch.store(1, std::memory_order_relaxed);
+    if (meeting.courier != nullptr) {
+        if (!couriers_.start(*meeting.courier, connection, choice, message)) {
+            connection.mapped.store(false, std::memory_order_release);
+            return false;
+        }
+        watch(couriers_.notification_fd(*meeting.courier), {Watch::kCourier, Couriers::index_of(*meeting.courier)}, EPOLLIN | EPOLLET);
+    } else {
+        connection.endpoint = meeting.endpoint;
+    }
+    meeting.courier = nullptr;
+    meeting.endpoint = nullptr;
     std::memcpy(connection.shared->guid, choice.guid, sizeof choice.guid);
     std::memcpy(connection.shared->plugin, choice.plugin, sizeof choice.plugin);
-    connection.endpoint = meeting.endpoint;
-    meeting.endpoint = nullptr;
     const int fd = connection.fd.load();
     // A step back must be one send that does not block: keep no more than an empty kernel queue takes.
     uint64_t window = uint64_t{choice.send_buffers} * choice.buffer_size;
@@ -454,7 +495,6 @@ bool Meetings::attach(Connection &connection, Peer &peer, uint32_t peer_arena, u
     state.out.window = std::min(window, static_cast<uint64_t>(room) / 2);
     state.out.buffers_max = static_cast<uint16_t>(choice.send_buffers);
     state.out.segment_buffer = memory::kInlineBuffer;
-    state.epoch.store(1, std::memory_order_relaxed);
     timeval timeout{};
     size = sizeof timeout;
     if (raw_syscall(SYS_getsockopt, fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, &size) == 0) connection.shared->receive_timeout_ns = to_ns(timeout);

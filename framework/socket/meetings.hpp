@@ -7,13 +7,14 @@
 // of its own, and closes. Only the helper thread comes here.
 #pragma once
 #include "socket/channel.hpp"
+#include "socket/courier.hpp"
 #include "socket/process.hpp"
 
 namespace sansock::socket {
 
 /// What a descriptor in the helper's epoll set stands for.
 struct Watch {
-    enum Kind : uint8_t { kDoorbell = 1, kChannel, kMeeting, kSocket } kind;
+    enum Kind : uint8_t { kDoorbell = 1, kChannel, kMeeting, kSocket, kCourier } kind;
     uint32_t index = 0;
     uint32_t generation = 0;
     [[nodiscard]] uint64_t pack() const {
@@ -26,7 +27,7 @@ struct Watch {
 
 class Meetings {
 public:
-    explicit Meetings(Process &process) : process_(process) {}
+    explicit Meetings(Process &process) : process_(process), couriers_(process) {}
     bool open();
     [[nodiscard]] int epoll_fd() const { return epoll_fd_; }
 
@@ -37,7 +38,8 @@ public:
     void timers();
     /// The connection's reason and what is behind it, into the log.
     void warn(const Connection &connection, stream::Reason reason);
-    [[nodiscard]] uint64_t next_due_ns() const { return next_due_ns_; }
+    [[nodiscard]] uint64_t next_due_ns() const { return std::min(next_due_ns_, couriers_.next_due_ns()); }
+    [[nodiscard]] Couriers &couriers() { return couriers_; }
 
     static void forget_after_fork();
 
@@ -55,8 +57,9 @@ private:
         bool slot_named;           ///< The peer was told of the slot: it is ours alone again only when the peer says so.
         Choice choice;
         void *endpoint;            ///< Of the provider; not yet the connection's.
+        Courier *courier;          ///< Or that, where the provider carries messages.
         Message proposal;          ///< kHeld: it came before we had moved anything.
-        OfferBytes offer;
+        OfferFds proposal_fds;
     };
     struct Channel {
         enum State : uint8_t { kNew = 0, kGreeted, kUp } state;
@@ -100,11 +103,13 @@ private:
 
     Peer *channel_for(const Connection &connection);
     void propose(Connection &connection, Peer &peer);
-    void answer(Connection &connection, Peer &peer, const Message &proposal);
+    void answer(Connection &connection, Peer &peer, const Message &proposal, const OfferFds &fds);
+    stream::Reason make_endpoint(Meeting &meeting);
+    [[nodiscard]] bool is_usable(const Meeting &meeting) const { return meeting.courier != nullptr || process_.runtime()->shares_memory(meeting.endpoint); }
     void decline(Peer &peer, const Message &proposal, stream::Reason reason);
     bool make_arena(Peer &peer, const Choice &choice);
     bool take_slot(Connection &connection, Peer &peer);
-    bool attach(Connection &connection, Peer &peer, uint32_t peer_arena, uint32_t peer_slot);
+    bool attach(Connection &connection, Peer &peer, const Message &message);
     bool proves(const Connection &connection, const Received &received) const;
     /// The connection over which `channel` was made, while that is still what it waits for; nullptr when it has gone on without it.
     Connection *first_of(const Channel &channel);
@@ -114,6 +119,7 @@ private:
     [[nodiscard]] uint32_t index_of(const Peer &peer) const { return static_cast<uint32_t>(&peer - process_.peers().data()); }
 
     Process &process_;
+    Couriers couriers_;
     int epoll_fd_ = -1;
     uint64_t started_ = 0;
     uint64_t next_due_ns_ = UINT64_MAX;

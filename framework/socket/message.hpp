@@ -2,8 +2,12 @@
 #pragma once
 #include <netinet/in.h>
 
-#include <cstdint>
+#include <sys/syscall.h>
 
+#include <cstdint>
+#include <utility>
+
+#include "base/real.hpp"
 #include "socket/runtime.hpp"
 
 namespace sansock::socket {
@@ -19,6 +23,19 @@ enum class MessageType : uint32_t {
     kDecline,       ///< No: `reason`; kNotYet: ask again later.
     kWakeObject,    ///< A wake object of mine (descriptor), `waker`.
     kReleased,      ///< I look at your `arena`, `slot` no more.
+};
+
+/// The descriptors of an offer or an answer, which close themselves.
+struct OwnedFds : OfferFds {
+    OwnedFds() = default;
+    explicit OwnedFds(const OfferFds &taken) : OfferFds(taken) {}
+    OwnedFds(const OwnedFds &) = delete;
+    OwnedFds &operator=(const OwnedFds &) = delete;
+    ~OwnedFds() {
+        for (uint32_t i = 0; i < count; ++i) raw_syscall(SYS_close, fds[i]);
+    }
+    /// They are the caller's from now on.
+    OfferFds release() { return std::exchange(static_cast<OfferFds &>(*this), {}); }
 };
 
 struct Message {
@@ -37,7 +54,9 @@ struct Message {
     uint32_t reason = 0;
     uint32_t waker = 0;
     char guid[40] = {};             ///< The provider of the proposal.
-    OfferBytes offer;               ///< The provider's offer, or its answer.
+    OfferBytes offer;               ///< The provider's offer, or its answer. Its descriptors follow the socket.
+    uint32_t receives = 0;          ///< Where the provider carries messages: how many receives are posted,
+    uint64_t message_bytes = 0;     ///< and how long a message they take.
 };
 
 }  // namespace sansock::socket

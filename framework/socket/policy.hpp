@@ -12,6 +12,7 @@ struct Policy {
     bool spin_always = false;       ///< Spin whatever the moving average says.
     uint64_t rendezvous_timeout_ns = 1'000'000'000;
     uint64_t step_timeout_ns = 5'000'000'000;
+    uint64_t path_timeout_ns = 30'000'000'000;
 };
 
 }  // namespace sansock::socket

@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "base/guarded_copy.hpp"
+#include "socket/courier.hpp"
 #include "socket/epoll.hpp"
 #include "socket/waiting.hpp"
 
@@ -63,6 +64,7 @@ Look prepare(Process &process, const pollfd *fds, nfds_t count, pollfd *kernel) 
         stream::End &end = connection->end();
         if (end.attention_pending()) end.progress();
         get_ready(*connection);
+        carry(*connection);
         const bool in = end.on_provider(false), out = end.on_provider(true);
         if (in && out) {
             kernel[i].fd = -1;

@@ -38,6 +38,8 @@ struct Peer {
     std::atomic<int> wake_fd[memory::kWakeObjects];   ///< The peer's wake objects; eventfd + 1, 0: not told yet.
     std::atomic<uint32_t> woken[memory::kWakeObjects];  ///< The ticket for which each was woken last.
     std::atomic<uint8_t> told[memory::kWakeObjects];  ///< Our wake objects that the peer has been told.
+    std::atomic<bool> has_windows;   ///< Some of our arenas are registered with a provider that carries messages.
+    sansock_region *windows[kArenasPerPeer];
     uint32_t arena_provider[kArenasPerPeer];  ///< Whose buffers each of our arenas holds.
     uint32_t log_read;               ///< Entries of the peer's activity log that were read.
     ProcessLock log_lock;

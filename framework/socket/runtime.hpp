@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <span>
 
+#include "path/endpoint.hpp"
 #include "socket/launch.hpp"
 #include "socket/policy.hpp"
 #include "stream/state.hpp"
@@ -17,11 +18,26 @@
 namespace sansock::socket {
 
 inline constexpr uint32_t kOfferMax = 512;  ///< Bytes of an offer or an answer.
+inline constexpr uint32_t kOfferFdsMax = 4;
 
 struct OfferBytes {
     uint32_t size = 0;
     uint8_t data[kOfferMax] = {};
     [[nodiscard]] std::span<const uint8_t> bytes() const { return {data, size <= kOfferMax ? size : 0}; }
+};
+
+/// The descriptors that travel with an offer or an answer. Whoever is given them closes them.
+struct OfferFds {
+    uint32_t count = 0;
+    int fds[kOfferFdsMax] = {};
+};
+
+/// How a provider carries messages, and what of it one connection gets.
+struct MessageLimits {
+    uint64_t message_bytes = 0;         ///< The longest one.
+    uint32_t sends = 0;                 ///< Under way at most.
+    uint32_t receives = 0;              ///< Posted at most.
+    bool answerer_sends_first = false;
 };
 
 /// What a route says of one connection.
@@ -31,6 +47,8 @@ struct Choice {
     uint32_t send_buffers = 0;
     uint32_t buffer_size = 0;
     uint64_t max_memory = 0;
+    bool carries_messages = false;  ///< The provider's path is no memory that both ends map.
+    MessageLimits messages;
     char guid[40] = {};
     char plugin[32] = {};
 };
@@ -44,13 +62,23 @@ public:
     /// A line in the log.
     virtual void warn(const char *text) = 0;
 
-    /// An endpoint of a provider, or nullptr (the reason is in the log). The connecting side offers, the accepting side answers; an
-    /// endpoint is usable when its provider lets the framework's own memory be the path.
-    virtual void *offer(uint32_t provider, OfferBytes &offer) = 0;
-    virtual void *accept(uint32_t provider, const OfferBytes &offer, OfferBytes &answer) = 0;
-    virtual bool take_answer(void *endpoint, const OfferBytes &answer) = 0;
+    /// An endpoint of the chosen provider, or nullptr (the reason is in the log). The connecting side offers, the accepting side
+    /// answers, each having posted its receives before where the provider carries messages. False: the reason is in the log.
+    virtual void *create(const Choice &choice) = 0;
+    virtual bool offer(void *endpoint, OfferBytes &offer, OfferFds &fds) = 0;
+    virtual bool accept(void *endpoint, const OfferBytes &offer, const OfferFds &fds, OfferBytes &answer, OfferFds &answer_fds) = 0;
+    virtual bool take_answer(void *endpoint, const OfferBytes &answer, const OfferFds &fds) = 0;
+    /// The provider lets the framework's own memory be the path.
     virtual bool shares_memory(void *endpoint) = 0;
-    /// The endpoint is no longer needed; any thread. It is closed at the next call from the helper.
+    /// For providers that carry messages.
+    virtual path::Endpoint &messages(void *endpoint) = 0;
+    virtual int notification_fd(void *endpoint) = 0;
+    /// nullptr: it cannot be registered; the reason is in the log.
+    virtual sansock_region *register_memory(uint32_t provider, void *base, uint64_t length) = 0;
+    virtual void deregister_memory(sansock_region *region) = 0;
+    /// The endpoint is no longer needed: it is closed now.
+    virtual void close(void *endpoint) = 0;
+    /// As close(), from any thread: it is closed at the next call from the helper.
     virtual void retire(void *endpoint) = 0;
 
 protected:

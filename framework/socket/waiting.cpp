@@ -4,8 +4,10 @@
 #include <poll.h>
 #include <pthread.h>
 
+#include "socket/courier.hpp"
 #include "socket/epoll.hpp"
 #include "socket/helper.hpp"
+#include "socket/io.hpp"
 
 #ifndef SYS_futex_waitv
 #define SYS_futex_waitv 449
@@ -146,6 +148,9 @@ void wake_sleepers(Process &process, Peer &peer) {
 }
 
 void get_ready(Connection &connection) {
+    if (__builtin_expect(connection.path_is_parents.load(std::memory_order_relaxed), 0) && connection.path_is_parents.exchange(false)) {
+        return_to_kernel(connection, stream::Reason::kSharedFd);
+    }
     const memory::Slot &mine = *connection.end().memory().mine;
     if (mine.cold.ready.load(std::memory_order_relaxed) == connection.shared->stream.epoch.load(std::memory_order_relaxed)) return;
     {
@@ -155,7 +160,8 @@ void get_ready(Connection &connection) {
             if (!cover(*item)) return;  // no wake object to be had: this connection stays on TCP
         }
     }
-    connection.end().declare_ready();
+    const Courier *courier = connection.courier.load(std::memory_order_acquire);
+    if (courier == nullptr || courier->carrier.established()) connection.end().declare_ready();
 }
 
 void pump(Process &process) {
@@ -271,11 +277,13 @@ int wait_for(Connection &connection, bool sending, uint64_t deadline_ns, uint64_
     SpinPolicy &policy = sending ? connection.spin_out : connection.spin_in;
     Spin spin(policy, Process::get()->policy().spin_ns_max, end.memory().peer->hot.cpu.load(std::memory_order_relaxed) == current_cpu());
     while (spin.again()) {
+        carry(connection, false);
         if (moved()) {
             spin.learn();
             return 0;
         }
     }
+    carry(connection);
     int result = 0;
     {
         Announced announced(outer, state, sending ? mine.parked_out : mine.parked_in, sending ? state.sleepers_out : state.sleepers_in);

@@ -123,6 +123,7 @@ private:
     void stop_sending(uint32_t epoch);
     void replay(uint32_t epoch);
     void finish_epoch();
+    bool progress_step();
     void bump_attention();
     void pin();
     void poison(Reason reason);

@@ -116,7 +116,10 @@ long End::end_of_stream() {
 int End::error_of_loss() const {
     const bool closed = s_.peer_closed.load(std::memory_order_acquire) != 0;
     const bool died = s_.tcp_ended.load(std::memory_order_acquire) == kTcpFin;
-    if (__builtin_expect(!closed && !died, 1) || unconsumed() == 0) return 0;
+    if (__builtin_expect(!closed && !died, 1) || s_.out.path != Path::kProvider) return 0;
+    // What it consumed to the last stands in its own slot, told by messages or not.
+    const uint64_t consumed = std::max(m_.peer->hot.consumed.load(std::memory_order_acquire), s_.out.switched_at);
+    if (s_.out.out.load(std::memory_order_relaxed) == consumed) return 0;
     return closed ? EPIPE : ECONNRESET;
 }
 

@@ -62,30 +62,40 @@ void End::step(Reason reason, bool for_good) {
 
 void End::progress() {
     const uint32_t seen = m_.peer->hot.attention.load(std::memory_order_acquire);
-    const uint32_t epoch = s_.epoch.load(std::memory_order_relaxed);
-    const memory::ColdWords &peer = m_.peer->cold;
-    memory::ColdWords &mine = m_.mine->cold;
-    if (peer.pinned.load(std::memory_order_acquire) != 0) s_.pinned.store(1, std::memory_order_relaxed);
-    if (peer.state.load(std::memory_order_acquire) == static_cast<uint32_t>(memory::EndState::kClosed)) {
+    if (m_.peer->cold.pinned.load(std::memory_order_acquire) != 0) s_.pinned.store(1, std::memory_order_relaxed);
+    if (m_.peer->cold.state.load(std::memory_order_acquire) == static_cast<uint32_t>(memory::EndState::kClosed)) {
         s_.peer_closed.store(1, std::memory_order_release);
     }
-    const bool stepping = peer.step.load(std::memory_order_acquire) == epoch || mine.step.load(std::memory_order_relaxed) == epoch;
-    if (stepping) {
-        const bool answered = mine.frozen.load(std::memory_order_relaxed) == epoch;
-        if (!freeze(epoch)) return poison(Reason::kProtocol);
-        stop_sending(epoch);
-        if (!answered) {
-            uint8_t none = static_cast<uint8_t>(Reason::kNone);
-            s_.reason.compare_exchange_strong(none, static_cast<uint8_t>(peer.reason.load(std::memory_order_relaxed)));
-            bump_attention();
-            env_.ring_peer_helper();
-        }
-        if (peer.frozen.load(std::memory_order_acquire) == epoch) replay(epoch);
-        if (mine.stepped.load(std::memory_order_relaxed) == epoch && peer.stepped.load(std::memory_order_acquire) == epoch) finish_epoch();
+    while (progress_step()) {  // a peer that was quicker may ask for the next epoch's STEP already
     }
     SANSOCK_POINT("S2.looked");
     s_.attention.store(seen, std::memory_order_relaxed);
     env_.wake_own();
+}
+
+/// Does what a STEP under way needs of this end. True when that ended the epoch.
+bool End::progress_step() {
+    const uint32_t epoch = s_.epoch.load(std::memory_order_relaxed);
+    const memory::ColdWords &peer = m_.peer->cold;
+    memory::ColdWords &mine = m_.mine->cold;
+    const bool answered = mine.frozen.load(std::memory_order_relaxed) == epoch;
+    // An end that has answered goes on whatever the peer's `step` says by now: it may be of the next epoch.
+    if (!answered && peer.step.load(std::memory_order_acquire) != epoch && mine.step.load(std::memory_order_relaxed) != epoch) return false;
+    if (!freeze(epoch)) {
+        poison(Reason::kProtocol);
+        return false;
+    }
+    stop_sending(epoch);
+    if (!answered) {
+        uint8_t none = static_cast<uint8_t>(Reason::kNone);
+        s_.reason.compare_exchange_strong(none, static_cast<uint8_t>(peer.reason.load(std::memory_order_relaxed)));
+        bump_attention();
+        env_.ring_peer_helper();
+    }
+    if (peer.frozen.load(std::memory_order_acquire) == epoch) replay(epoch);
+    if (mine.stepped.load(std::memory_order_relaxed) != epoch || peer.stepped.load(std::memory_order_acquire) != epoch) return false;
+    finish_epoch();
+    return true;
 }
 
 /// Repeats on TCP what the peer has not consumed, in one non-blocking send as a rule; then this direction is the kernel's.

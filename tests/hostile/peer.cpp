@@ -198,7 +198,9 @@ Message Peer::proposal() {
     made.slot = slot_;
     made.token = 0x1234;
     std::memcpy(made.guid, choice().guid, sizeof made.guid);
-    if (runtime().offer(choice().provider, made.offer) == nullptr) std::abort();
+    socket::OfferFds none;
+    void *endpoint = runtime().create(choice());
+    if (endpoint == nullptr || !runtime().offer(endpoint, made.offer, none)) std::abort();
     return made;
 }
 
@@ -208,7 +210,9 @@ Message Peer::acceptance(const Message &proposal) {
     made.slot = slot_;
     made.peer_token = proposal.token;
     their_slot_ = proposal.slot;
-    if (runtime().accept(choice().provider, proposal.offer, made.offer) == nullptr) std::abort();
+    socket::OfferFds none;
+    void *endpoint = runtime().create(choice());
+    if (endpoint == nullptr || !runtime().accept(endpoint, proposal.offer, none, made.offer, none)) std::abort();
     return made;
 }
 

@@ -45,9 +45,8 @@ struct Host final : stream::Environment {
         peer = &other;
         ASSERT_EQ(theirs.map(other.arena.fd()), 0);
         const memory::Slot *their_slot = &theirs.slot(0);
-        landing_view = memory::PeerArena::of(landing);
         end = std::make_unique<stream::End>(
-            *state, stream::End::Memory{&arena, slot, &theirs, their_slot, &landing_view, &carrier.landing().slot()}, *this);
+            *state, stream::End::Memory{&arena, slot, &theirs, their_slot, &carrier.landing().view(), &carrier.landing().slot()}, *this);
         carrier.start({&arena, slot, their_slot, nullptr, state.get()},
                       {.send_depth = std::min(sizes.sends, kSendsMax), .message_bytes = kBufferSize + kFrameRoom, .peer_receives = sizes.receives});
         endpoint.connect(other.endpoint);
@@ -126,7 +125,7 @@ struct Host final : stream::Environment {
     const uint64_t seed;
     Host *peer = nullptr;
     memory::Arena arena, landing;
-    memory::PeerArena theirs, landing_view;
+    memory::PeerArena theirs;
     memory::Slot *slot = nullptr;
     MemoryEndpoint endpoint;
     Carrier carrier;

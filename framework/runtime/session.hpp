@@ -1,0 +1,37 @@
+// One endpoint of a plugin and the completion queue that it has to itself, as the socket layer uses them.
+#pragma once
+#include <unistd.h>
+
+#include "plugin/provider.hpp"
+#include "socket/runtime.hpp"
+
+namespace sansock::runtime {
+
+class Session final : public path::Endpoint {
+public:
+    /// In shared-memory mode nothing is ever posted, so everything is as small as can be.
+    static Result<std::unique_ptr<Session>> open(plugin::Provider &provider, const socket::Choice &choice);
+
+    [[nodiscard]] Result<void> offer(socket::OfferBytes &bytes, socket::OfferFds &fds);
+    [[nodiscard]] Result<void> accept(const socket::OfferBytes &offer, const socket::OfferFds &fds, socket::OfferBytes &answer,
+                                      socket::OfferFds &answer_fds);
+    [[nodiscard]] Result<void> take_answer(const socket::OfferBytes &answer, const socket::OfferFds &fds);
+    [[nodiscard]] bool shares_memory() const { return endpoint_.shares_memory(); }
+    [[nodiscard]] int notification_fd() const { return queue_.notification_fd(); }
+    /// A child of fork has a copy of this, which is not its to use, nor to close.
+    [[nodiscard]] bool is_ours() const { return pid_ == getpid(); }
+
+    int32_t post_send(std::span<const sansock_slice> slices, uint64_t token) noexcept override { return endpoint_.post_send(slices, token); }
+    int32_t post_receive(std::span<const sansock_slice> slices, uint64_t token) noexcept override { return endpoint_.post_receive(slices, token); }
+    int32_t poll(std::span<sansock_completion> completions) noexcept override;
+    int32_t arm() noexcept override;
+
+private:
+    Session(plugin::CompletionQueue queue, plugin::Endpoint endpoint) : queue_(std::move(queue)), endpoint_(std::move(endpoint)) {}
+
+    plugin::CompletionQueue queue_;
+    plugin::Endpoint endpoint_;
+    const pid_t pid_ = getpid();
+};
+
+}  // namespace sansock::runtime

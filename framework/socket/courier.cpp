@@ -1,0 +1,277 @@
+#include "socket/courier.hpp"
+
+#include <poll.h>
+#include <sys/mman.h>
+
+#include "socket/epoll.hpp"
+#include "socket/message.hpp"
+#include "socket/waiting.hpp"
+
+namespace sansock::socket {
+namespace {
+
+/// A path that breaks because the peer died is told from one that failed by the end of the TCP connection, which follows at once.
+constexpr uint64_t kGraceNs = 5'000'000;
+constexpr uint32_t kCouriersMax = kConnectionsMax;
+
+Courier *couriers = nullptr;  ///< Reserved by the helper.
+std::atomic<uint32_t> couriers_high{0};
+/// Some path waits for its peer: the helper looks now and then whether it still may.
+std::atomic<bool> watching{false};
+/// No call into a plugin interrupts another one: a signal handler that sends leaves the work to the helper.
+thread_local bool inside __attribute__((tls_model("initial-exec"))) = false;
+
+/// Wakes the threads and epoll instances of this process that wait for what has come.
+void wake(Connection &connection, const path::Moved &moved) {
+    if (!moved.arrived && !moved.room) return;
+    const stream::End::Memory &memory = connection.end().memory();
+    full_fence();  // against sleepers, who park and then look once more
+    if (moved.arrived && memory.mine->hot.parked_in.load(std::memory_order_relaxed) != 0) futex_wake_all(low_word(memory.path->hot.tail));
+    if (moved.room && memory.mine->hot.parked_out.load(std::memory_order_relaxed) != 0) futex_wake_all(low_word(memory.path->hot.consumed));
+    queue_items(connection);
+    Process &process = *Process::get();
+    Peer &peer = *connection.peer;
+    for (const auto &entry : memory.mine->hot.wakers) {
+        const uint16_t id = entry.load(std::memory_order_relaxed);
+        if (id == memory::kNoWaker) break;
+        if (id == kHelperWaker || id >= memory::kWakeObjects) {  // the helper, or more than there are places for: it wakes them all
+            process.ring_helper();
+            break;
+        }
+        const uint64_t one = 1;
+        if (peer.ours[0].header().parked[id].load(std::memory_order_relaxed) != 0) {
+            raw_syscall(SYS_write, process.wake_object(id).fd.load(std::memory_order_relaxed), &one, sizeof one);
+        }
+    }
+}
+
+void after(Connection &connection, const path::Moved &moved) {
+    wake(connection, moved);
+    const bool unwatched = moved.waits && !watching.load(std::memory_order_relaxed) && !watching.exchange(true, std::memory_order_relaxed);
+    if (moved.failed || unwatched) Process::get()->ring_helper();
+}
+
+}  // namespace
+
+void carry_now(Connection &connection, bool arm) {
+    Courier *courier = connection.courier.load(std::memory_order_acquire);
+    if (courier == nullptr) return;
+    if (inside) return Process::get()->ring_helper();
+    inside = true;
+    const path::Moved moved = courier->carrier.move(arm);
+    inside = false;
+    after(*courier->connection, moved);  // which is another than `connection` only when that was closed meanwhile
+}
+
+void retire_courier(Connection &connection) {
+    Courier *courier = connection.courier.exchange(nullptr, std::memory_order_acq_rel);
+    if (courier == nullptr) return;
+    courier->carrier.stop();
+    courier->state.store(Courier::kRetired, std::memory_order_release);
+    Process::get()->ring_helper();
+}
+
+void forget_couriers(Process &process) {
+    for (uint32_t i = 0; i < process.connections_used(); ++i) {
+        Connection &connection = process.connection_at(i);
+        if (connection.courier.exchange(nullptr, std::memory_order_relaxed) != nullptr) connection.path_is_parents.store(true, std::memory_order_relaxed);
+    }
+    couriers = nullptr;  // what they were stays mapped: the connections look at their landings
+    couriers_high.store(0);
+    for (Peer &peer : process.peers()) peer.has_windows.store(false, std::memory_order_relaxed);
+    watching.store(false, std::memory_order_relaxed);
+    inside = false;
+}
+
+uint32_t Couriers::index_of(const Courier &courier) { return static_cast<uint32_t>(&courier - couriers); }
+
+Courier *Couriers::new_courier() {
+    if (couriers == nullptr) {
+        void *memory = mmap(nullptr, kCouriersMax * sizeof(Courier), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        if (memory == MAP_FAILED) return nullptr;
+        couriers = static_cast<Courier *>(memory);
+    }
+    const uint32_t high = couriers_high.load(std::memory_order_relaxed);
+    for (uint32_t i = 0; i < high; ++i) {
+        if (couriers[i].state.load(std::memory_order_acquire) == Courier::kFree) return &couriers[i];
+    }
+    if (high == kCouriersMax) return nullptr;
+    couriers_high.store(high + 1, std::memory_order_release);
+    return new (&couriers[high]) Courier{};
+}
+
+Courier *Couriers::prepare(const Choice &choice, stream::Reason &reason) {
+    reason = stream::Reason::kNoResources;
+    Courier *courier = new_courier();
+    if (courier == nullptr) return nullptr;
+    reason = stream::Reason::kNoProvider;
+    courier->endpoint = process_.runtime()->create(choice);
+    if (courier->endpoint == nullptr) return nullptr;
+    courier->connection = nullptr;
+    courier->decide_ns = 0;
+    courier->limits = choice.messages;
+    courier->state.store(Courier::kMeeting, std::memory_order_relaxed);
+    if (land(*courier, choice)) return courier;
+    reason = stream::Reason::kMaxMemory;
+    close(*courier);
+    return nullptr;
+}
+
+/// Finds room for the receives, in an arena that the provider knows.
+bool Couriers::land(Courier &courier, const Choice &choice) {
+    for (LandingArena &landing : landings_) {
+        if (!landing.arena.is_open()) {
+            if (landing.arena.create(choice.buffer_size + path::kFrameRoom, choice.max_memory) < 0) return false;
+            landing.arena.forget_fd();
+            landing.provider = choice.provider;
+            landing.region = process_.runtime()->register_memory(choice.provider, &landing.arena.header(), landing.arena.shape().size());
+            if (landing.region == nullptr) {
+                landing.arena.close();
+                return false;
+            }
+        }
+        if (landing.provider != choice.provider) continue;
+        if (courier.carrier.open(process_.runtime()->messages(courier.endpoint), landing.arena, landing.region, choice.messages.receives)) return true;
+        if (courier.carrier.landing().is_open()) return false;  // there was memory, and the provider would not have it
+    }
+    return false;
+}
+
+void Couriers::introduce(const Courier &courier, Message &message) {
+    message.receives = courier.carrier.landing().receives();
+    message.message_bytes = courier.carrier.landing().message_bytes();
+}
+
+sansock_region *Couriers::window_of(Peer &peer, uint32_t index, uint32_t provider) {
+    sansock_region *&window = peer.windows[index];
+    if (!peer.has_windows.exchange(true)) std::fill(std::begin(peer.windows), std::end(peer.windows), nullptr);
+    memory::Arena &arena = peer.ours[index];
+    if (window == nullptr) window = process_.runtime()->register_memory(provider, &arena.header(), arena.shape().size());
+    return window;
+}
+
+bool Couriers::start(Courier &courier, Connection &connection, const Choice &choice, const Message &peer) {
+    const stream::End::Memory &memory = connection.end().memory();
+    sansock_region *window = window_of(*connection.peer, connection.arena, choice.provider);
+    const bool sound = peer.receives >= path::Credits::kReceivesMin && peer.receives <= path::kReceivesMax && peer.message_bytes >= memory::kPage;
+    if (!sound || window == nullptr) return false;
+    const bool answers = connection.shared->role == Role::kAccept;
+    const bool one_first = courier.limits.answerer_sends_first;
+    courier.carrier.start({memory.arena, memory.mine, memory.peer, window, &connection.shared->stream},
+                          {.send_depth = courier.limits.sends,
+                           .message_bytes = std::min(courier.limits.message_bytes, peer.message_bytes),
+                           .peer_receives = peer.receives,
+                           .waits_for_first = one_first && !answers,
+                           .sends_first = one_first && answers});
+    courier.connection = &connection;
+    courier.generation = connection.generation;
+    courier.state.store(Courier::kCarrying, std::memory_order_release);
+    connection.courier.store(&courier, std::memory_order_release);
+    return true;
+}
+
+void Couriers::close(Courier &courier) {
+    courier.carrier.stop();
+    process_.runtime()->close(courier.endpoint);
+    courier.endpoint = nullptr;
+    courier.carrier.close();
+    courier.state.store(Courier::kFree, std::memory_order_release);
+}
+
+void Couriers::notified(uint32_t index) {
+    Courier &courier = couriers[index];
+    if (courier.state.load(std::memory_order_acquire) != Courier::kCarrying) return;
+    Connection &connection = *courier.connection;
+    stream::Guard guard(connection.fd_lock);
+    if (connection.courier.load(std::memory_order_acquire) != &courier || connection.generation != courier.generation) return;
+    const path::Moved moved = courier.carrier.move_notified();
+    after(connection, moved);
+    if (moved.failed) fail(courier, connection);
+    if (connection.phase() == Phase::kLingering) finish_lingering(process_, connection);
+}
+
+void Couriers::look_after(Connection &connection) {
+    Courier *courier = connection.courier.load(std::memory_order_acquire);
+    if (courier == nullptr) return;
+    if (!courier->carrier.is_of_epoch(connection.shared->stream.epoch.load(std::memory_order_acquire))) {
+        connection.courier.store(nullptr, std::memory_order_release);
+        return close(*courier);
+    }
+    carry_now(connection, true);
+    if (courier->carrier.failed()) fail(*courier, connection);
+}
+
+bool Couriers::peer_is_gone(Connection &connection) {
+    if (connection.shared->stream.tcp_ended.load(std::memory_order_acquire) != stream::kTcpOpen) return true;
+    const stream::End::Memory &memory = connection.end().memory();
+    const auto state = static_cast<memory::EndState>(memory.peer->cold.state.load(std::memory_order_acquire));
+    if (state == memory::EndState::kReset || state == memory::EndState::kPoisoned) return true;
+    // It has closed, and everything it ever sent is here.
+    if (state == memory::EndState::kClosed && memory.peer->cold.fin.load(std::memory_order_acquire) != 0 &&
+        memory.peer->cold.fin_at.load(std::memory_order_relaxed) <= memory.path->hot.tail.load(std::memory_order_relaxed)) {
+        return true;
+    }
+    pollfd fd{connection.fd.load(std::memory_order_relaxed), POLLRDHUP, 0};
+    const timespec none{};
+    return raw_syscall(SYS_ppoll, &fd, 1, &none, nullptr, 8) == 1;
+}
+
+/// The peer's death breaks the path as well, and is not the provider's fault: what the peer had published is read from its window.
+void Couriers::fail(Courier &courier, Connection &connection) {
+    const stream::End::Memory &memory = connection.end().memory();
+    const uint32_t epoch = connection.shared->stream.epoch.load(std::memory_order_relaxed);
+    if (!courier.carrier.is_of_epoch(epoch)) return;
+    const bool stepping = memory.mine->cold.frozen.load(std::memory_order_relaxed) == epoch ||
+                          memory.peer->cold.step.load(std::memory_order_acquire) == epoch;
+    if (stepping || peer_is_gone(connection)) return;
+    if (courier.carrier.status() == SANSOCK_ECONNRESET) {
+        const uint64_t now = now_ns();
+        if (courier.decide_ns == 0) courier.decide_ns = now + kGraceNs;
+        if (now < courier.decide_ns) return due_at(courier.decide_ns);
+    }
+    connection.end().step(stream::Reason::kProviderFailed, true);
+}
+
+void Couriers::sweep() {
+    for (uint32_t i = 0; i < couriers_high.load(std::memory_order_relaxed); ++i) {
+        if (couriers[i].state.load(std::memory_order_acquire) == Courier::kRetired) close(couriers[i]);
+    }
+    for (Peer &peer : process_.peers()) {
+        if (peer.used.load(std::memory_order_acquire) == 0 || !peer.has_windows.load() || peer.alive.load() || peer.connections.load() != 0) continue;
+        for (sansock_region *window : peer.windows) {
+            if (window != nullptr) process_.runtime()->deregister_memory(window);
+        }
+        peer.has_windows.store(false);
+        release_peer(process_, peer);
+    }
+    if (watch_ns_ == 0 && watching.load(std::memory_order_relaxed)) {
+        watch_ns_ = now_ns() + process_.policy().path_timeout_ns / 4;
+        due_at(watch_ns_);
+    }
+}
+
+void Couriers::timers() {
+    const uint64_t now = now_ns();
+    if (now < next_due_ns_) return;
+    next_due_ns_ = UINT64_MAX;
+    const bool watch = watch_ns_ != 0 && now >= watch_ns_;
+    if (watch) {
+        watching.store(false, std::memory_order_relaxed);
+        watch_ns_ = 0;
+    }
+    for (uint32_t i = 0; i < couriers_high.load(std::memory_order_relaxed); ++i) {
+        Courier &courier = couriers[i];
+        if (courier.state.load(std::memory_order_acquire) != Courier::kCarrying) continue;
+        Connection &connection = *courier.connection;
+        stream::Guard guard(connection.fd_lock);
+        if (connection.courier.load(std::memory_order_acquire) != &courier || connection.generation != courier.generation) continue;
+        if (watch) {
+            static_cast<void>(courier.carrier.overdue(now, process_.policy().path_timeout_ns));
+            carry_now(connection, true);
+        }
+        if (courier.carrier.failed()) fail(courier, connection);
+    }
+    if (watch_ns_ != 0) due_at(watch_ns_);
+}
+
+}  // namespace sansock::socket

@@ -1,0 +1,81 @@
+// A connection's message path in this process: the carrier that moves its bytes, and the provider's endpoint that it uses.
+//
+// Where the provider's path is the memory that both ends map, there is none of this. Otherwise whoever is in a library call carries
+// (carry()), and the helper does when the provider's queue notifies it. Courier objects lie in an array that is never
+// unmapped, so a thread with a stale pointer finds a stopped carrier. Endpoints belong to the process that made them: a child of
+// fork steps the connections that it uses back to TCP.
+#pragma once
+#include "path/carrier.hpp"
+#include "socket/process.hpp"
+
+namespace sansock::socket {
+
+struct Message;
+
+struct Courier {
+    enum State : uint8_t { kFree = 0, kMeeting, kCarrying, kRetired };
+    std::atomic<uint8_t> state{kFree};
+    Connection *connection = nullptr;
+    uint32_t generation = 0;       ///< Of the connection.
+    void *endpoint = nullptr;
+    uint64_t decide_ns = 0;        ///< When a failure that may be the peer's death is taken for one of the provider.
+    MessageLimits limits;
+    path::Carrier carrier;
+};
+
+/// Moves what can be moved for this connection and wakes its waiters; any thread. Without `arm`: the caller looks again soon.
+void carry_now(Connection &connection, bool arm);
+inline void carry(Connection &connection, bool arm = true) {
+    if (__builtin_expect(connection.courier.load(std::memory_order_acquire) != nullptr, 0)) carry_now(connection, arm);
+}
+/// The connection needs its courier no more; any thread. The helper closes it.
+void retire_courier(Connection &connection);
+/// In a child of fork, right away: none of the couriers is ours.
+void forget_couriers(Process &process);
+
+/// The helper's side.
+class Couriers {
+public:
+    explicit Couriers(Process &process) : process_(process) {}
+
+    /// An endpoint with its receives posted; nullptr: the provider or the memory does not allow it, `reason` says which.
+    Courier *prepare(const Choice &choice, stream::Reason &reason);
+    /// What the peer must be told with an offer or an answer, and what it said.
+    static void introduce(const Courier &courier, Message &message);
+    /// Both slots are known, and what the peer said. False: its terms are impossible, or the window cannot be registered.
+    bool start(Courier &courier, Connection &connection, const Choice &choice, const Message &peer);
+    /// Takes it apart: nothing of the connection's memory is the provider's any more.
+    void close(Courier &courier);
+
+    void notified(uint32_t index);
+    /// What becomes of a path that has failed, or whose epoch is over. With the connection's fd_lock held.
+    void look_after(Connection &connection);
+    /// Closes what was retired, and lets go of peers that are dead and unused.
+    void sweep();
+    void timers();
+    [[nodiscard]] uint64_t next_due_ns() const { return next_due_ns_; }
+    [[nodiscard]] static uint32_t index_of(const Courier &courier);
+    [[nodiscard]] int notification_fd(const Courier &courier) const { return process_.runtime()->notification_fd(courier.endpoint); }
+
+private:
+    struct LandingArena {
+        memory::Arena arena;
+        uint32_t provider = 0;
+        sansock_region *region = nullptr;
+    };
+    static constexpr uint32_t kLandingArenas = 16;
+
+    Courier *new_courier();
+    bool land(Courier &courier, const Choice &choice);
+    sansock_region *window_of(Peer &peer, uint32_t arena, uint32_t provider);
+    bool peer_is_gone(Connection &connection);
+    void fail(Courier &courier, Connection &connection);
+    void due_at(uint64_t ns) { next_due_ns_ = std::min(next_due_ns_, ns); }
+
+    Process &process_;
+    LandingArena landings_[kLandingArenas];
+    uint64_t next_due_ns_ = UINT64_MAX;
+    uint64_t watch_ns_ = 0;  ///< When paths are next looked at for silence; 0: none waits for anything.
+};
+
+}  // namespace sansock::socket
