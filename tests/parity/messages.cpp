@@ -173,13 +173,19 @@ Subject messages() {
         const auto c = t.connect();
         const int on = 1;
         t.value("SO_TIMESTAMP", setsockopt(c.fd, SOL_SOCKET, SO_TIMESTAMP, &on, sizeof on));
-        c.peer.send("abc");
-        t.await_unread(c.fd, 3);
         char buffer[8];
         alignas(cmsghdr) char control[64] = {};
         iovec part{buffer, 8};
-        msghdr message{.msg_iov = &part, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
-        t.data("recvmsg", recvmsg(c.fd, &message, 0), buffer);
+        msghdr message{};
+        ssize_t got = -1;
+        t.await("a stamp", [&] {  // the kernel begins to stamp a moment after the first socket asks for it
+            c.peer.send("abc");
+            t.await_unread(c.fd, 3);
+            message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
+            got = recvmsg(c.fd, &message, 0);
+            return message.msg_controllen != 0;
+        });
+        t.data("recvmsg", got, buffer);
         describe(t, message);
     });
 
