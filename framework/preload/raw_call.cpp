@@ -33,6 +33,10 @@ bool raw_call(long number, const long *w, long &result) {
         result = poll(pointer<pollfd>(w[0]), size_of(1), number_of(2));
         return true;
     }
+    if (number == SYS_socket) {
+        result = ::socket(fd, number_of(1), number_of(2));
+        return true;
+    }
     if (number == SYS_close_range) {
         result = close_range(static_cast<unsigned>(w[0]), static_cast<unsigned>(w[1]), number_of(2));
         return true;

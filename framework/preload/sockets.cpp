@@ -47,13 +47,31 @@ using namespace sansock::preload;
 using sansock::raw_syscall;
 namespace socket_ = sansock::socket;
 
+SANSOCK_EXPORT int socket(int domain, int type, int protocol) noexcept {
+    const int fd = SANSOCK_REAL(socket)(domain, type, protocol);
+    const bool stream = (type & ~(SOCK_NONBLOCK | SOCK_CLOEXEC)) == SOCK_STREAM && (protocol == 0 || protocol == IPPROTO_TCP);
+    if (fd < 0 || !is_inet(domain) || !stream) return fd;
+    const int saved = errno;
+    socket_::track(fd, socket_::Role::kNone);
+    errno = saved;
+    return fd;
+}
+
 SANSOCK_EXPORT int connect(int fd, const sockaddr *address, socklen_t length) {
     const int rc = SANSOCK_REAL(connect)(fd, address, length);
-    if ((rc == 0 || errno == EINPROGRESS) && address != nullptr && is_inet(address->sa_family)) {
-        const int saved = errno;
-        if (connection_of(fd) == nullptr && is_tcp(fd) && socket_::track(fd, socket_::Role::kConnect) != nullptr) install_fault_handler();
-        errno = saved;
+    if ((rc < 0 && errno != EINPROGRESS) || address == nullptr) return rc;
+    const int saved = errno;
+    socket_::Connection *connection = connection_of(fd);
+    if (connection != nullptr && address->sa_family == AF_UNSPEC) {
+        socket_::disconnected(*connection);
+    } else if (is_inet(address->sa_family)) {
+        if (connection == nullptr && is_tcp(fd)) connection = socket_::track(fd, socket_::Role::kConnect);
+        if (connection != nullptr) {
+            socket_::connected(*connection);
+            install_fault_handler();
+        }
     }
+    errno = saved;
     return rc;
 }
 SANSOCK_ALIAS(__connect, connect);

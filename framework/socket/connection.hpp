@@ -15,10 +15,11 @@ struct Peer;
 struct EpollItem;
 struct Courier;
 
-enum class Role : uint8_t { kConnect, kAccept };
+enum class Role : uint8_t { kConnect, kAccept, kNone /* not connected yet, or a listener */ };
 
 enum class Phase : uint8_t {
     kFree = 0,
+    kUnconnected,  ///< Known before it is connected, so that what is copied or watched meanwhile is known too.
     kTracked,    ///< On TCP; calls and bytes are counted.
     kMeeting,    ///< Has moved enough; the helper looks for the peer.
     kAttached,   ///< Both ends' memory is mapped; the stream decides.
@@ -92,7 +93,6 @@ struct Connection {
     uint32_t arena = 0, slot = 0;            ///< Ours, within the peer's pair.
     uint32_t peer_arena = 0, peer_slot = 0;
     std::atomic<bool> mapped{false};   ///< end() may be used in this process.
-    std::atomic<bool> watched{false};  ///< The helper watches the TCP socket's end.
     std::atomic<EpollItem *> items{nullptr};
     ProcessLock fd_lock;                ///< Held while the helper uses `fd`, so that a close cannot give the number away.
     ProcessLock items_lock;

@@ -455,6 +455,16 @@ void forget_items(Connection &connection) {
     drop_items(connection, [](const EpollItem &) { return true; });
 }
 
+void restart_items(Connection &connection) {
+    stream::Guard guard(connection.items_lock);
+    for (EpollItem *item = connection.items.load(); item != nullptr; item = item->next_of_connection) {
+        item->generation = connection.generation;
+        if (item->covered) item->epoll->attached.fetch_sub(1, std::memory_order_relaxed);
+        item->covered = false;
+        sync_kernel(*item);
+    }
+}
+
 void close_epoll(int fd, Epoll &epoll) {
     Process &process = *Process::get();
     process.unbind(fd);

@@ -13,6 +13,8 @@ int epoll_control(Epoll &epoll, int operation, int fd, Connection &connection, e
 int epoll_wait_both(Epoll &epoll, epoll_event *events, int size, uint64_t timeout_ns, const sigset_t *mask);
 /// The last descriptor of `connection` in this process is closed: its registrations go, as they do in the kernel.
 void forget_items(Connection &connection);
+/// The socket of `connection` is the kernel's again, and not connected: so are its registrations.
+void restart_items(Connection &connection);
 /// Somebody watches the epoll instance itself (another epoll, poll, select): from now on the kernel must see it readable when
 /// one of our connections is.
 void expose(Epoll &epoll);

@@ -207,6 +207,7 @@ long receive_stream(Connection &connection, const iovec *parts, int count, int f
 
 long shutdown_stream(Connection &connection, int fd, int how) {
     if (how != SHUT_RD && how != SHUT_WR && how != SHUT_RDWR) return -EINVAL;
+    if (connection.phase() == Phase::kUnconnected) return raw_syscall(SYS_shutdown, fd, how);
     if (!connection.mapped.load(std::memory_order_acquire) || connection.phase() != Phase::kAttached) {
         connection.shared->stream.pinned.store(1, std::memory_order_relaxed);
         for (const Phase before : {Phase::kTracked, Phase::kMeeting}) {
@@ -275,8 +276,15 @@ Connection *track(int fd, Role role) {
     if (fd < 0) return nullptr;
     Process *process = Process::get_or_create();
     if (process == nullptr) return nullptr;
-    if (Connection *known = process->connection(fd)) return known;
+    if (Connection *stale = process->connection(fd)) forget_descriptor(fd, *stale);  // the kernel has just given the number out anew
     return process->new_connection(fd, role);
+}
+
+void connected(Connection &connection) {
+    uint8_t unconnected = static_cast<uint8_t>(Phase::kUnconnected);
+    if (connection.phase() != Phase::kUnconnected) return;
+    connection.shared->role = Role::kConnect;
+    connection.shared->phase.compare_exchange_strong(unconnected, static_cast<uint8_t>(Phase::kTracked));
 }
 
 }  // namespace sansock::socket

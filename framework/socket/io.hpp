@@ -22,8 +22,12 @@ long shutdown_stream(Connection &connection, int fd, int how);
 /// answered in time (the connection is then reset).
 long return_to_kernel(Connection &connection, stream::Reason reason);
 
-/// A TCP socket has just been connected or accepted. nullptr: it is not one, or cannot be tracked; the kernel has it.
+/// A TCP socket has just been made (Role::kNone), connected or accepted. nullptr: it cannot be tracked; the kernel has it.
 Connection *track(int fd, Role role);
+/// A tracked socket has been connected, or is about to be.
+void connected(Connection &connection);
+/// A tracked socket has been disconnected, and may be connected again.
+void disconnected(Connection &connection);
 /// A descriptor has come from somewhere. If it is a connection that this process knows, or knew before it let go of it, it is one
 /// more descriptor of that.
 void adopt(int fd);

@@ -31,14 +31,21 @@ void reset_on_close(int fd) {
     raw_syscall(SYS_setsockopt, fd, SOL_SOCKET, SO_LINGER, &option, sizeof option);
 }
 
+/// What close(2) is about: a descriptor, or a number whose descriptor was closed unseen.
+struct Closing {
+    int fd;
+    bool unseen;
+    [[nodiscard]] long close() const { return unseen ? 0 : raw_syscall(SYS_close, fd); }
+};
+
 /// The last descriptor of the last holder goes.
-long close_last(Process &process, int fd, Connection &connection) {
+long close_last(Process &process, const Closing &closing, Connection &connection) {
     const Phase phase = connection.phase();
     if (phase != Phase::kAttached || !connection.mapped.load()) {
         report_connection(connection);
         stream::Guard guard(connection.fd_lock);
         connection.fd.store(-1);
-        const long rc = raw_syscall(SYS_close, fd);
+        const long rc = closing.close();
         if (connection.mapped.load()) let_go_of_memory(process, connection);
         process.free_connection(connection);
         return rc;
@@ -46,14 +53,14 @@ long close_last(Process &process, int fd, Connection &connection) {
     stream::End &end = connection.end();
     linger option{};
     socklen_t size = sizeof option;
-    raw_syscall(SYS_getsockopt, fd, SOL_SOCKET, SO_LINGER, &option, &size);
+    if (!closing.unseen) raw_syscall(SYS_getsockopt, closing.fd, SOL_SOCKET, SO_LINGER, &option, &size);
     const auto how = end.close(option.l_onoff != 0 && option.l_linger == 0);
     report_connection(connection);
     stream::Guard guard(connection.fd_lock);
-    if (how == stream::End::Close::kLinger) {
+    if (how == stream::End::Close::kLinger && !closing.unseen) {
         // The peer reads the rest at its leisure. The helper keeps the TCP connection open meanwhile, so that a peer that steps
         // back (to execute another program, say) can still get it.
-        const long kept = raw_syscall(SYS_dup, fd);
+        const long kept = raw_syscall(SYS_dup, closing.fd);
         if (kept >= 0) {
             connection.fd.store(process.hide(static_cast<int>(kept)));
             connection.set_phase(Phase::kLingering);
@@ -61,24 +68,22 @@ long close_last(Process &process, int fd, Connection &connection) {
             hot.wakers[0].store(kHelperWaker, std::memory_order_release);
             hot.want_room.store(1, std::memory_order_release);
             process.submit(connection);
-            return raw_syscall(SYS_close, fd);
+            return closing.close();
         }
     }
-    if (how == stream::End::Close::kReset) reset_on_close(fd);
+    if (how == stream::End::Close::kReset && !closing.unseen) reset_on_close(closing.fd);
     connection.fd.store(-1);
-    const long rc = raw_syscall(SYS_close, fd);
+    const long rc = closing.close();
     let_go_of_memory(process, connection);
     process.free_connection(connection);
     return rc;
 }
 
-}  // namespace
-
-long close_descriptor(int fd, Connection &connection) {
+long close_one(const Closing &closing, Connection &connection) {
     Process &process = *Process::get();
-    process.unbind(fd);
+    process.unbind(closing.fd);
     if (connection.refs.fetch_sub(1) > 1) {  // as in the kernel, epoll registrations stay until the last descriptor goes
-        if (connection.fd.load() == fd) {
+        if (connection.fd.load() == closing.fd) {
             stream::Guard guard(connection.fd_lock);
             for (int other = 0; other <= process.highest_fd(); ++other) {
                 if (process.connection(other) == &connection) {
@@ -87,20 +92,44 @@ long close_descriptor(int fd, Connection &connection) {
                 }
             }
         }
-        return raw_syscall(SYS_close, fd);
+        return closing.close();
     }
     forget_items(connection);
     // Our siblings could not go on where we carry: they take the kernel's path while we are still there to step back.
     if (connection.courier.load() != nullptr && !connection.shared->holders.only(static_cast<uint32_t>(process.pid()))) {
         return_to_kernel(connection, stream::Reason::kSharedFd);
     }
-    if (connection.shared->holders.remove(static_cast<uint32_t>(process.pid()))) return close_last(process, fd, connection);
+    if (connection.shared->holders.remove(static_cast<uint32_t>(process.pid()))) return close_last(process, closing, connection);
     // Siblings hold it still: only our view of it ends.
     retire_courier(connection);
     stream::Guard guard(connection.fd_lock);
     connection.mapped.store(false, std::memory_order_release);
     connection.fd.store(-1);
-    return raw_syscall(SYS_close, fd);
+    return closing.close();
+}
+
+}  // namespace
+
+long close_descriptor(int fd, Connection &connection) { return close_one({fd, false}, connection); }
+
+void forget_descriptor(int fd, Connection &connection) { close_one({fd, true}, connection); }
+
+void disconnected(Connection &connection) {
+    Process &process = *Process::get();
+    if (!connection.shared->holders.only(static_cast<uint32_t>(process.pid()))) {  // siblings would have to forget it too
+        connection.shared->stream.pinned.store(1, std::memory_order_relaxed);
+        connection.set_reason(stream::Reason::kSharedFd);
+        connection.set_phase(Phase::kTcpOnly);
+        return;
+    }
+    report_connection(connection);
+    stream::Guard guard(connection.fd_lock);
+    if (connection.mapped.load()) {
+        connection.end().close(true);
+        let_go_of_memory(process, connection);
+    }
+    process.begin(connection, Role::kNone);
+    restart_items(connection);
 }
 
 void finish_lingering(Process &process, Connection &connection) {

@@ -43,7 +43,8 @@ bool Meetings::open() {
 
 void Meetings::watch(int fd, const Watch &watch, uint32_t events) const {
     epoll_event event{events, {.u64 = watch.pack()}};
-    raw_syscall(SYS_epoll_ctl, epoll_fd_, EPOLL_CTL_ADD, fd, &event);
+    if (raw_syscall(SYS_epoll_ctl, epoll_fd_, EPOLL_CTL_ADD, fd, &event) != -EEXIST) return;
+    raw_syscall(SYS_epoll_ctl, epoll_fd_, EPOLL_CTL_MOD, fd, &event);  // a socket that was connected before
 }
 
 void Meetings::wait_until(Meeting &meeting, uint64_t due_ns) {

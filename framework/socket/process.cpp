@@ -83,24 +83,28 @@ Connection *Process::new_connection(int fd, Role role) {
             return nullptr;
         }
     }
-    SharedConnection &shared = shared_connections_[index];
-    const uint32_t generation = shared.generation.load(std::memory_order_relaxed) + 1;
     Connection &connection = connections_[index];
-    shared.~SharedConnection();
-    new (&shared) SharedConnection{};
     connection.~Connection();
     new (&connection) Connection{};
+    connection.index = index;
+    connection.fd.store(fd, std::memory_order_relaxed);
+    begin(connection, role);
+    bind(fd, connection);
+    return &connection;
+}
+
+void Process::begin(Connection &connection, Role role) {
+    SharedConnection &shared = shared_connections_[connection.index];
+    const uint32_t generation = shared.generation.load(std::memory_order_relaxed) + 1;
+    shared.~SharedConnection();
+    new (&shared) SharedConnection{};
     shared.generation.store(generation, std::memory_order_relaxed);
     shared.role = role;
     shared.holders.add(static_cast<uint32_t>(pid_));
-    connection.index = index;
     connection.generation = generation;
     connection.shared = &shared;
-    connection.fd.store(fd, std::memory_order_relaxed);
     connection.set_reason(stream::Reason::kNotYet);
-    connection.set_phase(Phase::kTracked);
-    bind(fd, connection);
-    return &connection;
+    connection.set_phase(role == Role::kNone ? Phase::kUnconnected : Phase::kTracked);
 }
 
 /// The last process has let go. A free entry's generation stays, so that a stale view of it is recognised.
@@ -214,6 +218,7 @@ uint16_t Process::new_wake_object() {
         if (wake_objects_[id].used.load(std::memory_order_relaxed) != 0 || !wake_objects_[id].used.compare_exchange_strong(free, 1)) {
             continue;
         }
+        if (wake_objects_[id].fd.load() >= 0) return id;
         const int fd = static_cast<int>(raw_syscall(SYS_eventfd2, 0, EFD_NONBLOCK | EFD_CLOEXEC));
         if (fd < 0) {
             wake_objects_[id].used.store(0);
@@ -225,11 +230,9 @@ uint16_t Process::new_wake_object() {
     return memory::kNoWaker;
 }
 
+/// Its eventfd stays for the next user: peers know it by the number, and would go on waking the former one for a while.
 void Process::free_wake_object(uint16_t id) {
-    if (id == memory::kNoWaker) return;
-    for (Peer &peer : peers()) peer.told[id].store(0, std::memory_order_relaxed);
-    raw_syscall(SYS_close, wake_objects_[id].fd.exchange(-1));
-    wake_objects_[id].used.store(0, std::memory_order_release);
+    if (id != memory::kNoWaker) wake_objects_[id].used.store(0, std::memory_order_release);
 }
 
 void Process::tell_peers(uint16_t id) {
@@ -308,6 +311,13 @@ void Process::after_fork_in_child() {
     helper_doorbell_ = -1;
     helper_state_.store(0, std::memory_order_release);
     submitted_head_.store(0, std::memory_order_relaxed);
+    // What waits for a next user would be the parent's next user's, too.
+    for (uint16_t id = 0; id < memory::kWakeObjects; ++id) {
+        const int fd = wake_objects_[id].used.load(std::memory_order_relaxed) != 0 ? -1 : wake_objects_[id].fd.exchange(-1);
+        if (fd < 0) continue;
+        raw_syscall(SYS_close, fd);
+        for (Peer &peer : peers()) peer.told[id].store(0, std::memory_order_relaxed);
+    }
     Helper::forget_after_fork(*this);
 }
 

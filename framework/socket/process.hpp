@@ -111,6 +111,8 @@ public:
 
     // --- connections ---
     Connection *new_connection(int fd, Role role);
+    /// The shared half starts anew, for a connection that is none of its former self's.
+    void begin(Connection &connection, Role role);
     void free_connection(Connection &connection);
     [[nodiscard]] Connection &connection_at(uint32_t index) { return connections_[index]; }
     [[nodiscard]] SharedConnection &shared_at(uint32_t index) { return shared_connections_[index]; }

@@ -93,7 +93,7 @@ Account account_of(const Connection &connection) {
 }
 
 void report_connection(Connection &connection) {
-    if (connection.reported) return;
+    if (connection.reported || connection.shared->role == Role::kNone) return;
     const UniqueFd file(open_report());
     if (file) write_line(connection, file.get());
 }
@@ -107,7 +107,8 @@ void report_all() {
         Connection &connection = process->connection_at(i);
         if (connection.shared == nullptr || connection.generation != connection.shared->generation.load()) continue;
         const Phase phase = connection.phase();
-        if (phase == Phase::kFree || phase == Phase::kLingering || connection.refs.load() == 0 || connection.reported) continue;
+        if (phase == Phase::kFree || phase == Phase::kLingering || connection.refs.load() == 0) continue;
+        if (connection.reported || connection.shared->role == Role::kNone) continue;
         write_line(connection, file.get());
         connection.reported = true;
     }

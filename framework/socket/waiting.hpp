@@ -89,6 +89,8 @@ void wake_sleepers(Process &process, Peer &peer);
 // --- lifecycle.cpp ---
 /// The application has let go of a descriptor that refers to `connection`; closes it in the kernel. The kernel's answer.
 long close_descriptor(int fd, Connection &connection);
+/// The same for one that was closed unseen: by fclose(), say.
+void forget_descriptor(int fd, Connection &connection);
 /// A closed connection whose peer had not read everything: done by now?
 void finish_lingering(Process &process, Connection &connection);
 /// Gives everything of a dead peer back, once no connection needs it.

@@ -63,9 +63,11 @@ Subject connecting() {
         const int set = must("epoll_create1", epoll_create1(EPOLL_CLOEXEC));
         epoll_event event{.events = EPOLLIN | EPOLLOUT | EPOLLET, .data = {}};
         t.value("ADD", epoll_ctl(set, EPOLL_CTL_ADD, fd, &event));
-        t.events("before connect", epoll_wait(set, &event, 1, 0), event.events);
+        int ready = epoll_wait(set, &event, 1, 0);
+        t.events("before connect", ready, event.events);
         t.value("connect", connect(fd, address.get(), address.length));
-        t.events("after connect", epoll_wait(set, &event, 1, -1), event.events);
+        ready = epoll_wait(set, &event, 1, -1);
+        t.events("after connect", ready, event.events);
         t.value("SO_ERROR", pending_error(fd));
         set_nonblocking(fd, false);
         const int accepted = accept(listener, nullptr, nullptr);
@@ -73,7 +75,8 @@ Subject connecting() {
         while (epoll_wait(set, &event, 1, 0) > 0) {
         }
         send_all(accepted, "x", 1);
-        t.events("arrival", epoll_wait(set, &event, 1, -1), event.events);
+        ready = epoll_wait(set, &event, 1, -1);
+        t.events("arrival", ready, event.events);
     });
 
     cases.add("refused", [](Case &t) {
