@@ -28,6 +28,7 @@ uint32_t Holders::count() {
 
 void Holders::add(uint32_t who) {
     stream::Guard guard(lock_);
+    if (find(who) != nullptr) return;
     if (uint32_t *free = find(0)) {
         *free = who;
     } else {
@@ -40,9 +41,21 @@ void Holders::replace(uint32_t from, uint32_t to) {
     if (uint32_t *holder = find(from)) *holder = to;
 }
 
-bool Holders::remove(uint32_t who) {
+void Holders::remove(uint32_t who) {
     stream::Guard guard(lock_);
     if (uint32_t *holder = find(who)) *holder = 0;
+}
+
+bool Holders::let_go(uint32_t who) {
+    stream::Guard guard(lock_);
+    uint32_t *holder = find(who);
+    if (!crowded_ && (holder == nullptr || count() == 1)) return false;
+    if (holder != nullptr) *holder = 0;
+    return true;
+}
+
+bool Holders::abandoned() {
+    stream::Guard guard(lock_);
     return !crowded_ && count() == 0;
 }
 

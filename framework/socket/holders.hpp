@@ -9,14 +9,18 @@ namespace sansock::socket {
 
 class Holders {
 public:
-    /// A child that fork() is about to make, as long as its number is not known.
-    static uint32_t unborn() { return kUnborn | thread_id(); }
+    /// A child that a fork is about to make, as long as its number is not known: by the number of the fork.
+    static uint32_t unborn(uint32_t fork) { return kUnborn | fork; }
 
+    /// Nothing happens when it is listed already.
     void add(uint32_t who);
     /// Nothing happens when `from` is not listed.
     void replace(uint32_t from, uint32_t to);
-    /// True when nobody is left.
-    bool remove(uint32_t who);
+    void remove(uint32_t who);
+    /// False: nobody else holds the socket, and `who` stays listed, for it has to take the connection apart.
+    bool let_go(uint32_t who);
+    /// Everybody who held the socket is dead.
+    [[nodiscard]] bool abandoned();
     /// True when `who` holds the socket and nobody else does.
     [[nodiscard]] bool only(uint32_t who);
 

@@ -99,7 +99,7 @@ long close_one(const Closing &closing, Connection &connection) {
     if (connection.courier.load() != nullptr && !connection.shared->holders.only(static_cast<uint32_t>(process.pid()))) {
         return_to_kernel(connection, stream::Reason::kSharedFd);
     }
-    if (connection.shared->holders.remove(static_cast<uint32_t>(process.pid()))) return close_last(process, closing, connection);
+    if (!connection.shared->holders.let_go(static_cast<uint32_t>(process.pid()))) return close_last(process, closing, connection);
     // Siblings hold it still: only our view of it ends.
     retire_courier(connection);
     stream::Guard guard(connection.fd_lock);

@@ -14,6 +14,7 @@
 namespace sansock::socket {
 namespace {
 
+constexpr uint64_t kSharedRetryNs = 1'000'000;  ///< First; doubled from then on.
 constexpr uint64_t kBindDelayNs = 2'000'000;   ///< An acceptor that has channels gives the peer this long to propose over one.
 
 bool same_host(const Connection &connection) {
@@ -108,7 +109,16 @@ void Meetings::begin(Connection &connection, uint64_t deadline_ns) {
     if (fd < 0 || !socket_addresses(fd, shared.local, shared.remote)) return refuse(stream::Reason::kNoResources);
     if (!same_host(connection)) return refuse(stream::Reason::kRemoteHost);
     if (same_address(shared.local, shared.remote)) return refuse(stream::Reason::kUnmodelled);
-    if (!shared.holders.only(static_cast<uint32_t>(process_.pid()))) return refuse(stream::Reason::kSharedFd);
+    if (!shared.holders.only(static_cast<uint32_t>(process_.pid()))) {
+        const uint64_t now = now_ns();
+        if (now >= deadline_ns) return refuse(stream::Reason::kSharedFd);
+        // A server that forks for every connection closes its own copy in a moment.
+        if (peer_wants) decline(*asking, proposal, stream::Reason::kNotYet);
+        const uint64_t waited = process_.policy().rendezvous_timeout_ns - std::min(deadline_ns - now, process_.policy().rendezvous_timeout_ns);
+        meeting.deadline_ns = deadline_ns;
+        meeting.state = Meeting::kRetry;
+        return wait_until(meeting, std::min(deadline_ns, now + std::max(kSharedRetryNs, waited)));
+    }
     if (process_.runtime() == nullptr) return refuse(stream::Reason::kNoProvider);
     meeting.choice = process_.runtime()->choose(shared.role == Role::kConnect ? shared.remote : shared.local);
     if (meeting.choice.refused != stream::Reason::kNone) return refuse(meeting.choice.refused);
@@ -196,7 +206,7 @@ void Meetings::timers() {
         }
         if (meeting.due_ns > now) {
             wait_until(meeting, meeting.due_ns);
-        } else if (now >= meeting.deadline_ns) {
+        } else if (now >= meeting.deadline_ns && meeting.state != Meeting::kRetry) {
             if (meeting.state == Meeting::kHeld) {
                 end_meeting(meeting);
             } else {

@@ -69,18 +69,30 @@ void Process::bind(int fd, Epoll &epoll) {
     table_[fd].store(kEpollKind | static_cast<uint32_t>(&epoll - epolls_), std::memory_order_release);
 }
 
+/// Places whose holders were all killed, or ended without a close, are found a few at a time, when a new one would have to be begun.
+uint32_t Process::abandoned_place() {
+    const uint32_t used = shared_->fresh.load(std::memory_order_relaxed);
+    for (uint32_t looks = std::min(used, kLooksForAbandoned); looks > 0; --looks) {
+        const uint32_t index = shared_->looked_at++ % used;
+        const Phase phase = static_cast<Phase>(shared_connections_[index].phase.load(std::memory_order_acquire));
+        // One that lingers is its helper's.
+        if (phase != Phase::kFree && phase != Phase::kLingering && shared_connections_[index].holders.abandoned()) return index;
+    }
+    return kConnectionsMax;
+}
+
 Connection *Process::new_connection(int fd, Role role) {
     if (static_cast<uint32_t>(fd) >= kDescriptorsMax) return nullptr;
+    stream::Guard guard(shared_->lock);
     uint32_t index;
-    {
-        stream::Guard guard(shared_->lock);
-        if (const uint32_t head = shared_->free_head.load(std::memory_order_relaxed); head != 0) {
-            index = head - 1;
-            shared_->free_head.store(shared_connections_[index].next_free.load(std::memory_order_relaxed), std::memory_order_relaxed);
-        } else if (shared_->fresh.load(std::memory_order_relaxed) < kConnectionsMax) {
+    if (const uint32_t head = shared_->free_head.load(std::memory_order_relaxed); head != 0) {
+        index = head - 1;
+        shared_->free_head.store(shared_connections_[index].next_free.load(std::memory_order_relaxed), std::memory_order_relaxed);
+    } else {
+        index = abandoned_place();
+        if (index == kConnectionsMax) {
+            if (shared_->fresh.load(std::memory_order_relaxed) == kConnectionsMax) return nullptr;
             index = shared_->fresh.fetch_add(1, std::memory_order_relaxed);
-        } else {
-            return nullptr;
         }
     }
     Connection &connection = connections_[index];
@@ -123,7 +135,7 @@ bool Process::holds(uint32_t index) const {
 
 void Process::leave_all() {
     for (uint32_t i = 0; i < connections_used(); ++i) {
-        if (holds(i)) shared_connections_[i].holders.remove(static_cast<uint32_t>(pid_));
+        if (holds(i)) shared_connections_[i].holders.let_go(static_cast<uint32_t>(pid_));
     }
 }
 
@@ -273,36 +285,34 @@ void Process::submit(Connection &connection) {
 void Process::before_fork() {
     if (fork_lock_.held_by_me()) return;  // a signal handler that forks, in the middle of a fork
     fork_lock_.lock();
-    const uint32_t unborn = Holders::unborn();
+    unborn_ = Holders::unborn(shared_->forks.fetch_add(1, std::memory_order_relaxed));
     for (uint32_t i = 0; i < connections_used(); ++i) {
-        if (holds(i)) shared_connections_[i].holders.add(unborn);
+        if (holds(i)) shared_connections_[i].holders.add(unborn_);
     }
 }
 
 void Process::after_fork_in_parent(int child) {
-    const uint32_t unborn = Holders::unborn();
     for (uint32_t i = 0; i < connections_used(); ++i) {
         Holders &holders = shared_connections_[i].holders;
         if (child > 0) {
-            holders.replace(unborn, static_cast<uint32_t>(child));  // unless the child was faster
+            holders.replace(unborn_, static_cast<uint32_t>(child));  // unless the child was faster
         } else {
-            holders.remove(unborn);
+            holders.remove(unborn_);
         }
     }
     if (fork_lock_.held_by_me()) fork_lock_.unlock();
 }
 
 void Process::after_fork_in_child() {
-    const uint32_t unborn = Holders::unborn();  // by the number of the thread that forked
     forget_thread_id();
     pid_ = static_cast<int>(raw_syscall(SYS_getpid));
     new (&fork_lock_) ProcessLock();
     for (uint32_t i = 0; i < connections_used(); ++i) {
         Holders &holders = shared_connections_[i].holders;
         if (holds(i)) {
-            holders.replace(unborn, static_cast<uint32_t>(pid_));
+            holders.replace(unborn_, static_cast<uint32_t>(pid_));
         } else {  // another thread closed it between the counting and the fork
-            holders.remove(unborn);
+            holders.remove(unborn_);
             holders.remove(static_cast<uint32_t>(pid_));
         }
     }

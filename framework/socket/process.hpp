@@ -19,6 +19,7 @@ inline constexpr uint32_t kPeersMax = 2048;
 inline constexpr uint32_t kArenasPerPeer = 16;
 inline constexpr uint32_t kEpollsMax = 4096;
 inline constexpr uint32_t kItemsMax = 1 << 18;
+inline constexpr uint32_t kLooksForAbandoned = 4;
 inline constexpr uint32_t kHelperWaker = 1;  ///< The wake object of the helper itself.
 
 /// Another process that shares memory with this one.
@@ -182,6 +183,8 @@ private:
         FamilyLock lock;
         std::atomic<uint32_t> fresh;
         std::atomic<uint32_t> free_head;  ///< Index + 1.
+        uint32_t looked_at;               ///< Places ever looked at for having been abandoned.
+        std::atomic<uint32_t> forks;      ///< Ever begun in the family.
     };
 
     [[nodiscard]] uint32_t entry_of(int fd) const {
@@ -189,6 +192,8 @@ private:
         return table_[fd].load(std::memory_order_acquire);
     }
     bool reserve();
+    /// kConnectionsMax: none was found. Under the shared lock.
+    uint32_t abandoned_place();
 
     static std::atomic<Process *> instance_;
 
@@ -205,6 +210,7 @@ private:
     std::atomic<uint32_t> epolls_fresh_{0}, items_fresh_{0};
     ProcessLock local_lock_;
     ProcessLock fork_lock_;
+    uint32_t unborn_ = 0;  ///< How the child of the fork under way is listed.
     EpollItem *free_items_ = nullptr;
     std::atomic<uint32_t> helper_state_{0};
     int helper_doorbell_ = -1;
