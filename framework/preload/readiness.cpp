@@ -31,8 +31,7 @@ bool any_stream_in(int count, const fd_set *a, const fd_set *b, const fd_set *c)
     for (int fd = 0; fd < count; ++fd) {
         const bool in_set = (a != nullptr && FD_ISSET(fd, a)) || (b != nullptr && FD_ISSET(fd, b)) || (c != nullptr && FD_ISSET(fd, c));
         if (!in_set) continue;
-        if (socket::Epoll *epoll = process->epoll(fd)) socket::expose(*epoll);
-        if (process->connection(fd) != nullptr) return true;
+        if (process->connection(fd) != nullptr || process->epoll(fd) != nullptr) return true;
     }
     return false;
 }
@@ -140,7 +139,8 @@ SANSOCK_EXPORT int epoll_create1(int flags) noexcept {
 SANSOCK_EXPORT int epoll_ctl(int epfd, int operation, int fd, epoll_event *event) noexcept {
     socket_::Epoll *epoll = epoll_of(epfd);
     socket_::Connection *connection = epoll == nullptr ? nullptr : connection_of(fd);
-    if (socket_::Epoll *inner = epoll == nullptr ? nullptr : epoll_of(fd)) socket_::expose(*inner);
+    socket_::Epoll *inner = epoll == nullptr ? nullptr : epoll_of(fd);
+    if (inner != nullptr) return static_cast<int>(answer(socket_::nest(*epoll, operation, fd, *inner, event)));
     if (connection == nullptr) return SANSOCK_REAL(epoll_ctl)(epfd, operation, fd, event);
     return static_cast<int>(answer(socket_::epoll_control(*epoll, operation, fd, *connection, event)));
 }

@@ -15,9 +15,6 @@ int epoll_wait_both(Epoll &epoll, epoll_event *events, int size, uint64_t timeou
 void forget_items(Connection &connection);
 /// The socket of `connection` is the kernel's again, and not connected: so are its registrations.
 void restart_items(Connection &connection);
-/// Somebody watches the epoll instance itself (another epoll, poll, select): from now on the kernel must see it readable when
-/// one of our connections is.
-void expose(Epoll &epoll);
 /// The application has let go of a descriptor of the epoll instance itself; with the last one the instance ends.
 void close_epoll(int fd, Epoll &epoll);
 
@@ -26,5 +23,15 @@ void queue_item(EpollItem &item);
 void queue_items(Connection &connection);
 /// Makes an epoll instance wake up for the provider side of this item. False: no wake object to be had.
 bool cover(EpollItem &item);
+
+// --- epoll_sets.cpp: instances that are watched themselves ---
+/// epoll_ctl on a descriptor that is an epoll instance. 0 or a negative errno.
+int nest(Epoll &epoll, int operation, int fd, Epoll &inner, epoll_event *event);
+/// Whether a wait would find something now. The kernel's instance then says the same, and whoever sleeps on it is woken by what comes.
+bool readable(Epoll &epoll);
+/// readable() for every instance that is watched. True: one of them must be looked at again soon, since it waits for room.
+bool refresh_sets(Process &process);
+/// The instance is closed: registrations of it and in it go.
+void forget_sets(Epoll &epoll);
 
 }  // namespace sansock::socket

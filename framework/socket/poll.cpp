@@ -48,6 +48,8 @@ struct Look {
     int ready = 0;         ///< Descriptors with events.
     bool kernel = false;   ///< Some descriptors are, in part, the kernel's.
     bool on_my_cpu = false;
+    bool sets = false;     ///< Some are epoll instances.
+    bool again_soon = false;
 };
 
 /// Fills the kernel's set with what is the kernel's part.
@@ -59,6 +61,8 @@ Look prepare(Process &process, const pollfd *fds, nfds_t count, pollfd *kernel) 
         Connection *connection = stream_connection(process, fds[i].fd);
         if (connection == nullptr) {
             look.kernel |= fds[i].fd >= 0;
+            look.sets |= process.epoll(fds[i].fd) != nullptr;
+            if (Epoll *set = process.epoll(fds[i].fd)) set->nested.store(true, std::memory_order_relaxed);
             continue;
         }
         stream::End &end = connection->end();
@@ -75,6 +79,7 @@ Look prepare(Process &process, const pollfd *fds, nfds_t count, pollfd *kernel) 
             look.kernel = true;
         }
     }
+    if (look.sets) look.again_soon = refresh_sets(process);
     return look;
 }
 
@@ -85,6 +90,8 @@ int judge(Process &process, pollfd *fds, nfds_t count, const pollfd *kernel) {
         Connection *connection = stream_connection(process, fds[i].fd);
         if (connection == nullptr) {
             fds[i].revents = kernel[i].revents;
+            Epoll *set = fds[i].revents != 0 ? process.epoll(fds[i].fd) : nullptr;
+            if (set != nullptr && !readable(*set)) fds[i].revents = 0;
         } else {
             fds[i].revents = static_cast<short>(connection->end().events(kernel[i].fd >= 0 ? kernel[i].revents : 0) & (fds[i].events | POLLERR | POLLHUP));
         }
@@ -107,8 +114,7 @@ bool poll_needs_us(const pollfd *fds, nfds_t count) {
     for (nfds_t i = 0; i < count; ++i) {
         pollfd fd;
         if (!guarded_copy(&fd, &fds[i], sizeof fd)) return false;  // the kernel will say EFAULT
-        if (Epoll *epoll = process->epoll(fd.fd)) expose(*epoll);
-        ours |= stream_connection(*process, fd.fd) != nullptr;
+        ours |= stream_connection(*process, fd.fd) != nullptr || process->epoll(fd.fd) != nullptr;
     }
     return ours;
 }
@@ -170,7 +176,7 @@ int poll_both(pollfd *fds, nfds_t count, uint64_t timeout_ns, const sigset_t *ma
         // A publication in the very moment of parking may be missed: the first sleep is short, and after it comes a look that needs no
         // new announcement.
         for (bool first = true; rc == 0; first = false) {
-            prepare(process, fds, count, kernel);
+            const bool again_soon = prepare(process, fds, count, kernel).again_soon;
             for (nfds_t i = 0; i < count; ++i) kernel[i].revents = 0;
             ready = judge(process, fds, count, kernel);
             if (ready > 0) break;
@@ -179,8 +185,9 @@ int poll_both(pollfd *fds, nfds_t count, uint64_t timeout_ns, const sigset_t *ma
             if (!first && deadline != kForever && at >= deadline) break;
             uint64_t left = deadline == kForever ? kForever : deadline > at ? deadline - at : 0;
             if (id == memory::kNoWaker) left = std::min<uint64_t>(left, 1'000'000);
-            rc = kernel_poll(kernel, count + 1, first ? std::min(left, kFirstSleepNs) : left, mask, &parking);
-            if (!first && rc == 0) break;
+            const bool short_sleep = first || again_soon;
+            rc = kernel_poll(kernel, count + 1, short_sleep ? std::min(left, kFirstSleepNs) : left, mask, &parking);
+            if (!short_sleep && rc == 0) break;
         }
         if (rc > 0 && (kernel[count].revents & POLLIN) != 0) {
             uint64_t woken;

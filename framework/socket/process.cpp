@@ -192,7 +192,7 @@ void Process::free_item(EpollItem *item) {
 void Process::queue_all(Epoll &epoll) {
     const uint32_t fresh = items_fresh_.load(std::memory_order_relaxed);
     for (uint32_t i = 0; i < fresh; ++i) {
-        if (items_[i].live && items_[i].epoll == &epoll) queue_item(items_[i]);
+        if (items_[i].live && items_[i].epoll == &epoll && items_[i].inner == nullptr) queue_item(items_[i]);
     }
 }
 

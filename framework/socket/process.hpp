@@ -72,6 +72,9 @@ struct EpollItem {
     EpollItem *next_ready;
     uint32_t name;                   ///< Its place and, above that, which use of the place this is: the kernel may tell of the one before.
     uint64_t told;                   ///< The epoll_wait call that has told of it last.
+    uint32_t told_events;            ///< What was told last, and how far the streams were then; for edges.
+    uint64_t told_tail, told_out;
+    Epoll *inner;                    ///< An epoll instance in place of a connection.
 };
 
 struct Epoll {
@@ -81,12 +84,14 @@ struct Epoll {
     uint16_t waker;                  ///< Wake object; kNoWaker until the first connection is attached.
     std::atomic<uint32_t> attached;  ///< Items whose connection is attached.
     std::atomic<uint32_t> items;
+    std::atomic<uint32_t> sets;      ///< Epoll instances registered in this one.
     ProcessLock lock;
     EpollItem *ready_head, *ready_tail;
     std::atomic<uint32_t> asleep;    ///< Threads in the kernel's wait.
-    bool nested;                     ///< The instance is itself watched.
+    std::atomic<bool> nested;        ///< The instance is itself watched.
     bool blocked;                    ///< An item that wants to write found no room.
-    uint64_t kernel_looked;          ///< In ticks.
+    uint64_t kernel_looked;          ///< In ticks; 0: it had something to tell, and may have more.
+    uint32_t full_answers;           ///< In a row, with no room for what the kernel has to tell.
     SpinPolicy spin;
 };
 
@@ -127,6 +132,16 @@ public:
         EpollItem &item = items_[name % kItemsMax];
         return item.name == name && item.live ? &item : nullptr;
     }
+    /// The first item in use that `wanted` picks.
+    template <class Wanted>
+    EpollItem *find_item(Wanted wanted) {
+        const uint32_t fresh = items_fresh_.load(std::memory_order_relaxed);
+        for (uint32_t i = 0; i < fresh; ++i) {
+            if (items_[i].live && wanted(items_[i])) return &items_[i];
+        }
+        return nullptr;
+    }
+    [[nodiscard]] std::span<Epoll> epolls() { return {epolls_, epolls_fresh_.load(std::memory_order_relaxed)}; }
     /// Queues every item of an epoll instance.
     void queue_all(Epoll &epoll);
 
