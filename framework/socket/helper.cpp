@@ -109,6 +109,7 @@ void HelperThread::run() {
         take_submitted();
         meetings_.timers();
         meetings_.couriers().timers();
+        process_.recycle();  // between two events this thread holds no connection
     }
 }
 
@@ -154,7 +155,7 @@ bool peer_has_closed(int fd) {
 void HelperThread::socket_event(uint32_t index, uint32_t generation, uint32_t events) {
     Connection &connection = process_.connection_at(index);
     stream::Guard guard(connection.fd_lock);
-    if (!connection.is_open() || connection.generation != generation || !connection.mapped.load(std::memory_order_acquire)) return;
+    if (!connection.is_open() || (connection.generation & 0xffffff) != generation || !connection.mapped.load(std::memory_order_acquire)) return;
     if ((events & (EPOLLERR | EPOLLHUP)) != 0) {
         // A clean double close is a hang-up without an error.
         connection.end().tcp_ended((events & EPOLLERR) != 0 ? stream::kTcpReset : stream::kTcpFin);
@@ -170,6 +171,7 @@ void HelperThread::take_submitted() {
         const uint32_t index = head - 1;
         head = process_.submitted_after(index);
         Connection &connection = process_.connection_at(index);
+        if (!connection.is_ours()) continue;
         if (connection.phase() == Phase::kMeeting) meetings_.begin(connection);
         if (connection.phase() == Phase::kLingering) {
             look_after(connection);

@@ -44,7 +44,7 @@ void Meetings::broke_protocol(Peer &peer, const char *what) {
         const Meeting &meeting = meetings_[i];
         if (meeting.peer != index_of(peer) + 1 || meeting.state != Meeting::kProposed) continue;
         Connection &connection = process_.connection_at(i);
-        if (connection.shared != nullptr && connection.generation == meeting.generation && connection.phase() == Phase::kMeeting) end(connection);
+        if (connection.is_open() && connection.generation == meeting.generation && connection.phase() == Phase::kMeeting) end(connection);
     }
     close_channel(peer);
 }

@@ -119,12 +119,29 @@ void Process::begin(Connection &connection, Role role) {
     connection.set_phase(role == Role::kNone ? Phase::kUnconnected : Phase::kTracked);
 }
 
-/// The last process has let go. A free entry's generation stays, so that a stale view of it is recognised.
+/// The last process has let go. A free entry's generation stays, so that a stale view of it is recognised. Our helper may look at
+/// the entry at this very moment: only it gives the place away again, between two of its events.
 void Process::free_connection(Connection &connection) {
     connection.set_phase(Phase::kFree);
+    std::atomic<uint32_t> &next = connection.shared->next_free;
+    uint32_t head = freed_head_.load(std::memory_order_relaxed);
+    do {
+        next.store(head, std::memory_order_relaxed);
+    } while (!freed_head_.compare_exchange_weak(head, connection.index + 1, std::memory_order_release));
+    if (helper_state_.load(std::memory_order_acquire) != 2) return recycle();
+    if (freed_count_.fetch_add(1, std::memory_order_relaxed) % kRecycleEvery == kRecycleEvery - 1) ring_helper();
+}
+
+void Process::recycle() {
+    uint32_t head = freed_head_.exchange(0, std::memory_order_acquire);
+    if (head == 0) return;
     stream::Guard guard(shared_->lock);
-    connection.shared->next_free.store(shared_->free_head.load(std::memory_order_relaxed), std::memory_order_relaxed);
-    shared_->free_head.store(connection.index + 1, std::memory_order_relaxed);
+    while (head != 0) {
+        const uint32_t index = head - 1;
+        head = shared_connections_[index].next_free.load(std::memory_order_relaxed);
+        shared_connections_[index].next_free.store(shared_->free_head.load(std::memory_order_relaxed), std::memory_order_relaxed);
+        shared_->free_head.store(index + 1, std::memory_order_relaxed);
+    }
 }
 
 bool Process::holds(uint32_t index) const {
@@ -321,6 +338,7 @@ void Process::after_fork_in_child() {
     helper_doorbell_ = -1;
     helper_state_.store(0, std::memory_order_release);
     submitted_head_.store(0, std::memory_order_relaxed);
+    freed_head_.store(0, std::memory_order_relaxed);  // the parent's helper gives those away
     // What waits for a next user would be the parent's next user's, too.
     for (uint16_t id = 0; id < memory::kWakeObjects; ++id) {
         const int fd = wake_objects_[id].used.load(std::memory_order_relaxed) != 0 ? -1 : wake_objects_[id].fd.exchange(-1);

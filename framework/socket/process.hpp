@@ -120,6 +120,8 @@ public:
     /// The shared half starts anew, for a connection that is none of its former self's.
     void begin(Connection &connection, Role role);
     void free_connection(Connection &connection);
+    /// Gives the places of freed connections away again. The helper calls it where it holds none of them.
+    void recycle();
     [[nodiscard]] Connection &connection_at(uint32_t index) { return connections_[index]; }
     [[nodiscard]] SharedConnection &shared_at(uint32_t index) { return shared_connections_[index]; }
     [[nodiscard]] uint32_t connections_used() const { return shared_->fresh.load(std::memory_order_relaxed); }
@@ -230,6 +232,8 @@ private:
     std::atomic<uint32_t> helper_state_{0};
     int helper_doorbell_ = -1;
     std::atomic<uint32_t> submitted_head_{0};
+    static constexpr uint32_t kRecycleEvery = 1024;
+    std::atomic<uint32_t> freed_head_{0}, freed_count_{0};
     std::atomic<uint32_t> *submitted_next_ = nullptr;
     int pid_ = 0;
     Policy policy_;

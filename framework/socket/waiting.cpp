@@ -204,26 +204,35 @@ static int wait_on_tcp(Connection &connection, bool sending, uint64_t deadline_n
     get_ready(connection);
     int result = 0;
     const memory::HotLine &peer = end.path().hot;
-    const bool moved = end.attention_pending() || connection.shared->stream.events.load() != events_seen ||
-                       (end.on_provider(sending) && !connection.shared->stream.out.stopped) ||
-                       (!sending && peer.tail.load(std::memory_order_acquire) > connection.shared->stream.in.in.load() &&
-                        end.memory().peer->cold.switched.load() == connection.shared->stream.epoch.load() &&
-                        end.memory().peer->cold.switched_at.load() == connection.shared->stream.in.in.load());
-    if (!moved) {
+    const auto moved = [&] {
+        return end.attention_pending() || connection.shared->stream.events.load() != events_seen ||
+               (end.on_provider(sending) && !connection.shared->stream.out.stopped) ||
+               (!sending && peer.tail.load(std::memory_order_acquire) > connection.shared->stream.in.in.load() &&
+                end.memory().peer->cold.switched.load() == connection.shared->stream.epoch.load() &&
+                end.memory().peer->cold.switched_at.load() == connection.shared->stream.in.in.load());
+    };
+    // A peer that publishes at this very moment may not see us parked: look once more, for then it is over.
+    for (bool first = true; !moved(); first = false) {
         pollfd fds[2] = {{connection.fd.load(), static_cast<short>(sending ? POLLOUT : POLLIN | POLLRDHUP), 0},
                          {id == memory::kNoWaker ? -1 : process.wake_object(id).fd.load(), POLLIN, 0}};
         if (connection.shared->stream.out.stopped && sending) fds[0].fd = -1;
         const uint64_t now = now_ns();
         uint64_t left = deadline_ns == kForever ? kForever : deadline_ns > now ? deadline_ns - now : 0;
         if (id == memory::kNoWaker) left = std::min<uint64_t>(left, 1'000'000);
+        if (first) left = std::min(left, kFirstSleepNs);
         timespec timeout = timespec_of(left);
         const long rc = sleep_in(&parking, SYS_ppoll, fds, 2, left == kForever ? nullptr : &timeout, nullptr, 8);
+        if (rc == 0 && (deadline_ns == kForever || now_ns() < deadline_ns)) {
+            if (first && id != memory::kNoWaker) continue;
+            break;
+        }
         if (rc == -EINTR) result = -EINTR;
-        if (rc == 0 && deadline_ns != kForever && now_ns() >= deadline_ns) result = -EAGAIN;
+        if (rc == 0) result = -EAGAIN;
         if ((fds[1].revents & POLLIN) != 0) {
             uint64_t count;
             raw_syscall(SYS_read, fds[1].fd, &count, sizeof count);
         }
+        break;
     }
     return result;
 }
