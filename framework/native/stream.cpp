@@ -71,13 +71,13 @@ Stream &Stream::operator=(Stream &&other) noexcept {
 Stream::~Stream() { close(); }
 
 /// False for one that is not connected, and for a parent's in a forked child.
-bool Stream::is_open() const {
+bool Stream::is_ours() const {
     if (fd_ < 0) return false;
-    return connection_ == nullptr || (connection_->is_open() && connection_->generation == generation_);
+    return connection_ == nullptr || (connection_->shared != nullptr && connection_->generation == generation_);
 }
 
 Expected<std::size_t> Stream::try_read(std::span<std::byte> bytes) {
-    if (!is_open()) return native::failure(-ENOTCONN);
+    if (!is_ours()) return native::failure(-ENOTCONN);
     if (bytes.empty()) return 0;
     const long got = receive_now(fd_, connection_, bytes);
     if (got < 0) return native::failure(got);
@@ -85,14 +85,14 @@ Expected<std::size_t> Stream::try_read(std::span<std::byte> bytes) {
 }
 
 Expected<std::size_t> Stream::try_write(std::span<const std::byte> bytes) {
-    if (!is_open()) return native::failure(-ENOTCONN);
+    if (!is_ours()) return native::failure(-ENOTCONN);
     const long sent = send_now(fd_, connection_, bytes);
     if (sent < 0) return native::failure(sent);
     return static_cast<std::size_t>(sent);
 }
 
 Expected<std::size_t> Stream::read(std::span<std::byte> bytes, Deadline deadline) {
-    if (!is_open()) return native::failure(-ENOTCONN);
+    if (!is_ours()) return native::failure(-ENOTCONN);
     if (bytes.empty()) return 0;
     for (;;) {
         long rc = receive_now(fd_, connection_, bytes);
@@ -103,7 +103,7 @@ Expected<std::size_t> Stream::read(std::span<std::byte> bytes, Deadline deadline
 }
 
 Expected<std::size_t> Stream::write(std::span<const std::byte> bytes, Deadline deadline) {
-    if (!is_open()) return native::failure(-ENOTCONN);
+    if (!is_ours()) return native::failure(-ENOTCONN);
     std::size_t done = 0;
     while (done < bytes.size()) {
         long rc = send_now(fd_, connection_, bytes.subspan(done));
@@ -116,14 +116,14 @@ Expected<std::size_t> Stream::write(std::span<const std::byte> bytes, Deadline d
 }
 
 Expected<short> Stream::wait(short events, Deadline deadline) {
-    if (!is_open()) return native::failure(-ENOTCONN);
+    if (!is_ours()) return native::failure(-ENOTCONN);
     const long rc = native::poll_one(fd_, events, deadline);
     if (rc < 0) return native::failure(rc);
     return static_cast<short>(rc);
 }
 
 Expected<void> Stream::shutdown_write() {
-    if (!is_open()) return native::failure(-ENOTCONN);
+    if (!is_ours()) return native::failure(-ENOTCONN);
     const long rc = connection_ == nullptr ? raw_syscall(SYS_shutdown, fd_, SHUT_WR)
                                            : socket::shutdown_stream(*connection_, fd_, SHUT_WR);
     if (rc < 0) return native::failure(rc);
@@ -131,7 +131,7 @@ Expected<void> Stream::shutdown_write() {
 }
 
 Expected<void> Stream::shutdown() {
-    if (!is_open()) return native::failure(-ENOTCONN);
+    if (!is_ours()) return native::failure(-ENOTCONN);
     const long rc = connection_ == nullptr ? raw_syscall(SYS_shutdown, fd_, SHUT_RDWR)
                                            : socket::shutdown_stream(*connection_, fd_, SHUT_RDWR);
     if (rc < 0) return native::failure(rc);
@@ -140,7 +140,7 @@ Expected<void> Stream::shutdown() {
 
 void Stream::close() {
     if (fd_ >= 0) {
-        if (connection_ != nullptr && is_open()) {
+        if (connection_ != nullptr && is_ours()) {
             socket::close_descriptor(fd_, *connection_);
         } else {
             raw_syscall(SYS_close, fd_);
@@ -152,7 +152,7 @@ void Stream::close() {
 
 Statistics Stream::statistics() const {
     Statistics result;
-    if (!is_open()) return result;
+    if (!is_ours()) return result;
     result.path = "tcp";
     if (connection_ == nullptr) return result;
     const socket::Account account = socket::account_of(*connection_);

@@ -171,7 +171,7 @@ void HelperThread::take_submitted() {
         const uint32_t index = head - 1;
         head = process_.submitted_after(index);
         Connection &connection = process_.connection_at(index);
-        if (!connection.is_ours()) continue;
+        if (!connection.is_open()) continue;
         if (connection.phase() == Phase::kMeeting) meetings_.begin(connection);
         if (connection.phase() == Phase::kLingering) {
             look_after(connection);

@@ -110,7 +110,8 @@ void Meetings::hello(Peer &peer, Received &received) {
     }
     if (message.version != 1) return broke_protocol(peer, "speaks another version");
     if (message.pid != peer.pid) return broke_protocol(peer, "gives another process's number");
-    if (message.network_namespace != network_namespace_of(first->fd.load())) return broke_protocol(peer, "is of another network namespace");
+    const uint64_t ours = network_namespace_of(first->fd.load());  // 0: the application has closed it
+    if (ours != 0 && message.network_namespace != ours) return broke_protocol(peer, "is of another network namespace");
     // The end that connected decides alone, or each might close the channel that the other keeps.
     const bool ourselves = peer.pid == process_.pid() && peer.started == started_;
     for (Peer &other : process_.peers()) {
