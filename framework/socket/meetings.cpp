@@ -395,7 +395,6 @@ void Meetings::answer(Connection &connection, Peer &peer, const Message &proposa
     const uint32_t arena = meeting.arena, slot = meeting.slot;
     if (meeting.courier != nullptr) Couriers::introduce(*meeting.courier, message);
     if (!attach(connection, peer, proposal)) {
-        blame(connection, stream::Reason::kProtocol, peer, "names memory that it has not shared");
         return refuse(stream::Reason::kProtocol);
     }
     message.type = MessageType::kAccept;
@@ -424,10 +423,7 @@ void Meetings::accepted(Peer &peer, Received &received) {
         blame(connection, stream::Reason::kProtocol, peer, "does not hold the other end that it claims");
         return give_up(connection, stream::Reason::kProtocol);
     }
-    if (!attach(connection, peer, message)) {
-        blame(connection, stream::Reason::kProtocol, peer, "names memory that it has not shared");
-        give_up(connection, stream::Reason::kProtocol);
-    }
+    if (!attach(connection, peer, message)) give_up(connection, stream::Reason::kProtocol);
 }
 
 void Meetings::declined(Peer &peer, const Message &message) {
@@ -460,7 +456,10 @@ void Meetings::declined(Peer &peer, const Message &message) {
 bool Meetings::attach(Connection &connection, Peer &peer, const Message &message) {
     Meeting &meeting = meeting_of(connection);
     const uint32_t peer_arena = message.arena, peer_slot = message.slot;
-    if (peer_arena >= peer.their_arenas.load() || peer_slot >= memory::kSlotsPerArena) return false;
+    if (peer_arena >= peer.their_arenas.load() || peer_slot >= memory::kSlotsPerArena) {
+        blame(connection, stream::Reason::kProtocol, peer, "names memory that it has not shared");
+        return false;
+    }
     stream::Guard no_fork(process_.fork_lock());
     if (!connection.shared->holders.only(static_cast<uint32_t>(process_.pid()))) return false;
     connection.peer = &peer;
