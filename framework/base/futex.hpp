@@ -23,8 +23,9 @@ inline int futex_wait(const std::atomic<uint32_t> *word, uint32_t expected, uint
     return static_cast<int>(rc);
 }
 
-inline void futex_wake_all(const std::atomic<uint32_t> *word) {
-    raw_syscall(SYS_futex, word, FUTEX_WAKE, INT_MAX, nullptr, nullptr, 0);
+/// Answers how many were asleep.
+inline long futex_wake_all(const std::atomic<uint32_t> *word) {
+    return raw_syscall(SYS_futex, word, FUTEX_WAKE, INT_MAX, nullptr, nullptr, 0);
 }
 
 /// The low half of a 64-bit counter, as the futex word of whoever waits for the counter to move.

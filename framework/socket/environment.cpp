@@ -138,15 +138,14 @@ void ConnectionEnvironment::path_opens(uint64_t at) {
     if (Courier *courier = c_.courier.load(std::memory_order_acquire)) path::Landing::open_at(courier->carrier.landing().slot(), at);
 }
 
+// One wake is enough for a ticket, but only one that somebody was asleep for: a sleeper that has announced itself and is not yet asleep
+// would find the next byte's wake saved away.
 void ConnectionEnvironment::wake_peer_readers() {
     if (wakes_by_messages()) return;
     const stream::End::Memory &memory = c_.end().memory();
     const uint32_t ticket = memory.peer->hot.parked_in.load(std::memory_order_relaxed);
     auto &woken = c_.shared->stream.out.woken_ticket;
-    if (ticket != 0 && ticket != woken) {
-        woken = ticket;
-        futex_wake_all(low_word(memory.mine->hot.tail));
-    }
+    if (ticket != 0 && ticket != woken && futex_wake_all(low_word(memory.mine->hot.tail)) > 0) woken = ticket;
     if (memory.peer->hot.wakers[0].load(std::memory_order_relaxed) != memory::kNoWaker) wake_objects_of_peer();
 }
 
@@ -155,10 +154,7 @@ void ConnectionEnvironment::wake_peer_writers() {
     const stream::End::Memory &memory = c_.end().memory();
     const uint32_t ticket = memory.peer->hot.parked_out.load(std::memory_order_relaxed);
     auto &woken = c_.shared->stream.in.woken_ticket;
-    if (ticket != 0 && ticket != woken) {
-        woken = ticket;
-        futex_wake_all(low_word(memory.mine->hot.consumed));
-    }
+    if (ticket != 0 && ticket != woken && futex_wake_all(low_word(memory.mine->hot.consumed)) > 0) woken = ticket;
     if (memory.peer->hot.wakers[0].load(std::memory_order_relaxed) != memory::kNoWaker) wake_objects_of_peer();
 }
 

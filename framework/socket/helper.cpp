@@ -169,7 +169,7 @@ void HelperThread::take_submitted() {
     uint32_t head = process_.take_submitted();
     while (head != 0) {
         const uint32_t index = head - 1;
-        head = process_.submitted_after(index);
+        head = process_.leave_submitted(index);
         Connection &connection = process_.connection_at(index);
         if (!connection.is_open()) continue;
         if (connection.phase() == Phase::kMeeting) meetings_.begin(connection);

@@ -292,9 +292,13 @@ void Process::ring_helper() {
 }
 
 void Process::submit(Connection &connection) {
+    // Closed and used again, it may be in the list from its former use: once is enough, and twice would make the list a circle.
+    std::atomic<uint32_t> &next = submitted_next_[connection.index];
+    uint32_t absent = 0;
+    if (!next.compare_exchange_strong(absent, 1, std::memory_order_acq_rel)) return ring_helper();
     uint32_t head = submitted_head_.load(std::memory_order_relaxed);
     do {
-        submitted_next_[connection.index].store(head, std::memory_order_relaxed);
+        next.store(head + 1, std::memory_order_relaxed);
     } while (!submitted_head_.compare_exchange_weak(head, connection.index + 1, std::memory_order_release));
     ring_helper();
 }
@@ -338,6 +342,9 @@ void Process::after_fork_in_child() {
     helper_doorbell_ = -1;
     helper_state_.store(0, std::memory_order_release);
     submitted_head_.store(0, std::memory_order_relaxed);
+    for (uint32_t i = 0; i < connections_used(); ++i) {
+        if (submitted_next_[i].load(std::memory_order_relaxed) != 0) submitted_next_[i].store(0, std::memory_order_relaxed);
+    }
     freed_head_.store(0, std::memory_order_relaxed);  // the parent's helper gives those away
     // What waits for a next user would be the parent's next user's, too.
     for (uint16_t id = 0; id < memory::kWakeObjects; ++id) {

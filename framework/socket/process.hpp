@@ -163,9 +163,10 @@ public:
     [[nodiscard]] int helper_doorbell() const { return helper_doorbell_; }
     /// Hands a connection to the helper: a new candidate, or one that closed with bytes kept.
     void submit(Connection &connection);
-    /// The helper's side: index + 1 of the first submitted connection, and of the one after `index`; 0 at the end.
+    /// The helper's side: index + 1 of the first submitted connection, and of the one after `index`, which may be submitted again
+    /// from then on; 0 at the end.
     uint32_t take_submitted() { return submitted_head_.exchange(0, std::memory_order_acquire); }
-    [[nodiscard]] uint32_t submitted_after(uint32_t index) const { return submitted_next_[index].load(std::memory_order_relaxed); }
+    uint32_t leave_submitted(uint32_t index) { return submitted_next_[index].exchange(0, std::memory_order_acquire) - 1; }
 
     [[nodiscard]] const Policy &policy() const { return policy_; }
     void set_policy(const Policy &policy) { policy_ = policy; }
@@ -234,7 +235,7 @@ private:
     std::atomic<uint32_t> submitted_head_{0};
     static constexpr uint32_t kRecycleEvery = 1024;
     std::atomic<uint32_t> freed_head_{0}, freed_count_{0};
-    std::atomic<uint32_t> *submitted_next_ = nullptr;
+    std::atomic<uint32_t> *submitted_next_ = nullptr;  ///< What follows in the list, + 1; 0: not in the list.
     int pid_ = 0;
     Policy policy_;
     std::atomic<Runtime *> runtime_{nullptr};

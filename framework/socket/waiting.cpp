@@ -246,12 +246,24 @@ public:
         : Undo(outer), state_(state), parked_(parked), sleepers_(sleepers) {
         stream::Guard guard(state_.park_lock);
         ++sleepers_;
-        state_.park_ticket = state_.park_ticket + 1 == 0 ? 1 : state_.park_ticket + 1;
-        parked_.store(state_.park_ticket, std::memory_order_relaxed);
+        take_ticket();
     }
     ~Announced() { Announced::undo(); }
 
+    /// The wake for the ticket was for what was known already; the next one needs another.
+    void renew() {
+        {
+            stream::Guard guard(state_.park_lock);
+            take_ticket();
+        }
+        full_fence();
+    }
+
 private:
+    void take_ticket() {
+        state_.park_ticket = state_.park_ticket + 1 == 0 ? 1 : state_.park_ticket + 1;
+        parked_.store(state_.park_ticket, std::memory_order_relaxed);
+    }
     void undo() override {
         stream::Guard guard(state_.park_lock);
         if (--sleepers_ == 0) parked_.store(0, std::memory_order_relaxed);
@@ -308,7 +320,11 @@ int wait_for(Connection &connection, bool sending, uint64_t deadline_ns, uint64_
                 result = -EAGAIN;
                 break;
             }
-            if (rc == -ETIMEDOUT) until = deadline_ns;
+            if (rc == -ETIMEDOUT) {
+                until = deadline_ns;
+            } else if (!moved()) {
+                announced.renew();
+            }
         }
     }
     spin.learn();

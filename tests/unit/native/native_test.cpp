@@ -231,6 +231,48 @@ TEST_F(Native, AMovedFromStreamIsNotConnected) {
     EXPECT_EQ(sut.write(bytes_of("ab"), watchdog()).value_or(0), 2u);
 }
 
+// A thread that ends leaves its wake object to the next one, and a reader that keeps up goes to sleep after every few messages: if a wake
+// goes to the wrong object, or is saved because one was sent already, then the writer fills its window and both wait for ever.
+TEST_F(Native, ReadersInThreadsThatComeAndGoAreAllWoken) {
+    auto listener = Listener::open("127.0.0.1", 0);
+    ASSERT_TRUE(listener);
+    constexpr int kStreams = 60;
+    constexpr std::size_t kSize = 4 << 20;
+    const std::size_t writes[] = {512, 4096, 65536};
+    child_ = fork();
+    if (child_ == 0) {
+        bool well = true;
+        for (int i = 0; i < kStreams && well; ++i) {
+            auto stream = listener->accept(watchdog());
+            std::thread([&] {
+                std::vector<std::byte> buffer(1 << 20);
+                std::size_t total = 0;
+                while (well) {
+                    const auto got = stream->read(buffer, watchdog());
+                    well = got.has_value();
+                    if (!got || *got == 0) break;
+                    total += *got;
+                }
+                well &= total == kSize && stream->write(std::span(buffer).first(1), watchdog());
+            }).join();
+        }
+        _exit(well ? 0 : 1);
+    }
+    for (int i = 0; i < kStreams; ++i) {
+        auto sut = Stream::connect("127.0.0.1", listener->port(), watchdog());
+        ASSERT_TRUE(sut);
+        const std::vector<std::byte> message(writes[i % 3]);
+        for (std::size_t sent = 0; sent < kSize; sent += message.size()) {
+            const auto written = sut->write(message, watchdog());
+            ASSERT_TRUE(written) << written.error().message();
+            ASSERT_EQ(*written, message.size()) << "stream " << i << " stalled after " << sent << " bytes";
+        }
+        ASSERT_TRUE(sut->shutdown_write());
+        std::byte byte;
+        ASSERT_EQ(sut->read(std::span(&byte, 1), watchdog()).value_or(0), 1u);
+    }
+}
+
 TEST_F(Native, APollerWatchesStreamsAndListenersAlike) {
     auto listener = Listener::open("127.0.0.1", 0);
     ASSERT_TRUE(listener);
