@@ -19,7 +19,7 @@ bool Carrier::open(Endpoint &endpoint, memory::Arena &landing, sansock_region *r
     status_.store(SANSOCK_OK, std::memory_order_relaxed);
     established_.store(false, std::memory_order_relaxed);
     asked_.store(false, std::memory_order_relaxed);
-    started_ = armed_ = told_failed_ = reading_own_ = landing_open_ = false;
+    started_ = armed_ = told_failed_ = flushed_ = reading_own_ = landing_open_ = false;
     first_in_flight_ = completed_to_ = peer_consumed_ = peer_window_ = told_consumed_ = 0;
     in_flight_ = 0;
     std::destroy_at(&cursor_);
@@ -81,8 +81,8 @@ Moved Carrier::round(bool arm) {
     if (ending || failed()) stopped_.store(true, std::memory_order_release);
     while (!stopped_.load(std::memory_order_acquire)) {
         const bool more = poll(moved);
-        lend_again();
-        send();
+        if (!flushed_) lend_again();
+        if (!flushed_) send();
         if (failed()) break;
         if (more) continue;
         if (!arm || armed_) break;
@@ -109,6 +109,10 @@ bool Carrier::poll(Moved &moved) {
 }
 
 void Carrier::complete(const sansock_completion &completion, Moved &moved) {
+    if (completion.status == SANSOCK_ECANCELED) {
+        flushed_ = true;  // the endpoint has failed; its change of state comes behind the requests and says why
+        return;
+    }
     if (completion.status != SANSOCK_OK) return fail(completion.status);
     switch (completion.kind) {
         case SANSOCK_COMPLETION_SEND: return sent(completion.token);
@@ -135,11 +139,12 @@ void Carrier::received(const sansock_completion &completion, Moved &moved) {
     const bool is_credit = frame.kind == FrameKind::kCredit;
     const bool sound = (is_data || is_credit || frame.kind == FrameKind::kAnswer) && frame.epoch == epoch_ &&
                        frame.size == completion.length - sizeof frame && is_data == (frame.size > 0) &&
-                       frame.consumed <= ends_.state->out.out.load(std::memory_order_relaxed) &&
+                       (!reading_own_ || frame.consumed <= cursor_.in.load(std::memory_order_relaxed)) &&
                        credits_.take(frame.posted, frame.received, is_credit);
     if (!sound) return fail(SANSOCK_EPROTO);
     peer_window_ = frame.window;
-    if (frame.consumed > peer_consumed_) peer_consumed_ = frame.consumed;
+    // As long as this end sends by TCP, what the peer says of it may be ahead of what we have counted.
+    if (reading_own_ && frame.consumed > peer_consumed_) peer_consumed_ = frame.consumed;
     if (!is_data) {
         if (const int32_t status = landing_.lend(*endpoint_, number); status != SANSOCK_OK) return fail(status);
         return credits_.reposted(false);
@@ -167,7 +172,7 @@ void Carrier::lend_again() {
 /// Bytes that the peer has consumed may be overwritten, unless the provider still reads them.
 void Carrier::show_consumed(Moved &moved) {
     auto &shown = landing_.slot().hot.consumed;
-    const uint64_t consumed = std::min(peer_consumed_, reading_own_ ? completed_to_ : peer_consumed_);
+    const uint64_t consumed = std::min(peer_consumed_, completed_to_);
     if (consumed <= shown.load(std::memory_order_relaxed)) return;
     shown.store(consumed, std::memory_order_release);
     moved.room = true;

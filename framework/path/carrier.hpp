@@ -105,7 +105,7 @@ private:
     std::atomic<bool> established_{false};
     std::atomic<int32_t> status_{SANSOCK_OK};
     std::atomic<bool> stopped_{false};
-    bool started_ = false, armed_ = false, told_failed_ = false;
+    bool started_ = false, armed_ = false, flushed_ = false, told_failed_ = false;
     std::atomic<bool> asked_{false};
     std::atomic<bool> notified_{false};
 

@@ -1,6 +1,7 @@
 #include "socket/courier.hpp"
 
 #include <poll.h>
+#include <stdio.h>
 #include <sys/mman.h>
 
 #include "socket/epoll.hpp"
@@ -229,6 +230,8 @@ void Couriers::fail(Courier &courier, Connection &connection) {
         if (courier.decide_ns == 0) courier.decide_ns = now + kGraceNs;
         if (now < courier.decide_ns) return due_at(courier.decide_ns);
     }
+    char (&detail)[sizeof connection.shared->detail] = connection.shared->detail;
+    snprintf(detail, sizeof detail, "plugin %s failed with %s", connection.shared->plugin, sansock_status_name(courier.carrier.status()));
     connection.end().step(stream::Reason::kProviderFailed, true);
 }
 

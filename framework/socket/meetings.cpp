@@ -365,6 +365,7 @@ void Meetings::proposed(Peer &peer, Received &received) {
     end_meeting(meeting);
     meeting.proposal = proposal;
     meeting.proposal_fds = received.more.release();
+    for (int &fd : std::span(meeting.proposal_fds.fds, meeting.proposal_fds.count)) fd = process_.hide(fd);
     meeting.peer = index_of(peer) + 1;
     meeting.state = Meeting::kHeld;
     meeting.deadline_ns = now_ns() + process_.policy().rendezvous_timeout_ns;

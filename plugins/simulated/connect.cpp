@@ -99,8 +99,8 @@ void Endpoint::make_offer(sansock_offer &offer) {
         if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair.data()) != 0) {
             throw Failure::from_errno("socketpair");
         }
-        wake_ = UniqueFd(pair[0]);
         UniqueFd peers_wake(pair[1]);
+        wake_ = UniqueFd::checked(pair[0], "the wake socket");
         own_ = OwnMemory(provider_.settings().message_bytes_max);
         UniqueFd process = provider_.own_process();
         watch_wake();

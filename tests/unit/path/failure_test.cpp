@@ -51,6 +51,17 @@ INSTANTIATE_TEST_SUITE_P(At, FailureOf, ::testing::Values(Fault::kSendCompletion
     return info.param == Fault::kSendCompletion ? "ASendCompletion" : info.param == Fault::kAfterDelivery ? "DeliveryOfTheLast" : "Posting";
 });
 
+TEST(Failure, IsNamedByTheEndpointAndNotByWhatItFlushed) {
+    Pair sut;
+    sut.a.send(100);
+    sut.a.carrier.move(true);
+    sut.b.endpoint.break_with(SANSOCK_EIO);
+    sut.a.carrier.move(true);
+    sut.b.carrier.move(true);
+    EXPECT_EQ(sut.a.carrier.status(), SANSOCK_ECONNRESET);
+    EXPECT_EQ(sut.b.carrier.status(), SANSOCK_EIO);
+}
+
 TEST(Failure, OfASilentPathIsNoticed) {
     Pair sut;
     sut.a.send(100);
@@ -86,6 +97,7 @@ protected:
     void tell(Change change) {
         Pair sut;
         sut.a.send(10);
+        sut.a.carrier.move(true);
         sut.b.send(10);
         sut.b.carrier.move(true);
         // The frame of the first message after the greeting lies in the first places of the landing slot.
@@ -101,6 +113,17 @@ protected:
         EXPECT_EQ(sut.a.carrier.status(), SANSOCK_EPROTO);
     }
 };
+
+TEST(Failure, IsNotSeenWhereThePeerHasReadMoreOfTcpThanWasCounted) {
+    Pair sut;
+    // The kernel has taken bytes of ours and the peer has read them, before our thread comes to count them.
+    sut.b.slot->hot.consumed = 1000;
+    sut.b.send(10);
+    sut.b.carrier.move(true);
+    sut.b.endpoint.deliver();
+    sut.a.carrier.move(true);
+    EXPECT_EQ(sut.a.carrier.status(), SANSOCK_OK);
+}
 
 TEST_F(Lie, AboutTheKind) {
     tell([](Frame &frame) { frame.kind = static_cast<FrameKind>(0); });
