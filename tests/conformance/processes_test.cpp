@@ -111,18 +111,21 @@ void echo(const Target &target, int channel) {
     const auto answer = end.endpoint->accept_offer(receive_offer(channel));
     if (!answer) throw std::runtime_error(answer.error().text);
     send_offer(channel, *answer);
+    std::uint64_t at = 0;
     while (end.failure() == SANSOCK_OK) {
         end.poll();
         for (const sansock_completion &each : std::exchange(end.reported, {})) {
             if (each.kind == SANSOCK_COMPLETION_STATE && each.status != SANSOCK_OK) return;
             if (each.kind != SANSOCK_COMPLETION_RECEIVE || each.status != SANSOCK_OK) continue;
-            if (end.send(0, each.length) != SANSOCK_OK) return;
-            // The bytes are lent until the send is done, and only then may the next message overwrite them.
+            // The peer sends again as soon as it has its answer: the next receive stands before that goes out, in other memory.
+            const std::uint64_t from = std::exchange(at, 16 * 1024 - at);
+            if (end.receive(at, 16 * 1024) != SANSOCK_OK) return;
+            if (end.send(from, each.length) != SANSOCK_OK) return;
+            // The bytes are lent until the send is done, and only then may a message overwrite them.
             wait_until([&] { return end.count(SANSOCK_COMPLETION_SEND) == 1 || end.failure() != SANSOCK_OK; }, end);
             if (end.failure() != SANSOCK_OK) return;
             std::erase_if(end.reported,
                           [](const sansock_completion &done) { return done.kind == SANSOCK_COMPLETION_SEND; });
-            if (end.receive(0, 16 * 1024) != SANSOCK_OK) return;
         }
     }
 }
