@@ -15,9 +15,11 @@ namespace {
 using socket::Connection;
 
 long receive_now(int fd, Connection *connection, std::span<std::byte> bytes) {
-    if (connection == nullptr || socket::enter_kernel(*connection, false)) {
-        const long got = raw_syscall(SYS_recvfrom, fd, bytes.data(), bytes.size(), MSG_DONTWAIT, nullptr, nullptr);
-        if (connection != nullptr) socket::leave_kernel(*connection, false, got);
+    const auto from_kernel = [&] { return raw_syscall(SYS_recvfrom, fd, bytes.data(), bytes.size(), MSG_DONTWAIT, nullptr, nullptr); };
+    if (connection == nullptr) return from_kernel();
+    if (socket::KernelCall kernel(*connection, false); kernel.allowed()) {
+        const long got = from_kernel();
+        kernel.done(got);
         return got;
     }
     const iovec part{bytes.data(), bytes.size()};
@@ -26,9 +28,11 @@ long receive_now(int fd, Connection *connection, std::span<std::byte> bytes) {
 
 long send_now(int fd, Connection *connection, std::span<const std::byte> bytes) {
     constexpr int kFlags = MSG_DONTWAIT | MSG_NOSIGNAL;
-    if (connection == nullptr || socket::enter_kernel(*connection, true)) {
-        const long sent = raw_syscall(SYS_sendto, fd, bytes.data(), bytes.size(), kFlags, nullptr, 0);
-        if (connection != nullptr) socket::leave_kernel(*connection, true, sent);
+    const auto to_kernel = [&] { return raw_syscall(SYS_sendto, fd, bytes.data(), bytes.size(), kFlags, nullptr, 0); };
+    if (connection == nullptr) return to_kernel();
+    if (socket::KernelCall kernel(*connection, true); kernel.allowed()) {
+        const long sent = to_kernel();
+        kernel.done(sent);
         return sent;
     }
     const iovec part{const_cast<std::byte *>(bytes.data()), bytes.size()};

@@ -1,4 +1,5 @@
 // read, write, send, recv and their families.
+#include <pthread.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -17,8 +18,7 @@ namespace sansock::preload {
 namespace {
 
 using socket::Connection;
-using socket::enter_kernel;
-using socket::leave_kernel;
+using socket::KernelCall;
 
 /// What the kernel refuses of an array of buffers before it looks at the socket; 0: nothing.
 long refused(const iovec *parts, int count, int too_many) {
@@ -44,28 +44,30 @@ bool empty(const iovec *parts, int count) {
 }
 
 /// One call that receives: by the kernel while the connection is the kernel's, else by the stream.
-template <class KernelCall>
-ssize_t receive(int fd, const iovec *parts, int count, int flags, KernelCall kernel_call) {
+template <class Ask>
+ssize_t receive(int fd, const iovec *parts, int count, int flags, Ask ask) {
     Connection *connection = connection_of(fd);
-    if (connection == nullptr) return kernel_call();
-    if (enter_kernel(*connection, false)) {
-        const ssize_t got = kernel_call();
-        leave_kernel(*connection, false, got, flags);
+    if (connection == nullptr) return ask();
+    if (KernelCall kernel(*connection, false); kernel.allowed()) {
+        const ssize_t got = ask();
+        kernel.done(got, flags);
         return got;
     }
+    pthread_testcancel();  // as libc's calls do, whether they have to wait or not
     if (const long error = refused(parts, count, -EINVAL); error < 0) return answer(error);
     return answer(socket::receive_stream(*connection, parts, count, flags));
 }
 
-template <class KernelCall>
-ssize_t send_parts(int fd, const iovec *parts, int count, int flags, KernelCall kernel_call) {
+template <class Ask>
+ssize_t send_parts(int fd, const iovec *parts, int count, int flags, Ask ask) {
     Connection *connection = connection_of(fd);
-    if (connection == nullptr) return kernel_call();
-    if (enter_kernel(*connection, true)) {
-        const ssize_t sent = kernel_call();
-        leave_kernel(*connection, true, sent, flags);
+    if (connection == nullptr) return ask();
+    if (KernelCall kernel(*connection, true); kernel.allowed()) {
+        const ssize_t sent = ask();
+        kernel.done(sent, flags);
         return sent;
     }
+    pthread_testcancel();  // as libc's calls do, whether they have to wait or not
     if (const long error = refused(parts, count, -EINVAL); error < 0) return answer(error);
     return answer(socket::send_stream(*connection, parts, count, flags));
 }
@@ -74,9 +76,9 @@ ssize_t send_parts(int fd, const iovec *parts, int count, int flags, KernelCall 
 ssize_t receive_message(int fd, msghdr *message, int flags) {
     Connection *connection = connection_of(fd);
     if (connection == nullptr) return SANSOCK_REAL(recvmsg)(fd, message, flags);
-    if (enter_kernel(*connection, false)) {
+    if (KernelCall kernel(*connection, false); kernel.allowed()) {
         const ssize_t got = SANSOCK_REAL(recvmsg)(fd, message, flags);
-        leave_kernel(*connection, false, got, flags);
+        kernel.done(got, flags);
         return got;
     }
     msghdr copy;
@@ -98,9 +100,9 @@ ssize_t send_message(int fd, const msghdr *message, int flags) {
         if (message != nullptr && message->msg_controllen > 0) descriptors_leave(*message);
         return SANSOCK_REAL(sendmsg)(fd, message, flags);
     }
-    if (enter_kernel(*connection, true)) {
+    if (KernelCall kernel(*connection, true); kernel.allowed()) {
         const ssize_t sent = SANSOCK_REAL(sendmsg)(fd, message, flags);
-        leave_kernel(*connection, true, sent, flags);
+        kernel.done(sent, flags);
         return sent;
     }
     msghdr copy;
@@ -151,9 +153,10 @@ ssize_t send_file(Connection &connection, int file, off64_t *offset, size_t coun
 
 ssize_t send_file_or_kernel(int out, int in, off64_t *offset, size_t count) {
     Connection *connection = connection_of(out);
-    if (connection == nullptr || enter_kernel(*connection, true)) {
+    if (connection == nullptr) return SANSOCK_REAL(sendfile64)(out, in, offset, count);
+    if (KernelCall kernel(*connection, true); kernel.allowed()) {
         const ssize_t sent = SANSOCK_REAL(sendfile64)(out, in, offset, count);
-        if (connection != nullptr) leave_kernel(*connection, true, sent);
+        kernel.done(sent);
         return sent;
     }
     return send_file(*connection, in, offset, count);

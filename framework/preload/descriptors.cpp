@@ -1,6 +1,7 @@
 // close, dup, fcntl, ioctl.
 #include <fcntl.h>
 #include <linux/close_range.h>
+#include <linux/sockios.h>
 #include <stdarg.h>
 #include <sys/ioctl.h>
 extern "C" {
@@ -150,8 +151,8 @@ SANSOCK_EXPORT int ioctl(int fd, unsigned long request, ...) noexcept {
         step_back(fd, sansock::stream::Reason::kUnmodelled);
     } else if (connection->mapped.load(std::memory_order_acquire) && connection->phase() == sansock::socket::Phase::kAttached) {
         // What TCP holds still counts; what the window holds is added.
-        // Bytes in the window are with the peer already: as TCP says of bytes that are acknowledged, they do not wait here.
         if (request == FIONREAD) *static_cast<int *>(argument) += static_cast<int>(connection->end().unread());
+        if (request == SIOCOUTQ) *static_cast<int *>(argument) += static_cast<int>(connection->end().unacknowledged());
     }
     return rc;
 }

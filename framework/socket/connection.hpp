@@ -97,6 +97,10 @@ struct Connection {
     ProcessLock fd_lock;                ///< Held while the helper uses `fd`, so that a close cannot give the number away.
     ProcessLock items_lock;
     SpinPolicy spin_in, spin_out;
+    /// Threads of this process that sleep in a call on it. As in the kernel, the connection lives until they have returned.
+    std::atomic<uint32_t> waiting[8] = {};
+    enum Closing : uint32_t { kOpen = 0, kClosing, kPostponed };
+    std::atomic<uint32_t> closing{kOpen};
     bool reset_logged = false;         ///< The helper has said in the log why the library reset it.
     bool reported = false;             ///< Its line was written when this process was about to end.
     void *endpoint = nullptr;          ///< The provider's, where its path is our memory; closed through Runtime::retire().

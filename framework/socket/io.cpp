@@ -87,32 +87,34 @@ long total_of(const iovec *parts, int count) {
 
 }  // namespace
 
-bool enter_kernel(Connection &connection, bool sending) {
-    const Phase phase = connection.phase();
-    if (phase == Phase::kTcpOnly) return true;
+KernelCall::KernelCall(Connection &connection, bool sending) : connection_(connection), generation_(connection.generation), sending_(sending) {
+    allowed_ = connection.phase() == Phase::kTcpOnly;
+    if (allowed_ || connection.shared->stream.attached.load(std::memory_order_acquire) != 0) return;
     // The counter first, then the look: whoever attaches the connection looks at the counter afterwards.
     inside_kernel(connection, sending).fetch_add(1, std::memory_order_seq_cst);
-    if (connection.shared->stream.attached.load(std::memory_order_seq_cst) == 0) return true;
+    counted_ = allowed_ = connection.shared->stream.attached.load(std::memory_order_seq_cst) == 0;
+    if (allowed_) return;
     inside_kernel(connection, sending).fetch_sub(1, std::memory_order_release);
-    return connection.phase() == Phase::kTcpOnly;
+    allowed_ = connection.phase() == Phase::kTcpOnly;
 }
 
-void leave_kernel(Connection &connection, bool sending, long moved, int flags) {
-    SharedConnection &shared = *connection.shared;
+void KernelCall::done(long moved, int flags) {
+    if (connection_.generation != generation_) return;
+    SharedConnection &shared = *connection_.shared;
     stream::State &state = shared.stream;
     const bool counts = moved > 0 && (flags & (MSG_PEEK | MSG_OOB)) == 0;
-    if (counts) (sending ? state.out.out : state.in.in).fetch_add(static_cast<uint64_t>(moved), std::memory_order_relaxed);
-    if (connection.phase() == Phase::kTcpOnly) return;
-    inside_kernel(connection, sending).fetch_sub(1, std::memory_order_release);
+    if (counts) (sending_ ? state.out.out : state.in.in).fetch_add(static_cast<uint64_t>(moved), std::memory_order_relaxed);
+    if (counted_) inside_kernel(connection_, sending_).fetch_sub(1, std::memory_order_release);
+    if (connection_.phase() == Phase::kTcpOnly) return;
     if ((flags & MSG_OOB) != 0) state.pinned.store(1, std::memory_order_relaxed);
     if (!counts) return;
-    const uint32_t calls = (sending ? shared.calls_out : shared.calls_in).fetch_add(1, std::memory_order_relaxed) + 1 +
-                           (sending ? shared.calls_in : shared.calls_out).load(std::memory_order_relaxed);
-    if (connection.phase() != Phase::kTracked) return;
+    const uint32_t calls = (sending_ ? shared.calls_out : shared.calls_in).fetch_add(1, std::memory_order_relaxed) + 1 +
+                           (sending_ ? shared.calls_in : shared.calls_out).load(std::memory_order_relaxed);
+    if (connection_.phase() != Phase::kTracked) return;
     const Policy &policy = Process::get()->policy();
     if (calls >= policy.upgrade_after_calls ||
         state.out.out.load(std::memory_order_relaxed) + state.in.in.load(std::memory_order_relaxed) >= policy.upgrade_after_bytes) {
-        become_candidate(connection);
+        become_candidate(connection_);
     }
 }
 
@@ -138,9 +140,10 @@ long send_stream(Connection &connection, const iovec *parts, int count, int flag
         long done = std::max(sent, 0L);
         advance(copy, count, static_cast<size_t>(done));
         const uint64_t deadline = deadline_after(connection.shared->send_timeout_ns.load(std::memory_order_relaxed));
+        Waiting waiting(connection);
         while (done < total) {
             if (sent == -EAGAIN) {
-                const int rc = wait_for(connection, true, deadline);
+                const int rc = waiting.is_too_late() ? -EBADF : wait_for(connection, true, deadline, 0, &waiting);
                 if (rc < 0) return done > 0 ? done : rc;
             }
             sent = end.send(copy, count, flags);
@@ -182,8 +185,9 @@ long receive_stream(Connection &connection, const iovec *parts, int count, int f
         const bool peek = (flags & MSG_PEEK) != 0;
         long done = std::max(got, 0L);
         if (!peek) advance(copy, count, static_cast<size_t>(done));
+        Waiting waiting(connection);
         for (;;) {
-            const int rc = wait_for(connection, false, deadline, peek ? static_cast<uint64_t>(done) : 0);
+            const int rc = waiting.is_too_late() ? -EBADF : wait_for(connection, false, deadline, peek ? static_cast<uint64_t>(done) : 0, &waiting);
             if (rc < 0) return done > 0 ? done : rc;
             got = end.receive(copy, count, flags);
             if (got > 0) carry(connection);
@@ -263,6 +267,7 @@ void adopt(int fd) {
         if (!same_address(its_local, local) || !same_address(its_remote, remote)) continue;
         if (connection.refs.load() == 0) {  // we had let go of it, and our siblings have not
             connection.shared = &shared;
+            connection.closing.store(Connection::kOpen);
             connection.fd.store(fd);
             shared.holders.add(static_cast<uint32_t>(process->pid()));
             if (connection.peer != nullptr) connection.mapped.store(true, std::memory_order_release);

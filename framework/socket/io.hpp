@@ -1,17 +1,29 @@
 // Reading and writing a tracked connection. The preload library and the native API call these; results are counts or negative
 // errno values.
 //
-// While a connection is the kernel's, a call goes to the kernel as it is, framed by enter_kernel() and leave_kernel(), which
-// count it; once the stream has it, enter_kernel() refuses and the call goes through send_stream() or receive_stream().
+// While a connection is the kernel's, a call goes to the kernel as it is, within a KernelCall, which counts it;
+// once the stream has it, that is not allowed any more, and the call goes through send_stream() or receive_stream().
 #pragma once
 #include "socket/process.hpp"
 
 namespace sansock::socket {
 
-/// True: the caller may make the kernel call, and must call leave_kernel() after it.
-bool enter_kernel(Connection &connection, bool sending);
-/// `moved`: the call's result.
-void leave_kernel(Connection &connection, bool sending, long moved, int flags = 0);
+/// A call that is the kernel's as long as the connection is. Until done() the connection cannot leave TCP unnoticed.
+class KernelCall {
+public:
+    KernelCall(Connection &connection, bool sending);
+    /// The caller may ask the kernel, and must say done() then.
+    [[nodiscard]] bool allowed() const { return allowed_; }
+    /// `moved`: the call's result.
+    void done(long moved, int flags = 0);
+
+private:
+    Connection &connection_;
+    uint32_t generation_;  ///< Another thread may close the connection, and its place be given away, while the kernel lets us wait.
+    bool sending_;
+    bool counted_ = false;
+    bool allowed_;
+};
 
 long send_stream(Connection &connection, const iovec *parts, int count, int flags);
 long receive_stream(Connection &connection, const iovec *parts, int count, int flags);

@@ -79,6 +79,36 @@ long close_last(Process &process, const Closing &closing, Connection &connection
     return rc;
 }
 
+long close_for_good(Process &process, const Closing &closing, Connection &connection) {
+    // Our siblings could not go on where we carry: they take the kernel's path while we are still there to step back.
+    if (connection.courier.load() != nullptr && !connection.shared->holders.only(static_cast<uint32_t>(process.pid()))) {
+        return_to_kernel(connection, stream::Reason::kSharedFd);
+    }
+    if (!connection.shared->holders.let_go(static_cast<uint32_t>(process.pid()))) return close_last(process, closing, connection);
+    // Siblings hold it still: only our view of it ends.
+    retire_courier(connection);
+    stream::Guard guard(connection.fd_lock);
+    connection.mapped.store(false, std::memory_order_release);
+    connection.fd.store(-1);
+    return closing.close();
+}
+
+/// Threads other than this one, which live, sleep in calls on the connection.
+bool others_wait(Process &process, Connection &connection) {
+    for (const auto &entry : connection.waiting) {
+        const uint32_t who = entry.load(std::memory_order_seq_cst);
+        if (who != 0 && who != thread_id() && raw_syscall(SYS_tgkill, process.pid(), who, 0) == 0) return true;
+    }
+    return false;
+}
+
+/// Of those who closed and those who waited, the last to come here closes what was postponed.
+void close_postponed(Process &process, Connection &connection) {
+    uint32_t postponed = Connection::kPostponed;
+    if (others_wait(process, connection) || !connection.closing.compare_exchange_strong(postponed, Connection::kClosing)) return;
+    close_for_good(process, {connection.fd.load(), false}, connection);
+}
+
 long close_one(const Closing &closing, Connection &connection) {
     Process &process = *Process::get();
     process.unbind(closing.fd);
@@ -95,20 +125,40 @@ long close_one(const Closing &closing, Connection &connection) {
         return closing.close();
     }
     forget_items(connection);
-    // Our siblings could not go on where we carry: they take the kernel's path while we are still there to step back.
-    if (connection.courier.load() != nullptr && !connection.shared->holders.only(static_cast<uint32_t>(process.pid()))) {
-        return_to_kernel(connection, stream::Reason::kSharedFd);
+    connection.closing.store(Connection::kClosing, std::memory_order_seq_cst);  // who is to sleep on it from now on sees that
+    const long kept = closing.unseen || !others_wait(process, connection) ? -1 : raw_syscall(SYS_dup, closing.fd);
+    if (kept < 0) return close_for_good(process, closing, connection);
+    {
+        stream::Guard guard(connection.fd_lock);
+        connection.fd.store(process.hide(static_cast<int>(kept)));
     }
-    if (!connection.shared->holders.let_go(static_cast<uint32_t>(process.pid()))) return close_last(process, closing, connection);
-    // Siblings hold it still: only our view of it ends.
-    retire_courier(connection);
-    stream::Guard guard(connection.fd_lock);
-    connection.mapped.store(false, std::memory_order_release);
-    connection.fd.store(-1);
+    connection.closing.store(Connection::kPostponed, std::memory_order_seq_cst);
+    close_postponed(process, connection);
     return closing.close();
 }
 
 }  // namespace
+
+Waiting::Waiting(Connection &connection) : Undo(nullptr), connection_(connection), generation_(connection.generation) {
+    const uint32_t me = thread_id();
+    for (auto &entry : connection.waiting) {
+        // One of ours is there already when a handler interrupted the wait, or jumped out of it.
+        uint32_t free = 0;
+        if (entry.load(std::memory_order_relaxed) == me || entry.compare_exchange_strong(free, me)) {
+            place_ = &entry;
+            break;
+        }
+    }
+    late_ = connection.closing.load(std::memory_order_seq_cst) != Connection::kOpen;
+}
+
+void Waiting::undo() {
+    if (place_ == nullptr) return;
+    place_->store(0, std::memory_order_seq_cst);
+    if (connection_.closing.load(std::memory_order_seq_cst) == Connection::kPostponed && connection_.generation == generation_) {
+        close_postponed(*Process::get(), connection_);
+    }
+}
 
 long close_descriptor(int fd, Connection &connection) { return close_one({fd, false}, connection); }
 

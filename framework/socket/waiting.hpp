@@ -56,6 +56,22 @@ private:
 /// before it. 0, -EINTR, or -EAGAIN at the deadline.
 int wait_for(Connection &connection, bool sending, uint64_t deadline_ns, uint64_t ahead = 0, Undo *outer = nullptr);
 
+/// The calling thread is in a blocking call on a connection.
+class Waiting final : public Undo {
+public:
+    explicit Waiting(Connection &connection);
+    ~Waiting() { Waiting::undo(); }
+    /// The connection was closed before the thread was counted in, or without counting it.
+    [[nodiscard]] bool is_too_late() const { return late_ || connection_.generation != generation_; }
+
+private:
+    void undo() override;
+    Connection &connection_;
+    uint32_t generation_;
+    std::atomic<uint32_t> *place_ = nullptr;
+    bool late_;
+};
+
 /// The wake object of the calling thread; kNoWaker when none can be had.
 uint16_t thread_waker();
 /// Adds a wake object to those that the peer notifies for this connection.

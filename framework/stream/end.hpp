@@ -61,6 +61,13 @@ public:
     /// Bytes that the peer's application has not consumed.
     [[nodiscard]] size_t unconsumed() const;
 
+    /// Those of them that TCP would not have acknowledged: bytes in the window are with the peer, and half of it stands for the
+    /// receive queue that the peer's kernel would have put them into.
+    [[nodiscard]] size_t unacknowledged() const {
+        const size_t kept = unconsumed(), queue = static_cast<size_t>(s_.out.window / 2);
+        return kept > queue ? kept - queue : 0;
+    }
+
     /// Every waiter of this end covers the provider from now on (transition R of the upgrade).
     void declare_ready();
     /// True when only bytes in the kernel's send queue keep the next send from switching: a sender whose queue never runs empty

@@ -234,6 +234,7 @@ Subject descriptors() {
         const auto c = t.connect();
         rlimit limit{};
         getrlimit(RLIMIT_NOFILE, &limit);
+        const rlim_t before = limit.rlim_cur;
         limit.rlim_cur = static_cast<rlim_t>(lowest_free());
         t.value("setrlimit", setrlimit(RLIMIT_NOFILE, &limit));
         t.value("dup", dup(c.fd));
@@ -241,6 +242,8 @@ Subject descriptors() {
         t.value("F_DUPFD beyond the limit", fcntl(c.fd, F_DUPFD, 100'000));
         t.value("dup2 beyond the limit", dup2(c.fd, 100'000));
         echo(t, c.fd, c.peer, "on");
+        limit.rlim_cur = before;
+        must("setrlimit", setrlimit(RLIMIT_NOFILE, &limit));
     });
 
     cases.add("many_copies", [](Case &t) {

@@ -212,6 +212,29 @@ Subject threads() {
             c.fd);
     });
 
+    cases.add("cancelled_without_waiting", [](Case &t) {
+        const auto c = t.connect();
+        static int fd;
+        static std::atomic<bool> cancelled;
+        fd = c.fd;
+        pthread_t thread;
+        must("pthread_create", -pthread_create(&thread, nullptr, [](void *) -> void * {
+                 while (!cancelled) sched_yield();
+                 char byte;
+                 if (recv(fd, &byte, 1, MSG_DONTWAIT) == 1) send(fd, "never", 5, 0);
+                 return nullptr;
+             }, nullptr));
+        c.peer.send("x");
+        t.await_unread(c.fd, 1);
+        pthread_cancel(thread);
+        cancelled = true;
+        void *result = nullptr;
+        pthread_join(thread, &result);
+        t.yes_no("cancelled", result == PTHREAD_CANCELED);
+        char byte;
+        t.data("recv", recv(c.fd, &byte, 1, 0), &byte);
+    });
+
     cases.add("cancelled_in_epoll_wait", [](Case &t) {
         const auto c = t.connect();
         const int set = must("epoll_create1", epoll_create1(EPOLL_CLOEXEC));
