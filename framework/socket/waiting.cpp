@@ -215,7 +215,7 @@ static int wait_on_tcp(Connection &connection, bool sending, uint64_t deadline_n
     for (bool first = true; !moved(); first = false) {
         pollfd fds[2] = {{connection.fd.load(), static_cast<short>(sending ? POLLOUT : POLLIN | POLLRDHUP), 0},
                          {id == memory::kNoWaker ? -1 : process.wake_object(id).fd.load(), POLLIN, 0}};
-        if (connection.shared->stream.out.stopped && sending) fds[0].fd = -1;
+        if ((connection.shared->stream.out.stopped || connection.shared->stream.required) && sending) fds[0].fd = -1;
         const uint64_t now = now_ns();
         uint64_t left = deadline_ns == kForever ? kForever : deadline_ns > now ? deadline_ns - now : 0;
         if (id == memory::kNoWaker) left = std::min<uint64_t>(left, 1'000'000);

@@ -136,6 +136,10 @@ long End::receive_tcp(const iovec *parts, int count, int flags) {
         peer.stepped.load(std::memory_order_relaxed) != s_.epoch.load(std::memory_order_relaxed) && !in.rd_shut) {
         return 0;
     }
+    if (s_.required && env_.tcp_unread() > 0) {
+        poison(Reason::kForeignBytes);
+        return -ECONNRESET;
+    }
     const long got = env_.tcp_receive(parts, count, flags | MSG_DONTWAIT);
     SANSOCK_POINT("D2.from-tcp");
     if (got > 0 && (flags & (MSG_PEEK | MSG_OOB)) == 0) {
@@ -203,7 +207,7 @@ short End::events(short kernel) {
             writable = has_room();  // it may have come while we were saying so
         }
         if (writable) events |= POLLOUT | POLLWRNORM;
-    } else if (!s_.out.stopped) {
+    } else if (!s_.out.stopped && !s_.required) {
         events |= kernel & (POLLOUT | POLLWRNORM | POLLHUP);
     }
     if (reset) events |= POLLHUP | (env_.tcp_has_error() ? POLLERR : 0);

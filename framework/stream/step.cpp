@@ -49,6 +49,7 @@ void End::step(Reason reason, bool for_good) {
     memory::ColdWords &mine = m_.mine->cold;
     uint32_t known = mine.step.load(std::memory_order_relaxed);
     if (known == epoch) return;
+    if (s_.required) return poison(reason);
     if (!freeze(epoch)) return poison(Reason::kProtocol);
     stop_sending(epoch);
     mine.reason.store(static_cast<uint32_t>(reason), std::memory_order_relaxed);
@@ -81,6 +82,10 @@ bool End::progress_step() {
     const bool answered = mine.frozen.load(std::memory_order_relaxed) == epoch;
     // An end that has answered goes on whatever the peer's `step` says by now: it may be of the next epoch.
     if (!answered && peer.step.load(std::memory_order_acquire) != epoch && mine.step.load(std::memory_order_relaxed) != epoch) return false;
+    if (s_.required) {
+        poison(static_cast<Reason>(peer.reason.load(std::memory_order_relaxed)));
+        return false;
+    }
     if (!freeze(epoch)) {
         poison(Reason::kProtocol);
         return false;
