@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 namespace sansock::memory {
 namespace {
@@ -85,6 +86,10 @@ std::optional<uint32_t> Arena::take_slot() {
 
 void Arena::give_slot(uint32_t index) {
     lists_->lock.lock();
+    for (uint32_t left = std::exchange(lists_->left_buffers[index], 0); left != 0; left = lists_->next_left[left - 1]) {
+        lists_->free_buffers[lists_->buffers_free++] = static_cast<uint16_t>(left - 1);
+        lists_->buffers_taken.fetch_sub(1, std::memory_order_relaxed);
+    }
     lists_->free_slots[lists_->slots_free++] = static_cast<uint16_t>(index);
     lists_->slots_taken.fetch_sub(1, std::memory_order_relaxed);
     lists_->lock.unlock();
@@ -115,6 +120,13 @@ void Arena::give_buffer(uint16_t index) {
     lists_->lock.lock();
     lists_->free_buffers[lists_->buffers_free++] = index;
     lists_->buffers_taken.fetch_sub(1, std::memory_order_relaxed);
+    lists_->lock.unlock();
+}
+
+void Arena::give_buffer_with_slot(uint16_t index, uint32_t slot) {
+    lists_->lock.lock();
+    lists_->next_left[index] = lists_->left_buffers[slot];
+    lists_->left_buffers[slot] = uint32_t{index} + 1;
     lists_->lock.unlock();
 }
 

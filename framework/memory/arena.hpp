@@ -36,7 +36,13 @@ public:
     void end_slot(uint32_t index, SlotEnd who);
     /// The buffer that came back last, for it is the one still in the cache; or nothing.
     std::optional<uint16_t> take_buffer();
+    [[nodiscard]] bool has_buffers() const { return buffers_taken() < shape_.buffers; }
     void give_buffer(uint16_t index);
+    /// Comes back with the slot: until then the peer may still look into it.
+    void give_buffer_with_slot(uint16_t index, uint32_t slot);
+    [[nodiscard]] uint32_t index_of(const Slot &slot) const {
+        return static_cast<uint32_t>((reinterpret_cast<const uint8_t *>(&slot) - base_ - kHeaderSize) / kSlotSize);
+    }
     [[nodiscard]] uint32_t slots_taken() const { return lists_->slots_taken.load(std::memory_order_relaxed); }
     [[nodiscard]] uint32_t buffers_taken() const { return lists_->buffers_taken.load(std::memory_order_relaxed); }
 
@@ -51,6 +57,8 @@ private:
         uint32_t buffers_free;
         uint32_t buffers_fresh;
         uint16_t free_slots[kSlotsPerArena];
+        uint32_t left_buffers[kSlotsPerArena];  ///< Index + 1 of the first buffer that comes back with the slot.
+        uint32_t next_left[65536];
         std::atomic<uint8_t> slot_ends[kSlotsPerArena];
         uint16_t free_buffers[65536];
     };

@@ -52,7 +52,13 @@ struct alignas(64) HotLine {
 };
 static_assert(sizeof(HotLine) == 64);
 
-enum class EndState : uint32_t { kOpen = 0, kReset = 1, kClosed = 2, kPoisoned = 3 };
+enum class EndState : uint32_t {
+    kOpen = 0,
+    kReset = 1,
+    kClosed = 2,    ///< By the application; what it kept may still be there for the peer to read.
+    kPoisoned = 3,
+    kLeft = 4,      ///< Closed, and nobody is left to answer anything: what it sent, the kernel or the peer has.
+};
 
 /// The protocol's words (docs/stream-protocol.md). An epoch is stored last, with release order, after what it dates.
 struct alignas(64) ColdWords {

@@ -167,10 +167,7 @@ void ConnectionEnvironment::wake_own() {
     for (const auto &entry : c_.end().memory().mine->hot.wakers) {
         const uint16_t id = entry.load(std::memory_order_relaxed);
         if (id == memory::kNoWaker) break;
-        if (id == kHelperWaker) {
-            ring_own_helper();
-            break;
-        }
+        if (id == kHelperWaker) break;  // it is the one who moves a closed connection on, and knows
         if (id == memory::kAnyWaker) {
             wake_sleepers(process, *c_.peer);
             break;

@@ -133,13 +133,11 @@ void HelperThread::look_after(Connection &connection) {
     if (!connection.is_open() || !connection.mapped.load(std::memory_order_acquire)) return;
     const Phase phase = connection.phase();
     stream::End &end = connection.end();
-    if (end.attention_pending() || end.state().out.replaying) end.progress();
-    const auto reason = static_cast<stream::Reason>(end.state().reason.load(std::memory_order_relaxed));
-    if (reason == stream::Reason::kUnseenIo && end.on_provider(true)) end.step(reason, true);
+    if (end.needs_progress()) end.progress();
     const auto ours = static_cast<memory::EndState>(end.memory().mine->cold.state.load(std::memory_order_relaxed));
     if (ours == memory::EndState::kPoisoned && !connection.reset_logged) {
         connection.reset_logged = true;
-        meetings_.warn(connection, reason);
+        meetings_.warn(connection, static_cast<stream::Reason>(end.state().reason.load(std::memory_order_relaxed)));
     }
     meetings_.couriers().look_after(connection);
     if (phase == Phase::kLingering) finish_lingering(process_, connection);
@@ -162,6 +160,7 @@ void HelperThread::socket_event(uint32_t index, uint32_t generation, uint32_t ev
     } else if ((events & EPOLLRDHUP) != 0 && peer_has_closed(connection.fd.load())) {
         connection.end().tcp_ended(stream::kTcpFin);
     }
+    if ((events & EPOLLOUT) != 0 && connection.shared->stream.out.replaying) connection.end().progress();
     if (connection.phase() == Phase::kLingering) finish_lingering(process_, connection);
 }
 

@@ -11,7 +11,6 @@
 #include "socket/channel.hpp"
 #include "socket/courier.hpp"
 #include "socket/report.hpp"
-#include "socket/required.hpp"
 #include "socket/waiting.hpp"
 
 namespace sansock::socket {
@@ -26,10 +25,23 @@ std::atomic<uint32_t> &inside_kernel(Connection &connection, bool sending) {
 
 /// Once a connection is on TCP for good, it costs nothing but a look at its phase.
 void retire_if_at_rest(Connection &connection) {
-    if (connection.shared->stream.pinned.load(std::memory_order_relaxed) != 0 && connection.end().at_rest_on_tcp()) {
+    const stream::State &state = connection.shared->stream;
+    if (state.pinned.load(std::memory_order_relaxed) != 0 && state.error_owed.load(std::memory_order_relaxed) == 0 && connection.end().at_rest_on_tcp()) {
         uint8_t attached = static_cast<uint8_t>(Phase::kAttached);
         if (connection.shared->phase.compare_exchange_strong(attached, static_cast<uint8_t>(Phase::kTcpOnly))) retire_courier(connection);
     }
+}
+
+void become_candidate(Connection &connection) {
+    uint8_t tracked = static_cast<uint8_t>(Phase::kTracked);
+    if (!connection.shared->phase.compare_exchange_strong(tracked, static_cast<uint8_t>(Phase::kMeeting))) return;
+    Process &process = *Process::get();
+    if (!process.start_helper()) {
+        connection.set_reason(stream::Reason::kNoResources);
+        connection.set_phase(Phase::kTcpOnly);
+        return;
+    }
+    process.submit(connection);
 }
 
 bool is_blocking(Connection &connection) {
@@ -68,13 +80,6 @@ void let_queue_drain(stream::End &end) {
     while (!end.kernel_queue_empty() && now_ns() < until) raw_syscall(SYS_nanosleep, &kPauseStep, nullptr);
 }
 
-long by_kernel(long call, Connection &connection, const iovec *parts, int count, int flags) {
-    msghdr message{};
-    message.msg_iov = const_cast<iovec *>(parts);
-    message.msg_iovlen = static_cast<size_t>(count);
-    return raw_syscall(call, connection.fd.load(), &message, flags);
-}
-
 long total_of(const iovec *parts, int count) {
     size_t total = 0;
     for (int i = 0; i < count; ++i) total += parts[i].iov_len;
@@ -83,25 +88,9 @@ long total_of(const iovec *parts, int count) {
 
 }  // namespace
 
-void become_candidate(Connection &connection) {
-    uint8_t tracked = static_cast<uint8_t>(Phase::kTracked);
-    if (!connection.shared->phase.compare_exchange_strong(tracked, static_cast<uint8_t>(Phase::kMeeting))) return;
-    Process &process = *Process::get();
-    if (!process.start_helper()) {
-        connection.set_reason(stream::Reason::kNoResources);
-        connection.set_phase(Phase::kTcpOnly);
-        if (connection.shared->requirement.load() != Requirement::kNone) {
-            stream::Guard guard(connection.fd_lock);
-            fail_required(connection);
-        }
-        return;
-    }
-    process.submit(connection);
-}
-
 KernelCall::KernelCall(Connection &connection, bool sending) : connection_(connection), generation_(connection.generation), sending_(sending) {
     allowed_ = connection.phase() == Phase::kTcpOnly;
-    if (allowed_ || is_held_back(connection) || connection.shared->stream.attached.load(std::memory_order_acquire) != 0) return;
+    if (allowed_ || connection.shared->stream.attached.load(std::memory_order_acquire) != 0) return;
     // The counter first, then the look: whoever attaches the connection looks at the counter afterwards.
     inside_kernel(connection, sending).fetch_add(1, std::memory_order_seq_cst);
     counted_ = allowed_ = connection.shared->stream.attached.load(std::memory_order_seq_cst) == 0;
@@ -133,15 +122,10 @@ void KernelCall::done(long moved, int flags) {
 long send_stream(Connection &connection, const iovec *parts, int count, int flags) {
     if ((flags & MSG_OOB) != 0) {
         if (const long rc = return_to_kernel(connection, stream::Reason::kUnmodelled); rc < 0) return rc;
-        return by_kernel(SYS_sendmsg, connection, parts, count, flags);
-    }
-    if (is_held_back(connection)) {
-        if (const long rc = await_upgrade(connection, (flags & MSG_DONTWAIT) == 0 && is_blocking(connection)); rc < 0) return rc;
-        if (KernelCall kernel(connection, true); kernel.allowed()) {
-            const long sent = by_kernel(SYS_sendmsg, connection, parts, count, flags);
-            kernel.done(sent, flags);
-            return sent;
-        }
+        msghdr message{};
+        message.msg_iov = const_cast<iovec *>(parts);
+        message.msg_iovlen = static_cast<size_t>(count);
+        return raw_syscall(SYS_sendmsg, connection.fd.load(), &message, flags);
     }
     stream::End &end = connection.end();
     get_ready(connection);
@@ -174,6 +158,7 @@ long send_stream(Connection &connection, const iovec *parts, int count, int flag
         }
         if (done > 0) sent = done;
     }
+    if (sent < 0) end.error_told();
     if (sent == -EPIPE && (flags & MSG_NOSIGNAL) == 0) raw_syscall(SYS_tgkill, Process::get()->pid(), thread_id(), SIGPIPE);
     if (!end.on_provider(true)) retire_if_at_rest(connection);
     return sent;
@@ -181,15 +166,10 @@ long send_stream(Connection &connection, const iovec *parts, int count, int flag
 
 long receive_stream(Connection &connection, const iovec *parts, int count, int flags) {
     if ((flags & (MSG_OOB | MSG_ERRQUEUE)) != 0) {
-        return by_kernel(SYS_recvmsg, connection, parts, count, flags | MSG_DONTWAIT);
-    }
-    if (is_held_back(connection)) {
-        if (const long rc = await_upgrade(connection, (flags & MSG_DONTWAIT) == 0 && is_blocking(connection)); rc < 0) return rc;
-        if (KernelCall kernel(connection, false); kernel.allowed()) {
-            const long got = by_kernel(SYS_recvmsg, connection, parts, count, flags);
-            kernel.done(got, flags);
-            return got;
-        }
+        msghdr message{};
+        message.msg_iov = const_cast<iovec *>(parts);
+        message.msg_iovlen = static_cast<size_t>(count);
+        return raw_syscall(SYS_recvmsg, connection.fd.load(), &message, flags | MSG_DONTWAIT);
     }
     stream::End &end = connection.end();
     get_ready(connection);
@@ -214,7 +194,8 @@ long receive_stream(Connection &connection, const iovec *parts, int count, int f
             got = end.receive(copy, count, flags);
             if (got > 0) carry(connection);
             if (got == -EAGAIN) continue;
-            if (got < 0) return done > 0 ? done : got;
+            if (got < 0 && done > 0) return done;
+            if (got < 0) break;
             if (peek) {
                 const bool more_came = got > done;
                 done = got;
@@ -225,8 +206,9 @@ long receive_stream(Connection &connection, const iovec *parts, int count, int f
             if (got == 0 || !all || done >= total) break;
             advance(copy, count, static_cast<size_t>(got));
         }
-        got = done;
+        if (got >= 0) got = done;
     }
+    if (got < 0) end.error_told();
     if (!end.on_provider(false)) retire_if_at_rest(connection);
     return got;
 }
@@ -254,7 +236,6 @@ long shutdown_stream(Connection &connection, int fd, int how) {
 }
 
 long return_to_kernel(Connection &connection, stream::Reason reason) {
-    if (is_held_back(connection)) await_upgrade(connection, true);
     connection.shared->stream.pinned.store(1, std::memory_order_relaxed);
     if (connection.phase() != Phase::kAttached || !connection.mapped.load(std::memory_order_acquire)) {
         connection.set_reason(reason);
@@ -263,14 +244,14 @@ long return_to_kernel(Connection &connection, stream::Reason reason) {
     }
     stream::End &end = connection.end();
     const uint64_t deadline = now_ns() + Process::get()->policy().step_timeout_ns;
-    while (!end.at_rest_on_tcp()) {
-        const uint32_t seen = connection.shared->stream.events.load(std::memory_order_acquire);
+    for (;;) {
         end.step(reason, true);  // again, when the peer has begun the next epoch before it saw that we stay
-        end.progress();
+        const uint32_t seen = connection.shared->stream.events.load(std::memory_order_acquire);
         if (end.at_rest_on_tcp()) break;
-        if (now_ns() > deadline || connection.shared->stream.tcp_ended.load() == stream::kTcpReset) return -EAGAIN;
+        if (now_ns() > deadline || end.peer_is_dead()) break;
         futex_wait(&connection.shared->stream.events, seen, 1'000'000);
     }
+    if (!end.may_leave()) return -ECONNRESET;
     retire_if_at_rest(connection);
     return 0;
 }
@@ -305,9 +286,7 @@ Connection *track(int fd, Role role) {
     Process *process = Process::get_or_create();
     if (process == nullptr) return nullptr;
     if (Connection *stale = process->connection(fd)) forget_descriptor(fd, *stale);  // the kernel has just given the number out anew
-    Connection *connection = process->new_connection(fd, role);
-    if (connection != nullptr && role != Role::kNone) expect_upgrade(*connection);
-    return connection;
+    return process->new_connection(fd, role);
 }
 
 void connected(Connection &connection) {
@@ -315,7 +294,6 @@ void connected(Connection &connection) {
     if (connection.phase() != Phase::kUnconnected) return;
     connection.shared->role = Role::kConnect;
     connection.shared->phase.compare_exchange_strong(unconnected, static_cast<uint8_t>(Phase::kTracked));
-    expect_upgrade(connection);
 }
 
 }  // namespace sansock::socket

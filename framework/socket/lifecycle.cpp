@@ -22,7 +22,7 @@ void let_go_of_memory(Process &process, Connection &connection) {
         process.runtime()->retire(connection.endpoint);
         connection.endpoint = nullptr;
     }
-    peer.ours[connection.arena].end_slot(connection.slot, memory::Arena::kOurEnd);
+    connection.end().leave_memory();
     if (peer.connections.fetch_sub(1) == 1 && !peer.alive.load()) release_peer(process, peer);
 }
 
@@ -186,7 +186,7 @@ void finish_lingering(Process &process, Connection &connection) {
     stream::End &end = connection.end();
     stream::State &state = connection.shared->stream;
     const bool wrote_to_closed = end.memory().peer->hot.tail.load(std::memory_order_acquire) > state.in.in.load() && end.on_provider(false);
-    const bool done = (end.unconsumed() == 0 && !state.out.replaying && !state.out.stopped) || state.tcp_ended.load() != stream::kTcpOpen;
+    const bool done = (end.unconsumed() == 0 && !state.out.replaying && !state.out.stopped) || end.peer_is_dead();
     if (!done && !wrote_to_closed) {
         end.memory().mine->hot.want_room.store(1, std::memory_order_release);
         return;

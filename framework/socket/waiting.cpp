@@ -206,16 +206,18 @@ static int wait_on_tcp(Connection &connection, bool sending, uint64_t deadline_n
     const memory::HotLine &peer = end.path().hot;
     const auto moved = [&] {
         return end.attention_pending() || connection.shared->stream.events.load() != events_seen ||
-               (end.on_provider(sending) && !connection.shared->stream.out.stopped) ||
+               (end.on_provider(sending) && !connection.shared->stream.out.stopped && !(sending && end.peer_is_dead())) ||
                (!sending && peer.tail.load(std::memory_order_acquire) > connection.shared->stream.in.in.load() &&
                 end.memory().peer->cold.switched.load() == connection.shared->stream.epoch.load() &&
+                end.memory().mine->cold.frozen.load() != connection.shared->stream.epoch.load() &&
                 end.memory().peer->cold.switched_at.load() == connection.shared->stream.in.in.load());
     };
     // A peer that publishes at this very moment may not see us parked: look once more, for then it is over.
     for (bool first = true; !moved(); first = false) {
         pollfd fds[2] = {{connection.fd.load(), static_cast<short>(sending ? POLLOUT : POLLIN | POLLRDHUP), 0},
                          {id == memory::kNoWaker ? -1 : process.wake_object(id).fd.load(), POLLIN, 0}};
-        if ((connection.shared->stream.out.stopped || connection.shared->stream.required) && sending) fds[0].fd = -1;
+        // Room on TCP is no use while a STEP is under way, unless nobody is left to answer it.
+        if (sending && connection.shared->stream.out.stopped && !end.peer_is_dead()) fds[0].fd = -1;
         const uint64_t now = now_ns();
         uint64_t left = deadline_ns == kForever ? kForever : deadline_ns > now ? deadline_ns - now : 0;
         if (id == memory::kNoWaker) left = std::min<uint64_t>(left, 1'000'000);
@@ -278,7 +280,9 @@ private:
 int wait_for(Connection &connection, bool sending, uint64_t deadline_ns, uint64_t ahead, Undo *outer) {
     stream::End &end = connection.end();
     stream::State &state = connection.shared->stream;
-    if (!end.on_provider(sending) || state.out.stopped) return wait_on_tcp(connection, sending, deadline_ns, outer);
+    if (!end.on_provider(sending) || state.out.stopped || (sending && end.peer_is_dead())) {
+        return wait_on_tcp(connection, sending, deadline_ns, outer);
+    }
 
     const memory::HotLine &peer = end.path().hot;
     memory::HotLine &mine = end.memory().mine->hot;
@@ -293,7 +297,7 @@ int wait_for(Connection &connection, bool sending, uint64_t deadline_ns, uint64_
         return counter.load(std::memory_order_acquire) != seen || state.events.load(std::memory_order_acquire) != events_seen ||
                end.attention_pending();
     };
-    if (state.tcp_ended.load(std::memory_order_acquire) != stream::kTcpOpen || moved()) return 0;
+    if (end.peer_is_dead() || moved()) return 0;
 
     SpinPolicy &policy = sending ? connection.spin_out : connection.spin_in;
     Spin spin(policy, Process::get()->policy().spin_ns_max, end.memory().peer->hot.cpu.load(std::memory_order_relaxed) == current_cpu());
@@ -310,7 +314,7 @@ int wait_for(Connection &connection, bool sending, uint64_t deadline_ns, uint64_
         Announced announced(outer, state, sending ? mine.parked_out : mine.parked_in, sending ? state.sleepers_out : state.sleepers_in);
         full_fence();
         uint64_t until = std::min(deadline_ns, now_ns() + kFirstSleepNs);
-        while (!moved() && state.tcp_ended.load(std::memory_order_acquire) == stream::kTcpOpen) {
+        while (!moved() && !end.peer_is_dead()) {
             const int rc = sleep_on(low_word(counter), static_cast<uint32_t>(seen), &state.events, events_seen, until, deadline_ns != kForever, &announced);
             if (rc == -EINTR) {
                 result = -EINTR;

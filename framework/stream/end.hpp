@@ -50,11 +50,17 @@ public:
     /// Bytes read; 0 at the end of the stream; -EAGAIN, -ECONNRESET, -EFAULT. Of the flags MSG_PEEK and MSG_TRUNC are modelled.
     long receive(const iovec *parts, int count, int flags);
 
+    /// The kernel tells of a reset once, and one thread's send may take the news while another reads "end of file". So send() and
+    /// receive() answer with it until the caller has told the application, who may prefer to tell first what it has moved before.
+    void error_told() {
+        if (__builtin_expect(s_.error_owed.load(std::memory_order_relaxed) != 0, 0)) s_.error_owed.store(0, std::memory_order_relaxed);
+    }
+
     /// POLLIN, POLLOUT, POLLRDHUP, POLLHUP, POLLERR as they stand. `kernel` is what poll() on the TCP socket answered just now; a
     /// direction that is on TCP takes its events from there.
     [[nodiscard]] short events(short kernel);
     [[nodiscard]] bool on_provider(bool sending) const;
-    /// Both directions are on TCP and no STEP is under way: the kernel may do as it likes with the socket.
+    /// Both directions are on TCP for good and no STEP is under way: the kernel may do as it likes with the socket.
     [[nodiscard]] bool at_rest_on_tcp() const;
     /// Bytes that receive() would deliver from the provider path.
     [[nodiscard]] size_t unread();
@@ -73,10 +79,6 @@ public:
     /// True when only bytes in the kernel's send queue keep the next send from switching: a sender whose queue never runs empty
     /// by itself should pause for a moment. Asked for again only after twice as many bytes.
     [[nodiscard]] bool should_pause();
-    /// The peer's end is ready: nothing but our own bytes on TCP can still keep the next send from switching.
-    [[nodiscard]] bool may_switch() const { return on_provider(true) || m_.peer->cold.ready.load(std::memory_order_acquire) == s_.epoch.load(std::memory_order_relaxed); }
-    /// Ends the connection for good, at both ends.
-    void fail(Reason reason) { poison(reason); }
     [[nodiscard]] bool kernel_queue_empty() { return env_.tcp_unsent() <= 0; }
     /// shutdown(SHUT_WR). False: nothing of the stream stands in the way, the kernel shall do it.
     bool finish_writing();
@@ -94,15 +96,27 @@ public:
     [[nodiscard]] int error_of_loss() const;
     /// As error_of_loss(), but told once.
     int take_error_of_loss();
+    /// The peer has closed or is dead: its end of TCP came before it had stepped, so it is no half-close (I4).
+    [[nodiscard]] bool peer_is_dead() const;
     /// Nobody will read or write here again. Answers what the caller owes the kernel.
     enum class Close { kNow, kReset, kLinger };
     /// `abort`: the application wants a reset (SO_LINGER with no time).
     Close close(bool abort);
 
-    /// Begins the only step back: both directions, to TCP. `for_good`: no upgrade after it.
-    void step(Reason reason, bool for_good);
+    /// The last call: the slot and what it holds of the arena are given up, once the peer has left them as well.
+    void leave_memory();
+
+    /// Begins the only step back: both directions, to TCP. `for_good`: no upgrade after it. False: there was nothing to go back from.
+    bool step(Reason reason, bool for_good);
+    /// The socket is about to go where nobody knows this stream, whether or not a step is through. False: the kernel alone would tell
+    /// a wrong stream, and the connection was reset for it.
+    bool may_leave();
     /// Acts on what the peer has written into its cold words: the answer to STEP, a replay, the end of an epoch.
     void progress();
+    /// Whether progress() has something to do that the application need not wait to call for.
+    [[nodiscard]] bool needs_progress() const {
+        return attention_pending() || s_.out.replaying || s_.step_wanted.load(std::memory_order_relaxed) == s_.epoch.load(std::memory_order_relaxed);
+    }
     /// The TCP socket of a connection on the provider has ended: the peer has closed it or is dead.
     void tcp_ended(TcpEnd how);
     [[nodiscard]] bool attention_pending() const {
@@ -119,6 +133,20 @@ public:
 private:
     WindowWriter writer() { return {s_.out, *m_.arena, *m_.mine}; }
     WindowReader reader();
+    /// It was in the middle of a stay on the provider: TCP alone does not say how the streams end.
+    [[nodiscard]] bool died_on_provider() const;
+    /// It has closed, and nobody is left to answer: whatever it sent, the kernel or we have.
+    [[nodiscard]] bool peer_has_left() const {
+        return m_.peer->cold.state.load(std::memory_order_acquire) == static_cast<uint32_t>(memory::EndState::kLeft);
+    }
+    /// It has frozen its input and repeated its output in this epoch; or never will, having left.
+    [[nodiscard]] bool peer_has_frozen(uint32_t epoch) const {
+        return m_.peer->cold.frozen.load(std::memory_order_acquire) >= epoch || peer_has_left();
+    }
+    [[nodiscard]] bool peer_has_stepped(uint32_t epoch) const {
+        return m_.peer->cold.stepped.load(std::memory_order_acquire) >= epoch || peer_has_left();
+    }
+    [[nodiscard]] uint64_t never_consumed() const;
     [[nodiscard]] bool is_gone() const { return s_.tcp_ended.load(std::memory_order_acquire) != kTcpOpen; }
 
     long send_provider(const iovec *parts, int count);
@@ -127,14 +155,22 @@ private:
     long receive_provider(const iovec *parts, int count, int flags);
     long receive_tcp(const iovec *parts, int count, int flags);
     bool arrive_at_switch();
+    void bytes_moved_unseen(uint32_t epoch);
+    void note_end(TcpEnd how);
     void count_upgrade();
     long end_of_stream();
-    [[nodiscard]] bool has_room() const;
+    [[nodiscard]] bool has_room();
+    long or_owed(long answer);
+    long take_note(long answer);
+    bool return_to_window();
+    [[nodiscard]] bool unread_by_us();
+    [[nodiscard]] bool foreign_bytes_in_between();
+    [[nodiscard]] bool foreign_bytes_written();
     bool freeze(uint32_t epoch);
-    void stop_sending(uint32_t epoch);
+    bool stop_sending(uint32_t epoch);
     void replay(uint32_t epoch);
-    void finish_epoch();
-    bool progress_step();
+    void step_on();
+    void finish_epoch(uint32_t epoch);
     void bump_attention();
     void pin();
     void poison(Reason reason);

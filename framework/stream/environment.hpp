@@ -31,7 +31,7 @@ public:
 
     /// The peer's helper thread shall look at the cold words.
     virtual void ring_peer_helper() = 0;
-    /// Our own helper shall look at this connection again (a replay is not finished).
+    /// Our own helper shall call progress(). It does so by itself when the socket takes bytes again while a replay is under way.
     virtual void ring_own_helper() = 0;
     /// Wakes the peer's threads that sleep until this end's tail, or consumed, moves; and its wake objects.
     virtual void wake_peer_readers() = 0;

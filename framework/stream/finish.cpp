@@ -6,21 +6,20 @@ namespace sansock::stream {
 
 bool End::finish_writing() {
     if (attention_pending()) progress();
-    const uint32_t epoch = s_.epoch.load(std::memory_order_relaxed);
     bool peer_covers = false;
     {
         Guard guard(s_.out.lock);
         if (s_.out.fin) return true;
-        if (at_rest_on_tcp()) {
-            s_.out.fin = true;
-            return false;
-        }
         s_.out.fin = true;
+        if (at_rest_on_tcp()) return false;
+        const uint32_t epoch = s_.epoch.load(std::memory_order_relaxed);
         memory::ColdWords &mine = m_.mine->cold;
         mine.fin_at.store(s_.out.out.load(std::memory_order_relaxed), std::memory_order_relaxed);
         SANSOCK_POINT("E1.named");
         mine.fin.store(1, std::memory_order_release);
         SANSOCK_POINT("E1.fin");
+        // The repeat of a STEP sends the kernel's FIN behind itself; if it is through already, that is left to us.
+        if (mine.stepped.load(std::memory_order_relaxed) == epoch) env_.tcp_shutdown_write();
         peer_covers = m_.peer->cold.ready.load(std::memory_order_acquire) == epoch;
     }
     bump_attention();
@@ -28,11 +27,9 @@ bool End::finish_writing() {
     if (peer_covers) {
         env_.wake_peer_readers();
         env_.wake_own();  // with the peer's end seen, this is a hang-up
-    } else if (s_.required) {
-        env_.ring_peer_helper();  // it never sleeps on TCP alone
-    } else {
-        // The peer may sleep on its TCP socket alone: only the kernel can tell it, and only once nothing is on the provider.
-        step(Reason::kHalfClosed, true);
+    } else if (!step(Reason::kHalfClosed, true)) {
+        // The peer may sleep on its TCP socket alone: only the kernel can tell it. A STEP does so once nothing is on the provider.
+        env_.tcp_shutdown_write();
     }
     return true;
 }
@@ -50,12 +47,28 @@ void End::finish_reading() {
     env_.wake_own();
 }
 
+/// Bytes of the peer that this end was never given, wherever they are: close() resets for them, as the kernel does for its own.
+bool End::unread_by_us() {
+    Guard guard(s_.in.lock);
+    const memory::ColdWords &peer = m_.peer->cold;
+    const uint32_t epoch = s_.epoch.load(std::memory_order_relaxed);
+    const bool in_window = peer.switched.load(std::memory_order_acquire) == epoch && peer.stepped.load(std::memory_order_acquire) < epoch;
+    if (in_window && path().hot.tail.load(std::memory_order_acquire) > s_.in.in.load(std::memory_order_relaxed)) return true;
+    return s_.in.path == Path::kTcp && env_.tcp_unread() > 0;
+}
+
+/// Somebody has written to TCP while our direction is on the provider: the peer would take it for the stream's end.
+bool End::foreign_bytes_in_between() {
+    Guard guard(s_.out.lock);
+    return s_.out.path == Path::kProvider && !s_.out.replaying && foreign_bytes_written();
+}
+
 End::Close End::close(bool abort) {
     if (attention_pending()) progress();
     memory::ColdWords &mine = m_.mine->cold;
-    const bool unread_input = unread() > 0 || (s_.in.path == Path::kTcp && env_.tcp_unread() > 0);
+    const bool reset = abort || unread_by_us() || foreign_bytes_in_between();
     SANSOCK_POINT("E2.looked");
-    if (unread_input || abort) {
+    if (reset) {
         mine.state.store(static_cast<uint32_t>(memory::EndState::kReset), std::memory_order_release);
         bump_attention();
         env_.wake_peer_readers();
@@ -81,11 +94,38 @@ End::Close End::close(bool abort) {
     return kept ? Close::kLinger : Close::kNow;
 }
 
+void End::leave_memory() {
+    Guard guard(s_.out.lock);
+    // A FIN may stand behind bytes that the peer does not read for long: this word tells it that nobody is left to answer.
+    auto &state = m_.mine->cold.state;
+    const auto ours = static_cast<memory::EndState>(state.load(std::memory_order_relaxed));
+    if (ours == memory::EndState::kOpen || ours == memory::EndState::kClosed) {
+        state.store(static_cast<uint32_t>(memory::EndState::kLeft), std::memory_order_release);
+    }
+    SANSOCK_POINT("E4.left");
+    bump_attention();
+    env_.ring_peer_helper();
+    writer().leave();
+    m_.arena->end_slot(m_.arena->index_of(*m_.mine), memory::Arena::kOurEnd);
+}
+
+bool End::may_leave() {
+    const bool kept = unread_by_us() || never_consumed() > 0 || foreign_bytes_in_between();
+    if (peer_is_dead() && !kept && s_.error_owed.load(std::memory_order_relaxed) == 0) return true;
+    if (at_rest_on_tcp() && s_.error_owed.load(std::memory_order_relaxed) == 0) return true;
+    poison(static_cast<Reason>(s_.reason.load(std::memory_order_relaxed)));
+    return false;
+}
+
 void End::tcp_ended(TcpEnd how) {
+    note_end(how);
+    env_.wake_own();
+}
+
+void End::note_end(TcpEnd how) {
     uint32_t known = s_.tcp_ended.load(std::memory_order_relaxed);
     while (known < how && !s_.tcp_ended.compare_exchange_weak(known, how, std::memory_order_acq_rel)) {
     }
-    env_.wake_own();
 }
 
 }  // namespace sansock::stream

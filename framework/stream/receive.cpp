@@ -1,6 +1,8 @@
 #include <poll.h>
 #include <sys/socket.h>
 
+#include <utility>
+
 #include "base/cpu.hpp"
 #include "base/guarded_copy.hpp"
 #include "base/point.hpp"
@@ -26,22 +28,37 @@ WindowReader End::reader() {
 
 long End::receive(const iovec *parts, int count, int flags) {
     if (__builtin_expect(attention_pending(), 0)) progress();
-    long got;
+    long got = 0;
+    bool in_window = true;
     {
         Guard guard(s_.in.lock);
         SANSOCK_POINT("D2.locked");
-        if (__builtin_expect(s_.in.path == Path::kTcp, 0)) {
-            if (!arrive_at_switch()) return receive_tcp(parts, count, flags);
+        if (__builtin_expect(s_.in.path == Path::kTcp, 0) && !arrive_at_switch()) {
+            got = receive_tcp(parts, count, flags);
+            in_window = s_.in.path == Path::kProvider;
         }
-        got = receive_provider(parts, count, flags);
+        if (in_window) got = receive_provider(parts, count, flags);
     }
-    if (got > 0) {
+    if (in_window && got > 0) {
         const memory::HotLine &peer = m_.peer->hot;
         if (peer.parked_out.load(std::memory_order_relaxed) != 0 || peer.want_room.load(std::memory_order_relaxed) != 0) {
             env_.wake_peer_writers();
         }
     }
-    return got;
+    return or_owed(got);
+}
+
+/// An error comes before the end of file.
+long End::or_owed(long answer) {
+    if (__builtin_expect(answer > 0 || answer == -EAGAIN || answer == -EFAULT, 1)) return answer;
+    Guard guard(s_.out.lock);  // a sender that has just taken the kernel's error holds it until it has made a note
+    const uint32_t owed = s_.error_owed.load(std::memory_order_relaxed);
+    return owed != 0 ? -static_cast<long>(owed) : answer;
+}
+
+long End::take_note(long answer) {
+    if (answer == -ECONNRESET) s_.error_owed.store(ECONNRESET, std::memory_order_relaxed);
+    return answer;
 }
 
 long End::receive_provider(const iovec *parts, int count, int flags) {
@@ -67,7 +84,11 @@ long End::receive_provider(const iovec *parts, int count, int flags) {
             const auto part = target.next(run.size - copied);
             if (part.size == 0) break;
             // MSG_TRUNC on TCP reads without delivering.
-            if ((flags & MSG_TRUNC) == 0 && !guarded_copy(part.data, run.data + copied, part.size)) return -EFAULT;
+            if ((flags & MSG_TRUNC) == 0 && !guarded_copy(part.data, run.data + copied, part.size)) {
+                if (position == start) return -EFAULT;
+                left = copied = 0;  // what was taken before is the application's
+                break;
+            }
             copied += part.size;
         }
         if (copied == 0) break;
@@ -98,7 +119,7 @@ long End::end_of_stream() {
     const uint32_t ended = s_.tcp_ended.load(std::memory_order_acquire);
     const bool reset = ended == kTcpReset;
     SANSOCK_POINT("E5.seen");
-    if (ended != kTcpOpen) {
+    if (ended != kTcpOpen && in.path == Path::kProvider) {
         // What the peer published before it went lies in the window still: look once more, now that its end is known.
         Run run;
         if (reader().peek(at, run) == WindowReader::Answer::kBytes) return -EAGAIN;
@@ -108,19 +129,21 @@ long End::end_of_stream() {
     if (reset) {  // the kernel knows whether the error was told already, here or by another call
         uint8_t byte;
         const iovec part{&byte, 1};
-        return env_.tcp_receive(&part, 1, MSG_DONTWAIT);
+        if (std::exchange(in.reset_owed, false)) return -ECONNRESET;
+        const long answer = take_note(env_.tcp_receive(&part, 1, MSG_DONTWAIT));
+        if (answer != 0) return answer > 0 ? -ECONNRESET : answer;  // a byte there is foreign
     }
-    return error_of_loss() == ECONNRESET && s_.error_told.exchange(1) == 0 ? -ECONNRESET : 0;
+    // The peer died with input unread; the kernel would have reset for it. What we sent last was never looked at.
+    const bool lost = error_of_loss() == ECONNRESET || (reset && s_.peer_closed.load(std::memory_order_relaxed) == 0 && never_consumed() > 0);
+    return lost && s_.error_told.exchange(1) == 0 ? -ECONNRESET : 0;
 }
 
 int End::error_of_loss() const {
     const bool closed = s_.peer_closed.load(std::memory_order_acquire) != 0;
-    const bool died = s_.tcp_ended.load(std::memory_order_acquire) == kTcpFin;
-    if (__builtin_expect(!closed && !died, 1) || s_.out.path != Path::kProvider) return 0;
-    // What it consumed to the last stands in its own slot, told by messages or not.
-    const uint64_t consumed = std::max(m_.peer->hot.consumed.load(std::memory_order_acquire), s_.out.switched_at);
-    if (s_.out.out.load(std::memory_order_relaxed) == consumed) return 0;
-    return closed ? EPIPE : ECONNRESET;
+    const bool ended = s_.tcp_ended.load(std::memory_order_acquire) == kTcpFin;
+    if (__builtin_expect(!closed && !ended, 1) || never_consumed() == 0) return 0;
+    if (closed) return EPIPE;
+    return died_on_provider() ? ECONNRESET : 0;
 }
 
 int End::take_error_of_loss() {
@@ -130,23 +153,49 @@ int End::take_error_of_loss() {
 
 long End::receive_tcp(const iovec *parts, int count, int flags) {
     InState &in = s_.in;
+    const uint32_t epoch = s_.epoch.load(std::memory_order_relaxed);
     const memory::ColdWords &peer = m_.peer->cold;
-    if (peer.fin.load(std::memory_order_acquire) != 0 && s_.out.fin == false &&
-        peer.fin_at.load(std::memory_order_relaxed) == in.in.load(std::memory_order_relaxed) &&
-        peer.stepped.load(std::memory_order_relaxed) != s_.epoch.load(std::memory_order_relaxed) && !in.rd_shut) {
-        return 0;
-    }
-    if (s_.required && env_.tcp_unread() > 0) {
-        poison(Reason::kForeignBytes);
-        return -ECONNRESET;
-    }
-    const long got = env_.tcp_receive(parts, count, flags | MSG_DONTWAIT);
+    // All is read that the peer has to say, whoever carried it; the kernel's FIN may come much later.
+    if (peer_ends_at(in.in.load(std::memory_order_relaxed))) return 0;
+    const long got = take_note(env_.tcp_receive(parts, count, flags | MSG_DONTWAIT));
     SANSOCK_POINT("D2.from-tcp");
-    if (got > 0 && (flags & (MSG_PEEK | MSG_OOB)) == 0) {
-        in.in.store(in.in.load(std::memory_order_relaxed) + static_cast<uint64_t>(got), std::memory_order_relaxed);
-        m_.mine->hot.consumed.store(in.in.load(std::memory_order_relaxed), std::memory_order_release);
+    if (got > 0) {
+        const uint64_t end = in.in.load(std::memory_order_relaxed) + static_cast<uint64_t>(got);
+        if (peer.switched.load(std::memory_order_acquire) == epoch && peer.step.load(std::memory_order_acquire) < epoch &&
+            end > peer.switched_at.load(std::memory_order_relaxed)) {
+            poison(Reason::kForeignBytes);  // beyond X, where the peer writes to its window alone until it has stopped
+            return -ECONNRESET;
+        }
+        if ((flags & (MSG_PEEK | MSG_OOB)) == 0) {
+            in.in.store(end, std::memory_order_relaxed);
+            m_.mine->hot.consumed.store(end, std::memory_order_release);
+        }
+        return got;
+    }
+    if ((got == 0 && Parts(parts, count).total() > 0) || got == -ECONNRESET || got == -EPIPE) {
+        if (died_on_provider()) {
+            in.reset_owed = got != 0;
+            tcp_ended(got == 0 ? kTcpFin : kTcpReset);
+            if (return_to_window()) return got;
+            // Its last bytes came by TCP; whether it had read ours TCP does not know.
+            if (got == 0) return end_of_stream();
+            in.reset_owed = false;
+        }
     }
     return got;
+}
+
+/// The peer is gone before it had stepped: it will repeat nothing any more, and what it kept lies in its window still.
+bool End::return_to_window() {
+    InState &in = s_.in;
+    const memory::ColdWords &peer = m_.peer->cold;
+    const uint64_t at = in.in.load(std::memory_order_relaxed);
+    const bool past_x = peer.switched.load(std::memory_order_acquire) == s_.epoch.load(std::memory_order_relaxed) &&
+                        at >= peer.switched_at.load(std::memory_order_relaxed);
+    if (!past_x) return false;  // a reset has cost what TCP still carried: nothing beyond it can be delivered
+    reader().reset(at);
+    in.path = Path::kProvider;
+    return true;
 }
 
 size_t End::unread() {
@@ -162,10 +211,21 @@ size_t End::unconsumed() const {
 
 bool End::on_provider(bool sending) const { return (sending ? s_.out.path : s_.in.path) == Path::kProvider; }
 
+/// What it consumed to the last stands in its own slot, told by messages or not.
+uint64_t End::never_consumed() const {
+    if (s_.out.epoch_switched != s_.epoch.load(std::memory_order_relaxed)) return 0;
+    const uint64_t out = s_.out.out.load(std::memory_order_relaxed);
+    return out - std::min(out, std::max(m_.peer->hot.consumed.load(std::memory_order_acquire), s_.out.switched_at));
+}
+
 /// As with a kernel socket, "writable" waits for a third of the space, or a bulk sender would wake for every byte.
-bool End::has_room() const {
-    const uint64_t kept = unconsumed();
-    return !s_.out.stopped && (s_.out.window - std::min(kept, s_.out.window)) * 3 >= s_.out.window;
+bool End::has_room() {
+    Guard guard(s_.out.lock);
+    if (s_.out.stopped || s_.out.path != Path::kProvider) return false;
+    WindowWriter window = writer();
+    // A lie is for send() to find.
+    if (!window.believe_consumed(path().hot.consumed.load(std::memory_order_acquire))) return true;
+    return window.room() * 3 >= s_.out.window && window.has_space();
 }
 
 short End::events(short kernel) {
@@ -191,14 +251,13 @@ short End::events(short kernel) {
     } else {
         events |= kernel & (POLLIN | POLLRDNORM | POLLRDHUP | POLLPRI | POLLHUP);
         read_done = (kernel & POLLRDHUP) != 0;
-        if (!read_done && peer.fin.load(std::memory_order_acquire) != 0 && !out_provider &&
-            peer.fin_at.load(std::memory_order_relaxed) == s_.in.in.load(std::memory_order_relaxed)) {
+        if (!read_done && peer_ends_at(s_.in.in.load(std::memory_order_relaxed))) {
             events |= POLLIN | POLLRDNORM | POLLRDHUP;
             read_done = true;
         }
     }
     if (out_provider) {
-        const bool always = s_.out.fin || ended != kTcpOpen || reset;
+        const bool always = s_.out.fin || peer_is_dead();
         bool writable = always || has_room();
         if (!writable) {
             m_.mine->hot.want_room.store(1, std::memory_order_relaxed);
@@ -207,7 +266,7 @@ short End::events(short kernel) {
             writable = has_room();  // it may have come while we were saying so
         }
         if (writable) events |= POLLOUT | POLLWRNORM;
-    } else if (!s_.out.stopped && !s_.required) {
+    } else if (!s_.out.stopped || peer_is_dead()) {
         events |= kernel & (POLLOUT | POLLWRNORM | POLLHUP);
     }
     if (reset) events |= POLLHUP | (env_.tcp_has_error() ? POLLERR : 0);

@@ -16,38 +16,40 @@ constexpr size_t kPublishMax = 32 * 1024;
 long End::send(const iovec *parts, int count, int flags) {
     if (__builtin_expect(attention_pending(), 0)) progress();
     long sent;
+    bool sent_to_window = true;
     {
         Guard guard(s_.out.lock);
         SANSOCK_POINT("D1.locked");
         if (__builtin_expect(s_.out.path == Path::kProvider, 1)) {
             sent = send_provider(parts, count);
         } else {
-            return send_tcp(parts, count, flags);
+            sent = send_tcp(parts, count, flags);
+            sent_to_window = false;
         }
     }
     // Nothing orders this load after the store of the tail: a peer that parks at this very moment may be missed, and
     // looks again by itself after its first, bounded sleep. A fence here would cost every message 200 ns.
     const memory::HotLine &peer = m_.peer->hot;
     SANSOCK_POINT("D3.published");
-    if (sent > 0 && (peer.parked_in.load(std::memory_order_relaxed) != 0 || peer.in_log.load(std::memory_order_relaxed) != 0 ||
+    if (sent > 0 && sent_to_window && (peer.parked_in.load(std::memory_order_relaxed) != 0 || peer.in_log.load(std::memory_order_relaxed) != 0 ||
                      peer.wakers[0].load(std::memory_order_relaxed) != memory::kNoWaker)) {
         env_.wake_peer_readers();
     }
-    return sent;
+    return or_owed(sent);
 }
 
 long End::send_provider(const iovec *parts, int count) {
     OutState &out = s_.out;
     if (out.fin) return -EPIPE;
-    if (out.stopped) return -EAGAIN;
     if (error_of_loss() != 0) {
         const int error = take_error_of_loss();
-        return error != 0 ? -error : -EPIPE;
+        return error != 0 ? take_note(-error) : -EPIPE;
     }
-    if (s_.tcp_ended.load(std::memory_order_relaxed) != kTcpOpen) {
+    if (__builtin_expect(s_.tcp_ended.load(std::memory_order_relaxed) != kTcpOpen, 0) && peer_is_dead()) {
         // The peer is gone. The kernel knows best what that means to a sender.
-        return env_.tcp_send(parts, count, MSG_DONTWAIT | MSG_NOSIGNAL);
+        return take_note(env_.tcp_send(parts, count, MSG_DONTWAIT | MSG_NOSIGNAL));
     }
+    if (out.stopped) return -EAGAIN;
     WindowWriter window = writer();
     if (!window.believe_consumed(path().hot.consumed.load(std::memory_order_acquire))) {
         poison(Reason::kProtocol);
@@ -104,20 +106,14 @@ long End::send_provider(const iovec *parts, int count) {
 
 long End::send_tcp(const iovec *parts, int count, int flags) {
     OutState &out = s_.out;
-    if (out.stopped) return -EAGAIN;
+    if (out.stopped && !peer_is_dead()) return -EAGAIN;
     if (out.fin) return -EPIPE;
     if (try_switch()) {
         const long sent = send_provider(parts, count);
         if (sent > 0) env_.wake_peer_readers();
         return sent;
     }
-    if (s_.required && s_.tcp_ended.load(std::memory_order_acquire) == kTcpOpen) {  // until the peer's end is ready nothing may be sent
-        m_.mine->hot.want_room.store(1, std::memory_order_relaxed);
-        full_fence();
-        return m_.peer->cold.ready.load(std::memory_order_acquire) == s_.epoch.load(std::memory_order_relaxed) && try_switch() ?
-                   send_provider(parts, count) : -EAGAIN;
-    }
-    const long sent = env_.tcp_send(parts, count, flags | MSG_DONTWAIT | MSG_NOSIGNAL);
+    const long sent = take_note(env_.tcp_send(parts, count, flags | MSG_DONTWAIT | MSG_NOSIGNAL));
     SANSOCK_POINT("U3.stayed");
     if (sent > 0) out.out.fetch_add(static_cast<uint64_t>(sent), std::memory_order_relaxed);
     return sent;

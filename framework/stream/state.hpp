@@ -59,6 +59,7 @@ struct OutState {
     uint32_t reclaimed;
     uint32_t epoch_switched;   ///< Epoch of switched_at.
     bool replaying;
+    bool guarded;              ///< The linger guard is on: the kernel has not taken all of a replay yet.
     uint32_t woken_ticket;     ///< The peer's parked_in ticket that was woken last.
     std::atomic<uint64_t> bytes_provider;
 };
@@ -68,6 +69,7 @@ struct InState {
     FamilyLock lock;
     Path path;
     bool rd_shut;              ///< shutdown(SHUT_RD) was called.
+    bool reset_owed;           ///< The kernel's reset was taken from it while bytes still lay in the window; told after them.
     bool direct;               ///< The peer is gone: what messages did not bring is read from its own window.
     std::atomic<uint64_t> in;  ///< Bytes that the application has read.
     uint64_t skipped;
@@ -81,13 +83,16 @@ struct State {
     alignas(64) OutState out;
     alignas(64) InState in;
     alignas(64) std::atomic<uint32_t> attached;  ///< 1: both ends' slots are mapped and the words below mean something.
+    FamilyLock step_lock;                ///< Taken before the other two, by whoever moves a step or an epoch on.
     std::atomic<uint32_t> epoch;         ///< The epoch that is on, or that comes next: odd.
+    std::atomic<uint32_t> step_wanted;   ///< Epoch in which somebody who holds a lock has found that it must end.
     std::atomic<uint32_t> attention;     ///< The peer's attention count as last handled.
     std::atomic<uint32_t> pinned;        ///< 1: this connection will not (again) leave TCP.
     std::atomic<uint32_t> tcp_ended;     ///< TcpEnd, as the helper saw it while the stream was on the provider.
     std::atomic<uint32_t> peer_closed;   ///< 1: the peer's application has closed its end with nothing of ours unread.
     std::atomic<uint32_t> error_told;    ///< 1: error_of_loss() was answered; like the kernel's, it is told once.
     std::atomic<uint8_t> reason;         ///< Reason
+    std::atomic<uint32_t> error_owed;    ///< An errno that the kernel has told us and that no call has told the application.
     std::atomic<uint32_t> events;        ///< Counts what waiters must look at again; the second word of their futex.
     FamilyLock park_lock;
     uint32_t sleepers_in, sleepers_out;  ///< Threads asleep until the peer's tail, or consumed, moves; under park_lock.
@@ -97,7 +102,6 @@ struct State {
     std::atomic<uint32_t> upgrades;
     std::atomic<uint32_t> epoch_counted;  ///< The last epoch in which either direction was on the provider.
     std::atomic<uint32_t> step_backs;
-    bool required;                       ///< No byte may go over TCP: what cannot stay on the provider fails.
 };
 
 enum TcpEnd : uint32_t { kTcpOpen = 0, kTcpFin = 1, kTcpReset = 2 };

@@ -1,4 +1,8 @@
 // STEP: both directions back to TCP, at a byte that the receiver names.
+//
+// Several threads, the helper among them, may act on the same word of the peer at once. They do so one after another, under the step
+// lock: each part of a step is done once, in its order, and no thread acts for an epoch that is over. The peer may be an epoch ahead
+// (it has seen our `stepped`, we not yet its), so its words are compared with "at least".
 #include <sys/socket.h>
 
 #include "base/point.hpp"
@@ -6,14 +10,11 @@
 
 namespace sansock::stream {
 
-// Several threads, the helper among them, may act on the same word of the peer at once, and one of them may be so late that the
-// epoch is over, or the next one on. So each part of a step is done for an epoch, and once: under its lock it looks again.
-
-/// Names Z, the byte from which the peer repeats on TCP. From here on this end reads TCP only. False: the peer has lied.
+/// Names Z, the byte from which the peer repeats on TCP. From here on this end reads TCP only. False: the connection is poisoned.
 bool End::freeze(uint32_t epoch) {
     Guard guard(s_.in.lock);
     memory::ColdWords &mine = m_.mine->cold;
-    if (s_.epoch.load(std::memory_order_acquire) != epoch || mine.frozen.load(std::memory_order_relaxed) == epoch) return true;
+    if (mine.frozen.load(std::memory_order_relaxed) == epoch) return true;
     const memory::ColdWords &peer = m_.peer->cold;
     const uint64_t at = s_.in.in.load(std::memory_order_relaxed);
     uint64_t z = at;
@@ -24,9 +25,14 @@ bool End::freeze(uint32_t epoch) {
         if (x > at) {
             z = x;
         } else if (s_.in.path == Path::kTcp && x < at) {
+            poison(Reason::kProtocol);
             return false;
         }
         s_.in.skipped += z - x;
+    }
+    if (s_.in.path == Path::kProvider && env_.tcp_unread() > 0) {  // nobody may have written there since X
+        poison(Reason::kForeignBytes);
+        return false;
     }
     s_.in.path = Path::kTcp;
     mine.frozen_at.store(z, std::memory_order_relaxed);
@@ -36,71 +42,93 @@ bool End::freeze(uint32_t epoch) {
     return true;
 }
 
-void End::stop_sending(uint32_t epoch) {
+/// Nothing goes to the window from here on; `step` says so, and that nobody else has written to TCP meanwhile. False: poisoned.
+bool End::stop_sending(uint32_t epoch) {
     Guard guard(s_.out.lock);
-    if (s_.epoch.load(std::memory_order_acquire) == epoch && m_.mine->cold.stepped.load(std::memory_order_relaxed) != epoch) s_.out.stopped = true;
+    memory::ColdWords &mine = m_.mine->cold;
+    if (mine.step.load(std::memory_order_relaxed) == epoch) return true;
+    if (s_.out.path == Path::kProvider && foreign_bytes_written()) {
+        poison(Reason::kForeignBytes);
+        return false;
+    }
+    s_.out.stopped = true;
     SANSOCK_POINT("S1.stopped");
+    mine.step.store(epoch, std::memory_order_release);
+    SANSOCK_POINT("S1.asked");
+    return true;
 }
 
-void End::step(Reason reason, bool for_good) {
-    const uint32_t epoch = s_.epoch.load(std::memory_order_relaxed);
-    if (for_good) pin();
-    s_.reason.store(static_cast<uint8_t>(reason), std::memory_order_relaxed);
-    memory::ColdWords &mine = m_.mine->cold;
-    uint32_t known = mine.step.load(std::memory_order_relaxed);
-    if (known == epoch) return;
-    if (s_.required) return poison(reason);
-    if (!freeze(epoch)) return poison(Reason::kProtocol);
-    stop_sending(epoch);
-    mine.reason.store(static_cast<uint32_t>(reason), std::memory_order_relaxed);
-    if (!mine.step.compare_exchange_strong(known, epoch, std::memory_order_release)) return;
-    SANSOCK_POINT("S1.asked");
-    bump_attention();
-    SANSOCK_POINT("S1.told");
-    env_.ring_peer_helper();
-    progress();
+bool End::step(Reason reason, bool for_good) {
+    bool idle;
+    {
+        Guard guard(s_.step_lock);
+        const uint32_t epoch = s_.epoch.load(std::memory_order_relaxed);
+        if (for_good) pin();
+        s_.reason.store(static_cast<uint8_t>(reason), std::memory_order_relaxed);
+        memory::ColdWords &mine = m_.mine->cold;
+        bool on_tcp;
+        {
+            Guard out(s_.out.lock);  // whoever was about to switch has done so, or will find the pin
+            on_tcp = s_.out.path == Path::kTcp;
+        }
+        // A peer that we were never ready for cannot have switched: there is nothing to go back from.
+        idle = on_tcp && s_.pinned.load(std::memory_order_relaxed) != 0 && mine.ready.load(std::memory_order_relaxed) != epoch;
+        if (!idle && mine.step.load(std::memory_order_relaxed) != epoch) {
+            mine.reason.store(static_cast<uint32_t>(reason), std::memory_order_relaxed);
+            if (!freeze(epoch) || !stop_sending(epoch)) return true;
+            bump_attention();
+            SANSOCK_POINT("S1.told");
+            env_.ring_peer_helper();
+        }
+        step_on();
+    }
+    env_.wake_own();
+    return !idle;
 }
 
 void End::progress() {
-    const uint32_t seen = m_.peer->hot.attention.load(std::memory_order_acquire);
-    if (m_.peer->cold.pinned.load(std::memory_order_acquire) != 0) s_.pinned.store(1, std::memory_order_relaxed);
-    if (m_.peer->cold.state.load(std::memory_order_acquire) == static_cast<uint32_t>(memory::EndState::kClosed)) {
-        s_.peer_closed.store(1, std::memory_order_release);
+    {
+        Guard guard(s_.step_lock);
+        const uint32_t seen = m_.peer->hot.attention.load(std::memory_order_acquire);
+        if (m_.peer->cold.pinned.load(std::memory_order_acquire) != 0) s_.pinned.store(1, std::memory_order_relaxed);
+        if (peer_has_left()) note_end(kTcpFin);
+        const auto peer_state = static_cast<memory::EndState>(m_.peer->cold.state.load(std::memory_order_acquire));
+        if (peer_state == memory::EndState::kClosed || peer_state == memory::EndState::kLeft) s_.peer_closed.store(1, std::memory_order_release);
+        step_on();
+        SANSOCK_POINT("S2.looked");
+        s_.attention.store(seen, std::memory_order_relaxed);
     }
-    while (progress_step()) {  // a peer that was quicker may ask for the next epoch's STEP already
-    }
-    SANSOCK_POINT("S2.looked");
-    s_.attention.store(seen, std::memory_order_relaxed);
     env_.wake_own();
 }
 
-/// Does what a STEP under way needs of this end. True when that ended the epoch.
-bool End::progress_step() {
-    const uint32_t epoch = s_.epoch.load(std::memory_order_relaxed);
+/// Under the step lock: everything that can be done for a step that either end has asked for.
+void End::step_on() {
     const memory::ColdWords &peer = m_.peer->cold;
     memory::ColdWords &mine = m_.mine->cold;
-    const bool answered = mine.frozen.load(std::memory_order_relaxed) == epoch;
-    // An end that has answered goes on whatever the peer's `step` says by now: it may be of the next epoch.
-    if (!answered && peer.step.load(std::memory_order_acquire) != epoch && mine.step.load(std::memory_order_relaxed) != epoch) return false;
-    if (s_.required) {
-        poison(static_cast<Reason>(peer.reason.load(std::memory_order_relaxed)));
-        return false;
+    for (;;) {
+        const uint32_t epoch = s_.epoch.load(std::memory_order_relaxed);
+        const bool wanted = s_.step_wanted.load(std::memory_order_relaxed) == epoch && mine.step.load(std::memory_order_relaxed) != epoch;
+        if (peer.step.load(std::memory_order_acquire) < epoch && mine.step.load(std::memory_order_relaxed) != epoch && !wanted) return;
+        if (mine.state.load(std::memory_order_relaxed) == static_cast<uint32_t>(memory::EndState::kPoisoned)) return;
+        const bool answered = mine.step.load(std::memory_order_relaxed) == epoch;
+        if (!freeze(epoch) || !stop_sending(epoch)) return;
+        if (!answered) {
+            uint8_t none = static_cast<uint8_t>(Reason::kNone);
+            s_.reason.compare_exchange_strong(none, static_cast<uint8_t>(peer.reason.load(std::memory_order_relaxed)));
+            bump_attention();
+            env_.ring_peer_helper();
+        }
+        if (peer_has_frozen(epoch)) replay(epoch);
+        if (mine.stepped.load(std::memory_order_relaxed) != epoch || !peer_has_stepped(epoch)) return;
+        finish_epoch(epoch);
     }
-    if (!freeze(epoch)) {
-        poison(Reason::kProtocol);
-        return false;
-    }
-    stop_sending(epoch);
-    if (!answered) {
-        uint8_t none = static_cast<uint8_t>(Reason::kNone);
-        s_.reason.compare_exchange_strong(none, static_cast<uint8_t>(peer.reason.load(std::memory_order_relaxed)));
-        bump_attention();
-        env_.ring_peer_helper();
-    }
-    if (peer.frozen.load(std::memory_order_acquire) == epoch) replay(epoch);
-    if (mine.stepped.load(std::memory_order_relaxed) != epoch || peer.stepped.load(std::memory_order_acquire) != epoch) return false;
-    finish_epoch();
-    return true;
+}
+
+/// The kernel has carried bytes of this direction that no call of ours wrote.
+bool End::foreign_bytes_written() {
+    KernelCounts counts;
+    return s_.tcp_ended.load(std::memory_order_relaxed) == kTcpOpen && env_.tcp_counts(counts) >= 0 &&
+           counts.sent != s_.out.switched_at - s_.out.skipped;
 }
 
 /// Repeats on TCP what the peer has not consumed, in one non-blocking send as a rule; then this direction is the kernel's.
@@ -108,12 +136,16 @@ void End::replay(uint32_t epoch) {
     Guard guard(s_.out.lock);
     OutState &out = s_.out;
     memory::ColdWords &mine = m_.mine->cold;
-    if (s_.epoch.load(std::memory_order_acquire) != epoch || mine.stepped.load(std::memory_order_relaxed) == epoch) return;
+    if (mine.stepped.load(std::memory_order_relaxed) == epoch) return;
     const uint64_t sent = out.out.load(std::memory_order_relaxed);
-    if (out.epoch_switched == epoch) {
+    const bool switched = out.epoch_switched == epoch;
+    if (switched) {
         WindowWriter window = writer();
         if (!out.replaying) {
-            const uint64_t z = std::max(m_.peer->cold.frozen_at.load(std::memory_order_relaxed), out.switched_at);
+            const memory::Slot &peer = *m_.peer;
+            const bool named = peer.cold.frozen.load(std::memory_order_acquire) == epoch;
+            const uint64_t at = named ? peer.cold.frozen_at.load(std::memory_order_relaxed) : peer.hot.consumed.load(std::memory_order_relaxed);
+            const uint64_t z = std::max(at, out.switched_at);
             if (z < out.consumed || z > sent) return poison(Reason::kProtocol);
             out.replayed = z;
             out.skipped += z - out.switched_at;
@@ -125,56 +157,74 @@ void End::replay(uint32_t epoch) {
             const iovec part{const_cast<uint8_t *>(run.data), run.size};
             const long taken = env_.tcp_send(&part, 1, MSG_DONTWAIT | MSG_NOSIGNAL);
             if (taken == -EAGAIN) {
-                // The kernel is short of memory. Death in between must not look like a clean end.
-                env_.tcp_guard(true);
-                env_.ring_own_helper();
+                // The kernel is short of memory. Death in between must not look like a clean end. The helper goes on at POLLOUT.
+                if (!out.guarded) env_.tcp_guard(true);
+                out.guarded = true;
                 return;
             }
-            if (taken < 0) break;  // the connection is gone: nobody waits for the rest
+            if (taken < 0) {  // the connection is gone: nobody waits for the rest
+                take_note(taken);
+                break;
+            }
             out.replayed += static_cast<uint64_t>(taken);
         }
         SANSOCK_POINT("S3.repeated");
-        window.release_all();
-        out.replaying = false;
-        env_.tcp_guard(false);
+        if (out.guarded) env_.tcp_guard(false);
+        out.guarded = false;
     }
-    SANSOCK_POINT("S3.released");
-    if (out.fin) env_.tcp_shutdown_write();
-    SANSOCK_POINT("S3.ended");
-    out.path = Path::kTcp;
-    out.stopped = false;
+    // In this order: a peer that reads a FIN and finds no `stepped` takes it for our death, and goes on in the window.
     mine.stepped.store(epoch, std::memory_order_release);
     SANSOCK_POINT("S3.stepped");
+    if (out.fin) env_.tcp_shutdown_write();
+    SANSOCK_POINT("S3.ended");
+    if (switched) {
+        writer().release_all();
+        out.replaying = false;
+    }
+    out.path = Path::kTcp;
+    out.stopped = false;
     bump_attention();
+    SANSOCK_POINT("S3.told");
     env_.ring_peer_helper();
 }
 
 /// Both ends have stepped: the epoch is over.
-void End::finish_epoch() {
-    uint32_t epoch = m_.mine->cold.stepped.load(std::memory_order_relaxed);
-    if (s_.epoch.compare_exchange_strong(epoch, epoch + 2, std::memory_order_acq_rel)) {
-        SANSOCK_POINT("S4.over");
-        s_.step_backs.fetch_add(1, std::memory_order_relaxed);
-        if (s_.out.fin || m_.peer->cold.fin.load(std::memory_order_relaxed) != 0) pin();
-    }
+void End::finish_epoch(uint32_t epoch) {
+    s_.epoch.store(epoch + 2, std::memory_order_release);
+    SANSOCK_POINT("S4.over");
+    s_.step_backs.fetch_add(1, std::memory_order_relaxed);
+    if (s_.out.fin || m_.peer->cold.fin.load(std::memory_order_relaxed) != 0) pin();
 }
 
 bool End::at_rest_on_tcp() const {
     const uint32_t epoch = s_.epoch.load(std::memory_order_acquire);
     const memory::ColdWords &mine = m_.mine->cold;
-    const memory::ColdWords &peer = m_.peer->cold;
-    return s_.out.path == Path::kTcp && s_.in.path == Path::kTcp && peer.switched.load(std::memory_order_acquire) != epoch &&
-           mine.step.load(std::memory_order_relaxed) != epoch && peer.step.load(std::memory_order_acquire) != epoch &&
+    // Who was ready in this epoch may find bytes in the window until a STEP has ended it.
+    return s_.out.path == Path::kTcp && s_.in.path == Path::kTcp && mine.ready.load(std::memory_order_acquire) != epoch &&
+           mine.step.load(std::memory_order_relaxed) != epoch && m_.peer->cold.step.load(std::memory_order_acquire) < epoch &&
            s_.pinned.load(std::memory_order_relaxed) != 0;
+}
+
+bool End::died_on_provider() const {
+    const uint32_t epoch = s_.epoch.load(std::memory_order_relaxed);
+    const memory::ColdWords &peer = m_.peer->cold;
+    return !peer_has_stepped(epoch) &&
+           (s_.out.epoch_switched == epoch || peer.switched.load(std::memory_order_acquire) == epoch);
+}
+
+bool End::peer_is_dead() const {
+    const uint32_t ended = s_.tcp_ended.load(std::memory_order_acquire);
+    return ended == kTcpReset || peer_has_left() ||
+           (ended == kTcpFin && m_.peer->cold.stepped.load(std::memory_order_acquire) < s_.epoch.load(std::memory_order_relaxed));
 }
 
 void End::poison(Reason reason) {
     s_.reason.store(static_cast<uint8_t>(reason), std::memory_order_relaxed);
     pin();
     m_.mine->cold.state.store(static_cast<uint32_t>(memory::EndState::kPoisoned), std::memory_order_release);
+    env_.tcp_poison();  // first, or a writer that finds the connection ended would still get bytes through
     s_.tcp_ended.store(kTcpReset, std::memory_order_release);
     bump_attention();
-    env_.tcp_poison();
     env_.ring_peer_helper();
     env_.wake_own();
 }

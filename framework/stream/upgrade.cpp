@@ -17,8 +17,11 @@ void End::pin() {
 }
 
 void End::declare_ready() {
-    const uint32_t epoch = s_.epoch.load(std::memory_order_relaxed);
     auto &ready = m_.mine->cold.ready;
+    if (s_.pinned.load(std::memory_order_relaxed) != 0) return;
+    // Whoever pins the connection and then takes the lock knows whether the peer may switch.
+    Guard step(s_.step_lock);
+    const uint32_t epoch = s_.epoch.load(std::memory_order_relaxed);
     if (s_.pinned.load(std::memory_order_relaxed) != 0 || ready.load(std::memory_order_relaxed) == epoch) return;
     if (s_.kernel_reads.load(std::memory_order_acquire) != 0) return;  // asleep where a switch would not wake it
     {
@@ -29,8 +32,6 @@ void End::declare_ready() {
     ready.store(epoch, std::memory_order_release);
     SANSOCK_POINT("U2.ready");
     bump_attention();
-    full_fence();
-    if (m_.peer->hot.want_room.load(std::memory_order_relaxed) != 0) env_.ring_peer_helper();  // a required peer waits for just this
 }
 
 bool End::should_pause() {
@@ -56,8 +57,8 @@ bool End::try_switch() {
     const uint32_t epoch = s_.epoch.load(std::memory_order_relaxed);
     const memory::ColdWords &peer = m_.peer->cold;
     if (peer.ready.load(std::memory_order_acquire) != epoch || s_.pinned.load(std::memory_order_relaxed) != 0) return false;
-    if (m_.mine->cold.frozen.load(std::memory_order_relaxed) == epoch || peer.step.load(std::memory_order_acquire) == epoch) return false;
-    if (peer.frozen.load(std::memory_order_acquire) == epoch) return false;
+    if (m_.mine->cold.frozen.load(std::memory_order_relaxed) == epoch || peer.step.load(std::memory_order_acquire) >= epoch) return false;
+    if (peer.frozen.load(std::memory_order_acquire) >= epoch) return false;
     if (s_.kernel_writes.load(std::memory_order_acquire) != 0) return false;
     if (env_.tcp_unsent() != 0) return false;
     const uint64_t at = out.out.load(std::memory_order_relaxed);
@@ -86,6 +87,14 @@ bool End::try_switch() {
     return true;
 }
 
+/// Under the in lock, so that the step itself is left to the helper.
+void End::bytes_moved_unseen(uint32_t epoch) {
+    s_.reason.store(static_cast<uint8_t>(Reason::kUnseenIo), std::memory_order_relaxed);
+    pin();
+    s_.step_wanted.store(epoch, std::memory_order_relaxed);
+    env_.ring_own_helper();
+}
+
 /// Under the in lock. True when the peer has switched, and everything that it sent by TCP is read: from here on the window.
 bool End::arrive_at_switch() {
     InState &in = s_.in;
@@ -99,18 +108,22 @@ bool End::arrive_at_switch() {
         poison(Reason::kProtocol);
         return false;
     }
-    if (x != at) return false;
     KernelCounts counts;
-    SANSOCK_POINT("U5.arrived");
-    const long unread = env_.tcp_unread();
-    if (unread != 0 || env_.tcp_counts(counts) < 0 || counts.received != at - in.skipped) {
-        if (unread > 0) {
-            poison(Reason::kForeignBytes);
-        } else {
-            s_.reason.store(static_cast<uint8_t>(Reason::kUnseenIo), std::memory_order_relaxed);
-            pin();
-            env_.ring_own_helper();  // it will step; here the in lock is held
+    if (x != at) {
+        // Once the kernel holds nothing of what it has carried up to X, and we have not read it, somebody else has.
+        if (env_.tcp_unread() == 0 && env_.tcp_counts(counts) >= 0 && counts.received == x - in.skipped && env_.tcp_unread() == 0) {
+            bytes_moved_unseen(epoch);
         }
+        return false;
+    }
+    SANSOCK_POINT("U5.arrived");
+    // The peer's queue was empty at X, so whatever is there now was not written by it.
+    if (env_.tcp_unread() != 0 || env_.tcp_counts(counts) < 0 || counts.received > at - in.skipped) {
+        poison(Reason::kForeignBytes);
+        return false;
+    }
+    if (counts.received < at - in.skipped) {
+        bytes_moved_unseen(epoch);
         return false;
     }
     SANSOCK_POINT("U5.counted");

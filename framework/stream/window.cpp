@@ -103,6 +103,14 @@ bool WindowWriter::open_next(size_t wanted) {
     return left > 0;
 }
 
+bool WindowWriter::has_space() {
+    reclaim();
+    const uint64_t out = s_.out.load(std::memory_order_relaxed);
+    const bool in_inline = s_.segment_buffer == kInlineBuffer;
+    return s_.consumed == out || out - s_.segment_start < capacity_of(s_.segment_buffer) || (!in_inline && s_.inline_free_at <= s_.consumed) ||
+           (s_.buffers_held < s_.buffers_max && arena_.has_buffers());
+}
+
 Run WindowWriter::kept(uint64_t offset) const {
     const uint64_t out = s_.out.load(std::memory_order_relaxed);
     if (offset >= out) return {};
@@ -127,6 +135,17 @@ void WindowWriter::release_all() {
     if (s_.segment_buffer != kInlineBuffer) give(s_.segment_buffer);
     s_.segment_buffer = kInlineBuffer;
     s_.segment_start = s_.consumed;
+}
+
+void WindowWriter::leave() {
+    const uint32_t slot = arena_.index_of(mine_);
+    for (; s_.reclaimed != s_.closed; ++s_.reclaimed) {
+        const uint16_t buffer = SegmentWord::buffer(mine_.closed[s_.reclaimed % kSegmentsPerSlot].word.load(std::memory_order_relaxed));
+        if (buffer != kInlineBuffer) arena_.give_buffer_with_slot(buffer, slot);
+    }
+    if (s_.segment_buffer != kInlineBuffer) arena_.give_buffer_with_slot(s_.segment_buffer, slot);
+    s_.segment_buffer = kInlineBuffer;
+    s_.buffers_held = 0;
 }
 
 /// The writer is at least a segment ahead of `offset`: looks it up among the closed ones.

@@ -63,12 +63,16 @@ public:
         size_t size;
     };
     Space space(size_t wanted);
+    /// Whether space() would find any: buffers may be short even where the window is not.
+    [[nodiscard]] bool has_space();
     /// Publishes `size` bytes that were copied into the last space().
     void publish(size_t size);
     /// The kept bytes from `offset` on, as far as they are contiguous; size 0 when offset == out.
     [[nodiscard]] Run kept(uint64_t offset) const;
     /// Gives every buffer back.
     void release_all();
+    /// Nothing will be written here any more: every buffer comes back as soon as the peer has left the slot, too.
+    void leave();
 
 private:
     [[nodiscard]] uint8_t *memory_of(uint16_t buffer) const {

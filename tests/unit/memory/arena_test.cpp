@@ -102,6 +102,22 @@ TEST_F(ArenaTest, GivesTheWarmestBufferFirst) {
     EXPECT_EQ(sut.take_buffer(), second);
 }
 
+TEST_F(ArenaTest, GetsBuffersThatAPeerMayStillReadBackWithTheirSlot) {
+    const uint32_t slot = sut.take_slot().value(), other = sut.take_slot().value();
+    const auto first = sut.take_buffer().value(), second = sut.take_buffer().value(), third = sut.take_buffer().value();
+    sut.give_buffer_with_slot(first, slot);
+    sut.give_buffer_with_slot(second, slot);
+    sut.give_buffer_with_slot(third, other);
+    EXPECT_EQ(sut.buffers_taken(), 3u);
+    sut.end_slot(sut.index_of(sut.slot(slot)), Arena::kOurEnd);
+    EXPECT_EQ(sut.buffers_taken(), 3u);
+    sut.end_slot(slot, Arena::kPeerEnd);
+    EXPECT_EQ(sut.buffers_taken(), 1u);
+    EXPECT_EQ(sut.take_slot(), slot);
+    sut.give_slot(slot);
+    EXPECT_EQ(sut.buffers_taken(), 1u) << "given back once";
+}
+
 TEST_F(ArenaTest, IsAllottedFromTheSameListsAfterFork) {
     const auto mine = sut.take_buffer();
     const pid_t child = fork();

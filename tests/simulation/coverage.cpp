@@ -1,0 +1,74 @@
+#include "coverage.hpp"
+
+#include <fmt/format.h>
+
+#include "world.hpp"
+
+namespace sansock::simulation {
+namespace {
+
+constexpr const char *kOutNames[Coverage::kOutStates] = {"tcp", "may switch", "provider", "stopped", "repeating", "ended"};
+constexpr const char *kInNames[Coverage::kInStates] = {"tcp", "before X", "provider", "frozen", "ended"};
+constexpr const char *kEventNames[kEvents] = {"send", "receive", "peek", "poll", "shutdown", "close", "drain", "leave", "helper", "fin",
+                                              "reset", "killed", "stopped", "muted", "pressure", "intruder", "peer killed", "peer stopped"};
+
+int out_state(const Process &process) {
+    const stream::OutState &out = process.state().out;
+    const memory::ColdWords &peer = process.end->memory().peer->cold;
+    if (out.replaying) return 4;
+    if (out.stopped) return 3;
+    if (out.fin) return 5;
+    if (out.path == stream::Path::kProvider) return 2;
+    return peer.ready.load() == process.state().epoch.load() && process.state().pinned.load() == 0 ? 1 : 0;
+}
+
+int in_state(const Process &process) {
+    const stream::InState &in = process.state().in;
+    const uint32_t epoch = process.state().epoch.load();
+    if (process.state().tcp_ended.load() != stream::kTcpOpen || process.end->peer_finished()) return 4;
+    if (process.slot().cold.frozen.load() == epoch) return 3;
+    if (in.path == stream::Path::kProvider) return 2;
+    return process.end->memory().peer->cold.switched.load() == epoch ? 1 : 0;
+}
+
+}  // namespace
+
+void Coverage::count(const Process &process, Event event) {
+    ++table_[static_cast<size_t>(out_state(process) * kInStates + in_state(process))][static_cast<size_t>(event)];
+}
+
+void Coverage::add(const Coverage &other) {
+    for (size_t state = 0; state < table_.size(); ++state) {
+        for (size_t event = 0; event < kEvents; ++event) table_[state][event] += other.table_[state][event];
+    }
+}
+
+void Coverage::print() const {
+    auto short_count = [](uint64_t count) {
+        if (count == 0) return std::string("-");
+        if (count >= 10'000'000) return fmt::format("{}M", count / 1'000'000);
+        return count >= 10'000 ? fmt::format("{}k", count / 1000) : fmt::format("{}", count);
+    };
+    fmt::print("{:22}", "sending / receiving");
+    for (const char *name : kEventNames) fmt::print(" {:>{}}", name, std::max<size_t>(5, std::string_view(name).size()));
+    fmt::print("\n");
+    int met = 0, states = 0;
+    for (size_t state = 0; state < table_.size(); ++state) {
+        uint64_t sum = 0;
+        for (const uint64_t count : table_[state]) sum += count;
+        fmt::print("{:22}", fmt::format("{} / {}", kOutNames[state / kInStates], kInNames[state % kInStates]));
+        if (sum == 0) {
+            fmt::print(" never entered\n");
+            continue;
+        }
+        ++states;
+        for (size_t event = 0; event < kEvents; ++event) {
+            met += table_[state][event] > 0;
+            fmt::print(" {:>{}}", short_count(table_[state][event]), std::max<size_t>(5, std::string_view(kEventNames[event]).size()));
+        }
+        fmt::print("\n");
+    }
+    fmt::print("{} of {} states entered, {} of {} pairs of them with an event met\n", states, table_.size(), met, states * kEvents);
+}
+
+}  // namespace sansock::simulation

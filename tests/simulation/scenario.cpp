@@ -1,0 +1,66 @@
+#include "scenario.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "points.hpp"
+#include "random.hpp"
+
+namespace sansock::simulation {
+
+const char *fault_name(Fault fault) {
+    constexpr const char *kNames[kFaults] = {"kill", "stop", "stall", "mute", "pressure", "intruder", "path-stops", "leave"};
+    return kNames[static_cast<int>(fault)];
+}
+
+Scenario Scenario::of(uint64_t seed) {
+    Random random(seed ^ 0x5ce7'a210);
+    Scenario s{};
+    s.buffer_size = random.one_of<uint32_t>({4096, 4096, 8192});
+    s.send_buffers = static_cast<uint32_t>(random.between(1, 5));
+    s.buffers = random.chance(20) ? static_cast<uint32_t>(random.below(3)) : 2 * s.send_buffers;
+    s.window = uint64_t{s.send_buffers} * s.buffer_size;
+    s.send_limit = static_cast<uint32_t>(s.window + random.one_of<uint32_t>({0, 0, 1, 5000, 60'000}));
+    s.receive_limit = random.one_of<uint32_t>({1000, 4096, 20'000, 70'000});
+    s.path_step_max = random.one_of<uint32_t>({100, 1448, 4096, 4096});
+    s.path_nap_ns = random.one_of<uint32_t>({0, 0, 1000, 300'000});
+    for (SidePlan &plan : s.side) {
+        plan.threads = random.chance(60);
+        plan.bytes = kBytesMin + random.skewed(32 * 1024);
+        plan.write_max = random.one_of<uint32_t>({3000, 8192, 16'000, 16'000});
+        plan.read_max = random.one_of<uint32_t>({3000, 8192, 16'000, 16'000});
+        plan.peek_percent = random.one_of<uint8_t>({0, 0, 10, 40});
+        plan.ending = Ending::kShutdown;
+    }
+    // One side at least says where its stream ends, or both might wait for the other to say so.
+    s.side[random.below(2)].ending = random.one_of({Ending::kShutdown, Ending::kShutdown, Ending::kReadThenClose, Ending::kHasty, Ending::kAbort});
+    s.drains = static_cast<uint8_t>(random.between(1, 3));
+    s.fault = static_cast<Fault>(random.below(kFaults));
+    if (random.chance(25)) s.fault = Fault::kKill;
+    s.victim = static_cast<int>(random.below(2));
+    s.silent_peer = random.chance(30);
+    if (random.chance(70)) {
+        s.at_point = static_cast<int>(random.below(point_names().size()));
+        s.at_count = static_cast<uint32_t>(random.skewed(5));
+    } else {
+        s.at_point = -1;
+        s.at_count = static_cast<uint32_t>(random.skewed(4000));
+    }
+    return s;
+}
+
+std::string Scenario::text() const {
+    constexpr const char *kEndings[] = {"shutdown", "close at the peer's end", "hasty close", "abort"};
+    std::string text = fmt::format("{} buffers of {}, at most {} held, kernel queues {} and {}, path {} bytes at a time, nap {} ns\n", buffers,
+                                   buffer_size, send_buffers, send_limit, receive_limit, path_step_max, path_nap_ns);
+    for (const SidePlan &plan : side) {
+        text += fmt::format("side {}: {}, {} bytes, writes up to {}, reads up to {}, peeks {} %, ends with {}\n", &plan - side,
+                            plan.threads ? "two threads" : "one thread that polls", plan.bytes, plan.write_max, plan.read_max, plan.peek_percent,
+                            kEndings[static_cast<int>(plan.ending)]);
+    }
+    return text + fmt::format("{} drains; {} of side {} at {} number {} after the first {} bytes\n", drains, fault_name(fault), victim,
+                              at_point < 0 ? "point" : point_names()[static_cast<size_t>(at_point)], at_count, kBytesMin);
+}
+
+}  // namespace sansock::simulation

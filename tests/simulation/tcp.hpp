@@ -1,0 +1,77 @@
+// A kernel TCP connection of one host: two bounded byte queues per direction (what the sender's kernel holds and SIOCOUTQ counts, and
+// what the receiver's kernel holds), FIN, RST, and what close does. As Linux does it, for it is measured against Linux' own answers.
+#pragma once
+#include <sys/uio.h>
+
+#include <cstdint>
+#include <vector>
+
+#include "scheduler.hpp"
+#include "stream/environment.hpp"
+
+namespace sansock::simulation {
+
+/// A bounded queue of bytes.
+class ByteQueue {
+public:
+    void reset(size_t capacity);
+    [[nodiscard]] size_t size() const { return size_; }
+    void push(const uint8_t *data, size_t size);
+    /// Copies up to `size` bytes from the front, and takes them out unless it only looks.
+    size_t pop(uint8_t *data, size_t size, bool peek);
+    void clear() { size_ = 0; }
+
+private:
+    std::vector<uint8_t> bytes_;
+    size_t front_ = 0, size_ = 0;
+};
+
+class Tcp {
+public:
+    void reset(size_t send_limit, size_t receive_limit);
+
+    // --- system calls of side 0 or 1 ---
+    long send(int side, const iovec *parts, int count);
+    long receive(int side, const iovec *parts, int count, bool peek);
+    [[nodiscard]] size_t unsent(int side) const { return sockets_[side].unsent.size(); }
+    [[nodiscard]] size_t unread(int side) const { return sockets_[side].received.size(); }
+    [[nodiscard]] stream::KernelCounts counts(int side) const;
+    [[nodiscard]] short poll(int side) const;
+    [[nodiscard]] bool has_error(int side) const { return sockets_[side].error != 0; }
+    void shutdown_write(int side);
+    void guard(int side, bool on) { sockets_[side].guard = on; }
+    /// connect(AF_UNSPEC)
+    void disconnect(int side);
+    /// The last descriptor goes.
+    void close(int side);
+
+    // --- the path ---
+    /// Moves up to `size` bytes from this side's kernel to the peer's, or the FIN behind them. False: there was nothing to move.
+    bool deliver(int side, size_t size);
+    [[nodiscard]] bool can_deliver(int side) const;
+    /// The kernel is short of memory: from now on it takes no more than this.
+    void limit_send(int side, size_t limit);
+
+    /// What sleepers on a socket, and the path, wait for.
+    [[nodiscard]] const void *key(int side) const { return &sockets_[side]; }
+    [[nodiscard]] const void *path_key() const { return this; }
+    [[nodiscard]] bool closed(int side) const { return sockets_[side].closed; }
+    [[nodiscard]] bool was_reset(int side) const { return sockets_[side].reset; }
+
+private:
+    struct Socket {
+        ByteQueue unsent;     ///< On the way out.
+        ByteQueue received;   ///< Come in.
+        uint64_t sent_total, received_total;
+        size_t send_limit, receive_limit;
+        bool write_shut, fin_arrived, reset, closed, guard;
+        bool fin_delivered;   ///< Our FIN has reached the peer.
+        int error;
+    };
+    void get_reset(Socket &socket);
+    void changed(int side);
+
+    Socket sockets_[2];
+};
+
+}  // namespace sansock::simulation

@@ -1,0 +1,302 @@
+#include "world.hpp"
+
+#include <fmt/format.h>
+#include <poll.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "application.hpp"
+#include "base/point.hpp"
+#include "points.hpp"
+
+namespace sansock::simulation {
+namespace {
+
+constexpr uint64_t kTimeLimitNs = 60'000'000'000;
+constexpr uint64_t kPointsLimit = 3'000'000;
+constexpr uint32_t kFaultWithin = 8000;   ///< Points of the victim, after which the fault comes wherever it is.
+
+}  // namespace
+
+Process::Process(World &w, int which) : world(w), side(which), state_memory(std::make_unique<stream::State>()) {}
+
+Process &Process::peer() const { return *world.process[1 - side]; }
+
+World::World() = default;
+World::~World() = default;
+
+void World::set_up() {
+    tcp.reset(scenario.send_limit, scenario.receive_limit);
+    path_stopped = fault_done = excused = warmed_up_ = overdue_ = false;
+    hits_ = points_since_ = 0;
+    leaving_ = -1;
+    next_drain_ = 0;
+    for (int side = 0; side < 2; ++side) {
+        process[side] = std::make_unique<Process>(*this, side);
+        Process &p = *process[side];
+        if (p.arena.create(scenario.buffer_size, uint64_t{scenario.buffers} * scenario.buffer_size) != 0) return fail("no arena");
+        p.slot_index = p.arena.take_slot().value();
+    }
+    for (auto &owner : process) {
+        Process &p = *owner;
+        if (p.peer_arena.map(p.peer().arena.fd()) != 0) return fail("the peer's arena cannot be mapped");
+        p.end = std::make_unique<stream::End>(
+            p.state(), stream::End::Memory{&p.arena, &p.slot(), &p.peer_arena, &p.peer_arena.slot(p.peer().slot_index)}, p.environment);
+        // As framework/socket/meetings.cpp attaches it.
+        stream::State &state = p.state();
+        state.out.window = std::min<uint64_t>(scenario.window, scenario.send_limit);
+        state.out.buffers_max = static_cast<uint16_t>(scenario.send_buffers);
+        state.out.segment_buffer = memory::kInlineBuffer;
+        state.epoch.store(1);
+        state.attached.store(1);
+    }
+}
+
+World::Outcome World::run(uint64_t seed) {
+    scenario = Scenario::of(seed);
+    scheduler.reset(seed, this);
+    set_up();
+    Application applications[2] = {Application(*process[0]), Application(*process[1])};
+    for (Application &application : applications) application.spawn();
+    for (auto &p : process) {
+        scheduler.spawn(p->side == 0 ? "A-helper" : "B-helper", p->side, [this, &p] { run_helper(*p); });
+    }
+    Actor &drains = scheduler.spawn("operator", scenario.victim, [this] { run_operator(); });
+    drains.weight = std::max<uint64_t>(drains.weight, 64);  // or the first bytes may be through before it is
+    scheduler.spawn("path", -1, [this] { run_path(); });
+    const auto why = scheduler.run(kTimeLimitNs, kPointsLimit);
+    if (scheduler.failure().empty()) judge(why);
+
+    Outcome outcome{};
+    outcome.failure = scheduler.failure();
+    for (int side = 0; side < 2; ++side) {
+        const stream::State &state = process[side]->state();
+        outcome.bytes[side] = process[1 - side]->got;
+        outcome.upgrades += state.upgrades.load();
+        outcome.step_backs += state.step_backs.load();
+        process[side]->peer_arena.close();
+        process[side]->arena.close();
+    }
+    outcome.fault = fault_done;
+    outcome.points = scheduler.points_passed();
+    return outcome;
+}
+
+void World::progressed() {
+    if (!warmed_up_) {
+        const Process &a = *process[0], &b = *process[1];
+        const bool moved = std::min(a.got, b.got) >= kBytesMin;
+        warmed_up_ = moved && a.state().upgrades.load() + b.state().upgrades.load() > 0 &&
+                     a.state().step_backs.load() + b.state().step_backs.load() > 0;
+        if (warmed_up_) scheduler.trace("the first bytes have moved");
+    }
+    scheduler.wake(&next_drain_);
+}
+
+/// As HelperThread::run() in framework/socket/helper.cpp.
+void World::run_helper(Process &p) {
+    short known = 0;
+    for (;;) {
+        const short now = static_cast<short>(tcp.poll(p.side) & (POLLRDHUP | POLLHUP | POLLERR));
+        const bool may_repeat = p.mapped && p.state().out.replaying && (tcp.poll(p.side) & POLLOUT) != 0;
+        if (p.doorbell.count == 0 && (now & ~known) == 0 && !may_repeat) {
+            known = now;
+            scheduler.sleep({&p.doorbell, tcp.key(p.side)}, kForever);
+            continue;
+        }
+        SANSOCK_POINT("helper");
+        if (p.doorbell.count > 0) {
+            p.doorbell.count = 0;
+            if (p.mapped) look_after(p);
+            for (uint16_t id = kFirstWaker; id < kWakersEnd; ++id) {
+                if (p.arena.header().parked[id].load(std::memory_order_relaxed) != 0) p.wakers[id].ring();
+            }
+        }
+        if (may_repeat && p.mapped) look_after(p);
+        if ((now & ~known) != 0) {
+            known = now;
+            if (!p.mapped) continue;
+            cover(p, (now & POLLERR) != 0 ? Event::kReset : Event::kFin);
+            scheduler.trace("TCP has ended: %x", static_cast<unsigned>(now));
+            if ((now & (POLLERR | POLLHUP)) != 0) {
+                p.end->tcp_ended((now & POLLERR) != 0 ? stream::kTcpReset : stream::kTcpFin);
+            } else {
+                p.end->tcp_ended(stream::kTcpFin);
+            }
+            if (p.phase == Phase::kLingering) finish_lingering(p);
+        }
+    }
+}
+
+void World::look_after(Process &p) {
+    stream::Guard guard(p.fd_lock);
+    if (!p.mapped) return;
+    cover(p, Event::kHelper);
+    stream::End &end = *p.end;
+    if (end.needs_progress()) end.progress();
+    if (p.phase == Phase::kLingering) finish_lingering(p);
+}
+
+/// Somebody in the victim's process who asks for STEPs, as a drain, a reload or a failing provider do.
+void World::run_operator() {
+    Process &p = *process[scenario.victim];
+    for (int i = 0; i < scenario.drains; ++i) {
+        // The last one must have begun before the first bytes are through, or the run would wait for it.
+        const uint64_t at = scheduler.random.below(2 * kBytesMin);
+        while (process[0]->got + process[1]->got < at || !(p.end->on_provider(true) || p.end->on_provider(false))) {
+            if (p.finished) return;
+            scheduler.sleep({&next_drain_}, kForever);
+        }
+        stream::Guard guard(p.fd_lock);
+        if (!p.mapped || p.phase != Phase::kAttached) return;
+        cover(p, Event::kDrain);
+        scheduler.trace("drains");
+        p.end->step(stream::Reason::kDrained, false);
+    }
+}
+
+void World::run_path() {
+    for (;;) {
+        SANSOCK_POINT("wire");
+        const int first = static_cast<int>(scheduler.random.below(2));
+        const size_t size = scheduler.random.skewed(scenario.path_step_max);
+        if (path_stopped || (!tcp.deliver(first, size) && !tcp.deliver(1 - first, size))) {
+            scheduler.sleep({tcp.path_key()}, kForever);
+        } else if (scenario.path_nap_ns > 0 && scheduler.random.chance(30)) {
+            scheduler.sleep({}, scheduler.now_ns() + 1 + scheduler.random.below(scenario.path_nap_ns));
+        }
+    }
+}
+
+void World::passed(Actor &actor, int point) {
+    if (scheduler.tracing && std::strchr("USE", point_names()[static_cast<size_t>(point)][0]) != nullptr) {
+        scheduler.trace("  %s", point_names()[static_cast<size_t>(point)]);
+    }
+    if (!warmed_up_ || fault_done || actor.process != scenario.victim) return;
+    ++points_since_;
+    if (scenario.at_point < 0 || scenario.at_point == point) ++hits_;
+    if (hits_ < scenario.at_count && points_since_ < kFaultWithin && !overdue_) return;
+    if (strike()) {
+        fault_done = true;
+        scheduler.trace("FAULT: %s of side %d", fault_name(scenario.fault), scenario.victim);
+        progressed();
+    }
+}
+
+void World::last_call(const Process &p) {
+    if (p.side == scenario.victim) overdue_ = true;
+}
+
+void World::kill(Process &victim) {
+    cover(victim, Event::kKilled);
+    Process &survivor = victim.peer();
+    cover(survivor, Event::kPeerKilled);
+    victim.alive = false;
+    excused = true;
+    survivor.unread_at_peers_death = survivor.end->on_provider(true) && survivor.slot().cold.stepped.load() != survivor.state().epoch.load() &&
+                                     victim.slot().cold.stepped.load() < survivor.state().epoch.load() && victim.state().in.in.load() < survivor.told && !victim.finished && !victim.state().out.fin;
+    scheduler.kill(victim.side);
+    tcp.close(victim.side);
+}
+
+bool World::strike() {
+    Process &victim = *process[scenario.victim];
+    Process &other = victim.peer();
+    switch (scenario.fault) {
+        case Fault::kKill: kill(victim); return true;
+        case Fault::kStop:
+        case Fault::kStall: {
+            cover(victim, Event::kStopped);
+            cover(other, Event::kPeerStopped);
+            const bool for_ever = scenario.fault == Fault::kStop;
+            victim.stopped = for_ever;
+            scheduler.stop(victim.side, for_ever ? kForever : scheduler.now_ns() + scheduler.random.skewed(20'000'000));
+            return true;
+        }
+        case Fault::kMute:
+            cover(victim, Event::kMuted);
+            victim.mute = true;
+            return true;
+        case Fault::kPressure:
+            cover(victim, Event::kPressure);
+            tcp.limit_send(victim.side, scheduler.random.one_of<size_t>({64, 700, 2000}));
+            return true;
+        case Fault::kIntruder: {
+            const stream::State &state = victim.state();
+            const bool on_provider = victim.slot().cold.switched.load() == state.epoch.load() && victim.end->on_provider(true) && !state.out.stopped;
+            if (!on_provider || victim.finished) {
+                if (!overdue_) return false;
+                return true;  // nothing to intrude upon any more
+            }
+            static constexpr uint8_t kForeign[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16};
+            const iovec part{const_cast<uint8_t *>(kForeign), sizeof kForeign};
+            if (tcp.send(victim.side, &part, 1) < 0) return false;
+            cover(victim, Event::kIntruder);
+            excused = true;
+            return true;
+        }
+        case Fault::kPathStops:
+            path_stopped = true;
+            return true;
+        case Fault::kLeave:
+            leaving_ = victim.side;
+            if (scenario.silent_peer) {
+                cover(other, Event::kStopped);
+                cover(victim, Event::kPeerStopped);
+                other.stopped = true;
+                scheduler.stop(other.side, kForever);
+            }
+            return true;
+    }
+    return true;
+}
+
+/// Why an application that is blocked should not be; empty when a TCP application would wait here too.
+std::string World::blocked_for_nothing(const Process &p) const {
+    if (!p.alive || p.stopped || p.mute || p.finished) return {};
+    const Process &peer = p.peer();
+    const bool gone = !peer.alive || peer.phase == Phase::kClosed;
+    const uint32_t epoch = p.state().epoch.load();
+    const bool stepping = p.slot().cold.step.load() == epoch || p.end->memory().peer->cold.step.load() == epoch;
+    const bool tcp_stuck = path_stopped && (p.state().in.path == stream::Path::kTcp || p.state().out.path == stream::Path::kTcp);
+    if (tcp_stuck || (path_stopped && gone)) return {};
+    if (peer.stopped && stepping) return {};  // only the peer can answer a STEP
+    if (p.blocked_reading && !p.read_to_end) {
+        if (peer.told > p.got) return fmt::format("side {} waits for input while {} bytes lie unread", p.side, peer.told - p.got);
+        if (gone) return fmt::format("side {} waits for input of a peer that is gone", p.side);
+        const bool ended = peer.wrote_all && scenario.side[peer.side].ending == Ending::kShutdown && !peer.stopped && !peer.mute;
+        if (ended) return fmt::format("side {} waits for input although the peer's stream has ended", p.side);
+    }
+    if (p.blocked_writing && !p.blocked_reading) {
+        // A FIN that stands behind bytes nobody reads tells nobody.
+        if (gone && tcp.unread(p.side) == 0) return fmt::format("side {} waits for room at a peer that is gone", p.side);
+        if (peer.state().in.in.load() == p.state().out.out.load()) return fmt::format("side {} waits for room although everything is read", p.side);
+    }
+    if (!p.blocked_reading && !p.blocked_writing) return fmt::format("side {} is stuck inside a call", p.side);
+    return {};
+}
+
+void World::judge(Scheduler::Stop why) {
+    if (why == Scheduler::Stop::kPoints) {
+        std::string who;
+        for (const Actor *actor : scheduler.actors()) {
+            if (actor->state == Actor::State::kRunnable) who += " " + actor->name;
+        }
+        return fail("an endless loop of" + who);
+    }
+    for (const auto &p : process) {
+        if (std::string what = blocked_for_nothing(*p); !what.empty()) return fail(what);
+    }
+    if (!warmed_up_) return fail("not every byte moved, or no switch, or no STEP");
+    if (!fault_done) return fail("no fault came");
+    for (const auto &p : process) {
+        if (p->alive && p->ended_short && !p->error_told && p->phase == Phase::kAttached) return fail(fmt::format("side {} was never told of the reset", p->side));
+        const Process &peer = p->peer();
+        if (p->alive && peer.alive && !p->stopped && !peer.stopped && p->phase == Phase::kClosed && peer.phase == Phase::kClosed && p->arena.buffers_taken() > 0) {
+            return fail(fmt::format("side {} still holds {} buffers after both ends have closed", p->side, p->arena.buffers_taken()));
+        }
+    }
+}
+
+}  // namespace sansock::simulation
