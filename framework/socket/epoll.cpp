@@ -117,10 +117,11 @@ void collect(Epoll &epoll, Answer &answer) {
 }
 
 /// Takes over events that the kernel has put behind those of the answer: the application's own as they are, ours translated or
-/// dropped.
+/// dropped; those of a connection that is about to leave the kernel are looked at here.
 void translate(Epoll &epoll, Process &process, Answer &answer, int found_by_kernel) {
     const epoll_event *const raw = answer.events + answer.count;
     epoll.kernel_looked = ticks();
+    bool queued = false;
     for (int i = 0; i < found_by_kernel; ++i) {
         const epoll_event event = raw[i];
         const uint64_t data = event.data.u64;
@@ -143,11 +144,13 @@ void translate(Epoll &epoll, Process &process, Answer &answer, int found_by_kern
         }
         if (in_user_space(*item.connection)) {
             queue_item(item);
+            queued = true;
             continue;
         }
         item.disarmed = (item.events & EPOLLONESHOT) != 0;
         answer.tell(item, event.events);
     }
+    if (queued) collect(epoll, answer);
 }
 
 int kernel_wait_now(Epoll &epoll, epoll_event *events, int size, uint64_t timeout_ns, const sigset_t *mask, Undo *undo) {

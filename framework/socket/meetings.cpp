@@ -150,7 +150,7 @@ void Meetings::meet_by_name(Connection &connection, bool may_bind) {
     const bool connector = shared.role == Role::kConnect;
     const auto name = meeting_name(network_namespace_of(connection.fd.load()), connector ? shared.local : shared.remote,
                                    connector ? shared.remote : shared.local);
-    for (int attempt = 0; attempt < 3; ++attempt) {
+    for (;;) {
         if (const int fd = connect_meeting(name); fd >= 0) {
             meeting.state = Meeting::kConnecting;
             wait_until(meeting, meeting.deadline_ns);
@@ -168,9 +168,9 @@ void Meetings::meet_by_name(Connection &connection, bool may_bind) {
             watch(hidden, {Watch::kMeeting, connection.index}, EPOLLIN);
             return wait_until(meeting, meeting.deadline_ns);
         }
-        if (listener != -EADDRINUSE) break;
+        if (listener != -EADDRINUSE) return give_up(connection, stream::Reason::kNoResources);
+        may_bind = false;  // the other end is about to listen: it may be kept off the CPU between its two calls
     }
-    give_up(connection, stream::Reason::kNoResources);
 }
 
 void Meetings::meeting_readable(uint32_t connection_index) {

@@ -109,6 +109,7 @@ Subject timeouts() {
         const int mark = 6;
         t.value("SO_RCVLOWAT", setsockopt(c.fd, SOL_SOCKET, SO_RCVLOWAT, &mark, sizeof mark));
         std::thread sender([&] {
+            let_others_block();  // the kernel does not wake a reader that has three of the six bytes already
             c.peer.send("abc");
             let_others_block();
             c.peer.send("def");
