@@ -151,7 +151,7 @@ SANSOCK_EXPORT int ioctl(int fd, unsigned long request, ...) noexcept {
         step_back(fd, sansock::stream::Reason::kUnmodelled);
     } else if (connection->mapped.load(std::memory_order_acquire) && connection->phase() == sansock::socket::Phase::kAttached) {
         // What TCP holds still counts; what the window holds is added.
-        if (request == FIONREAD) *static_cast<int *>(argument) += static_cast<int>(connection->end().unread());
+        if (request == FIONREAD) *static_cast<int *>(argument) += static_cast<int>(connection->end().unread_beside_tcp());
         if (request == SIOCOUTQ) *static_cast<int *>(argument) += static_cast<int>(connection->end().unacknowledged());
     }
     return rc;

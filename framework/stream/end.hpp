@@ -62,6 +62,8 @@ public:
     [[nodiscard]] bool on_provider(bool sending) const;
     /// Both directions are on TCP for good and no STEP is under way: the kernel may do as it likes with the socket.
     [[nodiscard]] bool at_rest_on_tcp() const;
+    /// Bytes that wait to be read and that the kernel does not count.
+    [[nodiscard]] size_t unread_beside_tcp();
     /// Bytes that receive() would deliver from the provider path.
     [[nodiscard]] size_t unread();
     /// Bytes that the peer's application has not consumed.

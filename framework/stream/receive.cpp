@@ -198,6 +198,17 @@ bool End::return_to_window() {
     return true;
 }
 
+size_t End::unread_beside_tcp() {
+    Guard guard(s_.in.lock);
+    if (s_.in.path == Path::kProvider) return reader().unread();
+    const uint32_t epoch = s_.epoch.load(std::memory_order_relaxed);
+    const memory::ColdWords &peer = m_.peer->cold;
+    if (peer.switched.load(std::memory_order_acquire) != epoch || m_.mine->cold.frozen.load(std::memory_order_relaxed) == epoch) return 0;
+    // The peer has gone over already; what it sent before lies in the kernel, and we have not read that to its end.
+    const uint64_t x = peer.switched_at.load(std::memory_order_relaxed), tail = m_.peer->hot.tail.load(std::memory_order_acquire);
+    return tail < x ? 0 : static_cast<size_t>(std::min(tail - x, peer_window_max()));
+}
+
 size_t End::unread() {
     if (s_.in.path != Path::kProvider) return 0;
     return reader().unread();
