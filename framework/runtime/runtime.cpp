@@ -110,6 +110,7 @@ void ConfiguredRuntime::fill_policy() {
     policy_.spin_ns_max = config_.waiting.policy == config::WaitPolicy::park ? 0 : static_cast<uint32_t>(ns(config_.waiting.spin_max));
     policy_.spin_always = config_.waiting.policy == config::WaitPolicy::spin;
     policy_.rendezvous_timeout_ns = ns(config_.timeouts.rendezvous);
+    policy_.require_timeout_ns = ns(config_.timeouts.require);
     policy_.step_timeout_ns = ns(config_.timeouts.step);
 }
 
@@ -122,6 +123,7 @@ Choice ConfiguredRuntime::choose(const sockaddr_in6 &server) {
         choice.refused = stream::Reason::kNoRoute;
         return choice;
     }
+    choice.required = route->policy == config::Policy::require;
     if (route->policy == config::Policy::forbid) {
         choice.refused = stream::Reason::kForbidden;
         return choice;

@@ -30,6 +30,13 @@ enum class Phase : uint8_t {
 /// O_NONBLOCK, as far as it is known: most connections are closed before anybody has to ask.
 enum class Blocking : uint8_t { kUnknown = 0, kYes, kNo };
 
+/// Whether the connection may use TCP for its bytes.
+enum class Requirement : uint8_t {
+    kNone = 0,  ///< It may.
+    kAsked,     ///< Not before the helper has looked at its route.
+    kRequired,  ///< Never: it moves before its first byte or fails.
+};
+
 struct SharedConnection {
     stream::State stream;
     alignas(64) std::atomic<uint8_t> phase;
@@ -40,6 +47,7 @@ struct SharedConnection {
     std::atomic<uint64_t> receive_timeout_ns;  ///< SO_RCVTIMEO; 0: none.
     std::atomic<uint64_t> send_timeout_ns;
     std::atomic<uint32_t> send_buffer_shown;   ///< SO_SNDBUF as the application knows it; 0: as the kernel says.
+    std::atomic<Requirement> requirement;
     std::atomic<uint32_t> calls_in;
     std::atomic<uint32_t> calls_out;
     sockaddr_in6 local;                     ///< IPv4 as v4-mapped, so that both ends compare alike.
@@ -102,6 +110,7 @@ struct Connection {
     enum Closing : uint32_t { kOpen = 0, kClosing, kPostponed };
     std::atomic<uint32_t> closing{kOpen};
     bool reset_logged = false;         ///< The helper has said in the log why the library reset it.
+    uint64_t required_until_ns = 0;    ///< When a required connection must have moved.
     bool reported = false;             ///< Its line was written when this process was about to end.
     void *endpoint = nullptr;          ///< The provider's, where its path is our memory; closed through Runtime::retire().
     std::atomic<Courier *> courier{nullptr};     ///< Carries its messages, where the path is none.

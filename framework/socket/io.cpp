@@ -11,6 +11,7 @@
 #include "socket/channel.hpp"
 #include "socket/courier.hpp"
 #include "socket/report.hpp"
+#include "socket/required.hpp"
 #include "socket/waiting.hpp"
 
 namespace sansock::socket {
@@ -30,18 +31,6 @@ void retire_if_at_rest(Connection &connection) {
         uint8_t attached = static_cast<uint8_t>(Phase::kAttached);
         if (connection.shared->phase.compare_exchange_strong(attached, static_cast<uint8_t>(Phase::kTcpOnly))) retire_courier(connection);
     }
-}
-
-void become_candidate(Connection &connection) {
-    uint8_t tracked = static_cast<uint8_t>(Phase::kTracked);
-    if (!connection.shared->phase.compare_exchange_strong(tracked, static_cast<uint8_t>(Phase::kMeeting))) return;
-    Process &process = *Process::get();
-    if (!process.start_helper()) {
-        connection.set_reason(stream::Reason::kNoResources);
-        connection.set_phase(Phase::kTcpOnly);
-        return;
-    }
-    process.submit(connection);
 }
 
 bool is_blocking(Connection &connection) {
@@ -80,6 +69,13 @@ void let_queue_drain(stream::End &end) {
     while (!end.kernel_queue_empty() && now_ns() < until) raw_syscall(SYS_nanosleep, &kPauseStep, nullptr);
 }
 
+long by_kernel(long call, Connection &connection, const iovec *parts, int count, int flags) {
+    msghdr message{};
+    message.msg_iov = const_cast<iovec *>(parts);
+    message.msg_iovlen = static_cast<size_t>(count);
+    return raw_syscall(call, connection.fd.load(), &message, flags);
+}
+
 long total_of(const iovec *parts, int count) {
     size_t total = 0;
     for (int i = 0; i < count; ++i) total += parts[i].iov_len;
@@ -88,9 +84,25 @@ long total_of(const iovec *parts, int count) {
 
 }  // namespace
 
+void become_candidate(Connection &connection) {
+    uint8_t tracked = static_cast<uint8_t>(Phase::kTracked);
+    if (!connection.shared->phase.compare_exchange_strong(tracked, static_cast<uint8_t>(Phase::kMeeting))) return;
+    Process &process = *Process::get();
+    if (!process.start_helper()) {
+        connection.set_reason(stream::Reason::kNoResources);
+        connection.set_phase(Phase::kTcpOnly);
+        if (connection.shared->requirement.load() != Requirement::kNone) {
+            stream::Guard guard(connection.fd_lock);
+            fail_required(connection);
+        }
+        return;
+    }
+    process.submit(connection);
+}
+
 KernelCall::KernelCall(Connection &connection, bool sending) : connection_(connection), generation_(connection.generation), sending_(sending) {
     allowed_ = connection.phase() == Phase::kTcpOnly;
-    if (allowed_ || connection.shared->stream.attached.load(std::memory_order_acquire) != 0) return;
+    if (allowed_ || is_held_back(connection) || connection.shared->stream.attached.load(std::memory_order_acquire) != 0) return;
     // The counter first, then the look: whoever attaches the connection looks at the counter afterwards.
     inside_kernel(connection, sending).fetch_add(1, std::memory_order_seq_cst);
     counted_ = allowed_ = connection.shared->stream.attached.load(std::memory_order_seq_cst) == 0;
@@ -122,10 +134,15 @@ void KernelCall::done(long moved, int flags) {
 long send_stream(Connection &connection, const iovec *parts, int count, int flags) {
     if ((flags & MSG_OOB) != 0) {
         if (const long rc = return_to_kernel(connection, stream::Reason::kUnmodelled); rc < 0) return rc;
-        msghdr message{};
-        message.msg_iov = const_cast<iovec *>(parts);
-        message.msg_iovlen = static_cast<size_t>(count);
-        return raw_syscall(SYS_sendmsg, connection.fd.load(), &message, flags);
+        return by_kernel(SYS_sendmsg, connection, parts, count, flags);
+    }
+    if (is_held_back(connection)) {
+        if (const long rc = await_upgrade(connection, (flags & MSG_DONTWAIT) == 0 && is_blocking(connection)); rc < 0) return rc;
+        if (KernelCall kernel(connection, true); kernel.allowed()) {
+            const long sent = by_kernel(SYS_sendmsg, connection, parts, count, flags);
+            kernel.done(sent, flags);
+            return sent;
+        }
     }
     stream::End &end = connection.end();
     get_ready(connection);
@@ -166,10 +183,15 @@ long send_stream(Connection &connection, const iovec *parts, int count, int flag
 
 long receive_stream(Connection &connection, const iovec *parts, int count, int flags) {
     if ((flags & (MSG_OOB | MSG_ERRQUEUE)) != 0) {
-        msghdr message{};
-        message.msg_iov = const_cast<iovec *>(parts);
-        message.msg_iovlen = static_cast<size_t>(count);
-        return raw_syscall(SYS_recvmsg, connection.fd.load(), &message, flags | MSG_DONTWAIT);
+        return by_kernel(SYS_recvmsg, connection, parts, count, flags | MSG_DONTWAIT);
+    }
+    if (is_held_back(connection)) {
+        if (const long rc = await_upgrade(connection, (flags & MSG_DONTWAIT) == 0 && is_blocking(connection)); rc < 0) return rc;
+        if (KernelCall kernel(connection, false); kernel.allowed()) {
+            const long got = by_kernel(SYS_recvmsg, connection, parts, count, flags);
+            kernel.done(got, flags);
+            return got;
+        }
     }
     stream::End &end = connection.end();
     get_ready(connection);
@@ -236,6 +258,7 @@ long shutdown_stream(Connection &connection, int fd, int how) {
 }
 
 long return_to_kernel(Connection &connection, stream::Reason reason) {
+    if (is_held_back(connection)) await_upgrade(connection, true);
     connection.shared->stream.pinned.store(1, std::memory_order_relaxed);
     if (connection.phase() != Phase::kAttached || !connection.mapped.load(std::memory_order_acquire)) {
         connection.set_reason(reason);
@@ -286,7 +309,9 @@ Connection *track(int fd, Role role) {
     Process *process = Process::get_or_create();
     if (process == nullptr) return nullptr;
     if (Connection *stale = process->connection(fd)) forget_descriptor(fd, *stale);  // the kernel has just given the number out anew
-    return process->new_connection(fd, role);
+    Connection *connection = process->new_connection(fd, role);
+    if (connection != nullptr && role != Role::kNone) expect_upgrade(*connection);
+    return connection;
 }
 
 void connected(Connection &connection) {
@@ -294,6 +319,7 @@ void connected(Connection &connection) {
     if (connection.phase() != Phase::kUnconnected) return;
     connection.shared->role = Role::kConnect;
     connection.shared->phase.compare_exchange_strong(unconnected, static_cast<uint8_t>(Phase::kTracked));
+    expect_upgrade(connection);
 }
 
 }  // namespace sansock::socket

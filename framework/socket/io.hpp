@@ -8,6 +8,9 @@
 
 namespace sansock::socket {
 
+/// Hands the connection to the helper, once: it shall move.
+void become_candidate(Connection &connection);
+
 /// A call that is the kernel's as long as the connection is. Until done() the connection cannot leave TCP unnoticed.
 class KernelCall {
 public:

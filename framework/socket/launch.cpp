@@ -19,6 +19,8 @@ __attribute__((constructor)) void look() {
     strncpy(at_start.program, program_invocation_short_name, sizeof at_start.program - 1);
     keep(at_start.config, secure_getenv("SANSOCK_CONFIG"));
     keep(at_start.report, secure_getenv("SANSOCK_REPORT"));
+    const char *require = secure_getenv("SANSOCK_REQUIRE");
+    at_start.require = require != nullptr && *require != '\0';
     keep(at_start.plugin_path, secure_getenv("SANSOCK_PLUGIN_PATH"));
 }
 

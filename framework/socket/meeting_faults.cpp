@@ -1,8 +1,11 @@
 // When a meeting goes wrong: who is behind it, who is told, and what becomes of the connection.
 #include <stdio.h>
 
+#include <algorithm>
+
 #include "socket/meetings.hpp"
 #include "socket/report.hpp"
+#include "socket/required.hpp"
 #include "stream/reason.hpp"
 
 namespace sansock::socket {
@@ -11,7 +14,33 @@ void Meetings::give_up(Connection &connection, stream::Reason reason) {
     end_meeting(meeting_of(connection));
     connection.set_reason(reason);
     uint8_t phase = static_cast<uint8_t>(Phase::kMeeting);
-    connection.shared->phase.compare_exchange_strong(phase, static_cast<uint8_t>(Phase::kTcpOnly));
+    const bool stays = connection.shared->phase.compare_exchange_strong(phase, static_cast<uint8_t>(Phase::kTcpOnly));
+    if (!stays || connection.shared->requirement.load() == Requirement::kNone) return;
+    const bool locked = connection.fd_lock.held_by_me();
+    if (!locked) connection.fd_lock.lock();
+    fail_required(connection);
+    if (!locked) connection.fd_lock.unlock();
+    if (process_.runtime() != nullptr) warn(connection, reason);
+}
+
+/// A required connection whose ends know each other, and whose peer's program does not come to read, has its bound, too.
+void Meetings::expire_required(uint64_t now) {
+    required_due_ns_ = UINT64_MAX;
+    for (uint32_t i = 0; i < process_.connections_used(); ++i) {
+        Connection &connection = process_.connection_at(i);
+        if (!connection.is_open() || connection.phase() != Phase::kAttached) continue;
+        stream::Guard guard(connection.fd_lock);
+        if (!connection.is_open() || !connection.mapped.load() || !connection.shared->stream.required) continue;
+        stream::End &end = connection.end();
+        if (end.may_switch() || connection.required_until_ns == 0) continue;
+        if (now >= connection.required_until_ns) {
+            connection.required_until_ns = 0;
+            end.fail(stream::Reason::kPeerSilent);
+        } else {
+            required_due_ns_ = std::min(required_due_ns_, connection.required_until_ns);
+        }
+    }
+    next_due_ns_ = std::min(next_due_ns_, required_due_ns_);
 }
 
 /// Names the offender in the connection's report, and once in the log: a squatter on many names must not fill it.

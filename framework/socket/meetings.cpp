@@ -8,6 +8,7 @@
 #include <cstring>
 
 #include "socket/helper.hpp"
+#include "socket/required.hpp"
 #include "socket/waiting.hpp"
 #include "stream/reason.hpp"
 
@@ -107,6 +108,10 @@ void Meetings::begin(Connection &connection, uint64_t deadline_ns) {
     const int fd = connection.fd.load(std::memory_order_relaxed);
     SharedConnection &shared = *connection.shared;
     if (fd < 0 || !socket_addresses(fd, shared.local, shared.remote)) return refuse(stream::Reason::kNoResources);
+    if (shared.requirement.load() != Requirement::kNone) {
+        if (!settle_requirement(connection) && !peer_wants) return let_go(connection);
+        if (shared.requirement.load() == Requirement::kRequired) deadline_ns = connection.required_until_ns;
+    }
     if (!same_host(connection)) return refuse(stream::Reason::kRemoteHost);
     if (same_address(shared.local, shared.remote)) return refuse(stream::Reason::kUnmodelled);
     if (!shared.holders.only(static_cast<uint32_t>(process_.pid()))) {
@@ -131,6 +136,19 @@ void Meetings::begin(Connection &connection, uint64_t deadline_ns) {
     bool has_channels = false;
     for (Peer &peer : process_.peers()) has_channels |= peer.used.load() != 0 && peer.alive.load();
     meet_by_name(connection, !has_channels);
+}
+
+/// Whether the connection's route requires the upgrade.
+bool Meetings::settle_requirement(Connection &connection) {
+    SharedConnection &shared = *connection.shared;
+    if (shared.requirement.load() == Requirement::kAsked && process_.runtime() != nullptr) {
+        const bool required = process_.runtime()->choose(shared.role == Role::kConnect ? shared.remote : shared.local).required;
+        shared.requirement.store(required ? Requirement::kRequired : Requirement::kNone, std::memory_order_release);
+        if (!required) wake_held_back(connection);
+    }
+    if (shared.requirement.load() == Requirement::kNone) return false;
+    if (connection.required_until_ns == 0) connection.required_until_ns = now_ns() + process_.policy().require_timeout_ns;
+    return true;
 }
 
 Peer *Meetings::channel_for(const Connection &connection) {
@@ -192,6 +210,7 @@ void Meetings::timers() {
     if (now < next_due_ns_) return;
     next_due_ns_ = UINT64_MAX;
     expire_channels(now);
+    if (required_due_ns_ != UINT64_MAX) expire_required(now);
     for (uint32_t i = 0; i < process_.connections_used(); ++i) {
         Meeting &meeting = meetings_[i];
         if (meeting.state == Meeting::kIdle) continue;
@@ -369,7 +388,8 @@ void Meetings::proposed(Peer &peer, Received &received) {
     meeting.peer = index_of(peer) + 1;
     meeting.state = Meeting::kHeld;
     meeting.deadline_ns = now_ns() + process_.policy().rendezvous_timeout_ns;
-    if (connection->shared->calls_in.load() + connection->shared->calls_out.load() == 0) {
+    if (connection->shared->calls_in.load() + connection->shared->calls_out.load() == 0 &&
+        connection->shared->requirement.load() == Requirement::kNone) {
         // Nothing says yet that this process moves its bytes where we see them. Answered once it has.
         return wait_until(meeting, meeting.deadline_ns);
     }
@@ -517,6 +537,7 @@ bool Meetings::attach(Connection &connection, Peer &peer, const Message &message
     watch(fd, {Watch::kSocket, connection.index, connection.generation}, EPOLLRDHUP | EPOLLOUT | EPOLLET);
     meeting.has_slot = false;
     end_meeting(meeting);
+    state.required = connection.shared->requirement.load() == Requirement::kRequired;
     state.attached.store(1, std::memory_order_release);
     uint8_t phase = static_cast<uint8_t>(Phase::kMeeting);
     if (!connection.shared->phase.compare_exchange_strong(phase, static_cast<uint8_t>(Phase::kAttached))) {
@@ -524,7 +545,12 @@ bool Meetings::attach(Connection &connection, Peer &peer, const Message &message
         memory::Slot &slot = arena.slot(connection.slot);
         slot.cold.pinned.store(1, std::memory_order_release);
         slot.hot.attention.fetch_add(1, std::memory_order_release);
+    } else if (state.required) {
+        get_ready(connection);
+        required_due_ns_ = std::min(required_due_ns_, connection.required_until_ns);
+        next_due_ns_ = std::min(next_due_ns_, required_due_ns_);
     }
+    if (connection.shared->requirement.load() != Requirement::kNone) wake_held_back(connection);
     return true;
 }
 

@@ -78,10 +78,12 @@ private:
 
     void begin(Connection &connection, uint64_t deadline_ns);
     void watch(int fd, const Watch &watch, uint32_t events) const;
+    bool settle_requirement(Connection &connection);
     void give_up(Connection &connection, stream::Reason reason);
     void blame(Connection &connection, stream::Reason reason, const Peer &peer, const char *what);
     void broke_protocol(Peer &peer, const char *what);
     void expire_channels(uint64_t now);
+    void expire_required(uint64_t now);
     /// The meeting of this very connection; what an earlier user of its place left behind is ended first.
     Meeting &meeting_of(Connection &connection);
     void end_meeting(Meeting &meeting);
@@ -125,6 +127,7 @@ private:
     uint64_t next_due_ns_ = UINT64_MAX;
     Meeting *meetings_ = nullptr;
     Channel *channels_ = nullptr;
+    uint64_t required_due_ns_ = UINT64_MAX;
     Offence offences_[kOffencesKept] = {};
     uint32_t offences_next_ = 0;
 };

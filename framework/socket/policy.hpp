@@ -11,6 +11,7 @@ struct Policy {
     uint32_t spin_ns_max = 20'000;  ///< Longest spin before a wait goes to sleep; 0: never spin.
     bool spin_always = false;       ///< Spin whatever the moving average says.
     uint64_t rendezvous_timeout_ns = 1'000'000'000;
+    uint64_t require_timeout_ns = 1'000'000'000;
     uint64_t step_timeout_ns = 5'000'000'000;
     uint64_t path_timeout_ns = 30'000'000'000;
 };

@@ -7,6 +7,7 @@
 #include "base/guarded_copy.hpp"
 #include "socket/courier.hpp"
 #include "socket/epoll.hpp"
+#include "socket/required.hpp"
 #include "socket/waiting.hpp"
 
 namespace sansock::socket {
@@ -44,6 +45,12 @@ private:
     pollfd small_[kOnStack];
 };
 
+/// Neither readable nor writable yet, whatever the kernel says.
+bool held_back(Process &process, int fd) {
+    Connection *connection = process.connection(fd);
+    return connection != nullptr && is_held_back(*connection) && await_upgrade(*connection, false) == -EAGAIN;
+}
+
 struct Look {
     int ready = 0;         ///< Descriptors with events.
     bool kernel = false;   ///< Some descriptors are, in part, the kernel's.
@@ -59,6 +66,11 @@ Look prepare(Process &process, const pollfd *fds, nfds_t count, pollfd *kernel) 
         kernel[i] = fds[i];
         kernel[i].revents = 0;
         Connection *connection = stream_connection(process, fds[i].fd);
+        if (connection == nullptr && held_back(process, fds[i].fd)) {
+            kernel[i].fd = -1;
+            look.again_soon = true;
+            continue;
+        }
         if (connection == nullptr) {
             look.kernel |= fds[i].fd >= 0;
             look.sets |= process.epoll(fds[i].fd) != nullptr;
@@ -114,7 +126,7 @@ bool poll_needs_us(const pollfd *fds, nfds_t count) {
     for (nfds_t i = 0; i < count; ++i) {
         pollfd fd;
         if (!guarded_copy(&fd, &fds[i], sizeof fd)) return false;  // the kernel will say EFAULT
-        ours |= stream_connection(*process, fd.fd) != nullptr || process->epoll(fd.fd) != nullptr;
+        ours |= stream_connection(*process, fd.fd) != nullptr || held_back(*process, fd.fd) || process->epoll(fd.fd) != nullptr;
     }
     return ours;
 }

@@ -42,6 +42,7 @@ struct MessageLimits {
 
 /// What a route says of one connection.
 struct Choice {
+    bool required = false;                           ///< The route says `require`.
     stream::Reason refused = stream::Reason::kNone;  ///< Why it stays on TCP; kNone: it may move.
     uint32_t provider = 0;                           ///< In the configuration's order.
     uint32_t send_buffers = 0;

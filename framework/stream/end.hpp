@@ -81,6 +81,10 @@ public:
     /// True when only bytes in the kernel's send queue keep the next send from switching: a sender whose queue never runs empty
     /// by itself should pause for a moment. Asked for again only after twice as many bytes.
     [[nodiscard]] bool should_pause();
+    /// The peer's end is ready: nothing but our own bytes on TCP can still keep the next send from switching.
+    [[nodiscard]] bool may_switch() const { return on_provider(true) || m_.peer->cold.ready.load(std::memory_order_acquire) == s_.epoch.load(std::memory_order_relaxed); }
+    /// Ends the connection for good, at both ends.
+    void fail(Reason reason) { poison(reason); }
     [[nodiscard]] bool kernel_queue_empty() { return env_.tcp_unsent() <= 0; }
     /// shutdown(SHUT_WR). False: nothing of the stream stands in the way, the kernel shall do it.
     bool finish_writing();

@@ -27,6 +27,8 @@ bool End::finish_writing() {
     if (peer_covers) {
         env_.wake_peer_readers();
         env_.wake_own();  // with the peer's end seen, this is a hang-up
+    } else if (s_.required) {
+        env_.ring_peer_helper();  // it never sleeps on TCP alone
     } else if (!step(Reason::kHalfClosed, true)) {
         // The peer may sleep on its TCP socket alone: only the kernel can tell it. A STEP does so once nothing is on the provider.
         env_.tcp_shutdown_write();

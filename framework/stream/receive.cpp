@@ -157,6 +157,10 @@ long End::receive_tcp(const iovec *parts, int count, int flags) {
     const memory::ColdWords &peer = m_.peer->cold;
     // All is read that the peer has to say, whoever carried it; the kernel's FIN may come much later.
     if (peer_ends_at(in.in.load(std::memory_order_relaxed))) return 0;
+    if (s_.required && env_.tcp_unread() > 0) {
+        poison(Reason::kForeignBytes);
+        return -ECONNRESET;
+    }
     const long got = take_note(env_.tcp_receive(parts, count, flags | MSG_DONTWAIT));
     SANSOCK_POINT("D2.from-tcp");
     if (got > 0) {
@@ -277,7 +281,7 @@ short End::events(short kernel) {
             writable = has_room();  // it may have come while we were saying so
         }
         if (writable) events |= POLLOUT | POLLWRNORM;
-    } else if (!s_.out.stopped || peer_is_dead()) {
+    } else if ((!s_.out.stopped && !s_.required) || peer_is_dead()) {
         events |= kernel & (POLLOUT | POLLWRNORM | POLLHUP);
     }
     if (reset) events |= POLLHUP | (env_.tcp_has_error() ? POLLERR : 0);

@@ -113,6 +113,12 @@ long End::send_tcp(const iovec *parts, int count, int flags) {
         if (sent > 0) env_.wake_peer_readers();
         return sent;
     }
+    if (s_.required && s_.tcp_ended.load(std::memory_order_acquire) == kTcpOpen) {  // until the peer's end is ready nothing may be sent
+        m_.mine->hot.want_room.store(1, std::memory_order_relaxed);
+        full_fence();
+        return m_.peer->cold.ready.load(std::memory_order_acquire) == s_.epoch.load(std::memory_order_relaxed) && try_switch() ?
+                   send_provider(parts, count) : -EAGAIN;
+    }
     const long sent = take_note(env_.tcp_send(parts, count, flags | MSG_DONTWAIT | MSG_NOSIGNAL));
     SANSOCK_POINT("U3.stayed");
     if (sent > 0) out.out.fetch_add(static_cast<uint64_t>(sent), std::memory_order_relaxed);

@@ -102,6 +102,7 @@ struct State {
     std::atomic<uint32_t> upgrades;
     std::atomic<uint32_t> epoch_counted;  ///< The last epoch in which either direction was on the provider.
     std::atomic<uint32_t> step_backs;
+    bool required;                       ///< No byte may go over TCP: what cannot stay on the provider fails.
 };
 
 enum TcpEnd : uint32_t { kTcpOpen = 0, kTcpFin = 1, kTcpReset = 2 };

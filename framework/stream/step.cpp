@@ -74,6 +74,10 @@ bool End::step(Reason reason, bool for_good) {
         // A peer that we were never ready for cannot have switched: there is nothing to go back from.
         idle = on_tcp && s_.pinned.load(std::memory_order_relaxed) != 0 && mine.ready.load(std::memory_order_relaxed) != epoch;
         if (!idle && mine.step.load(std::memory_order_relaxed) != epoch) {
+            if (s_.required) {  // TCP must not carry it: there is no way back
+                poison(reason);
+                return true;
+            }
             mine.reason.store(static_cast<uint32_t>(reason), std::memory_order_relaxed);
             if (!freeze(epoch) || !stop_sending(epoch)) return true;
             bump_attention();
@@ -110,6 +114,7 @@ void End::step_on() {
         const bool wanted = s_.step_wanted.load(std::memory_order_relaxed) == epoch && mine.step.load(std::memory_order_relaxed) != epoch;
         if (peer.step.load(std::memory_order_acquire) < epoch && mine.step.load(std::memory_order_relaxed) != epoch && !wanted) return;
         if (mine.state.load(std::memory_order_relaxed) == static_cast<uint32_t>(memory::EndState::kPoisoned)) return;
+        if (s_.required) return poison(static_cast<Reason>(peer.reason.load(std::memory_order_relaxed)));
         const bool answered = mine.step.load(std::memory_order_relaxed) == epoch;
         if (!freeze(epoch) || !stop_sending(epoch)) return;
         if (!answered) {

@@ -32,6 +32,8 @@ void End::declare_ready() {
     ready.store(epoch, std::memory_order_release);
     SANSOCK_POINT("U2.ready");
     bump_attention();
+    full_fence();
+    if (m_.peer->hot.want_room.load(std::memory_order_relaxed) != 0) env_.ring_peer_helper();  // a required peer waits for just this
 }
 
 bool End::should_pause() {

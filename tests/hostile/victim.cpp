@@ -1,12 +1,15 @@
 // An honest program with one TCP connection, run under sansock beside a hostile peer. It says on standard output where it listens,
 // and how its connection ended: "end", "error NAME" or "wrong byte".
 //
-//   hostile_victim accept        listens on a free port, says "port N", and echoes what the first connection sends
-//   hostile_victim connect PORT  sends 64 bytes, wants them back, and begins again after 5 ms
+//   hostile_victim accept [polls]        listens on a free port, says "port N", and echoes what the first connection sends; polls: by
+//                                        poll() on a non-blocking socket
+//   hostile_victim connect PORT [COUNT]  sends 64 bytes, wants them back, and begins again after 5 ms; with COUNT that often, at once
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -37,7 +40,7 @@ bool write_all(int fd, const char *data, size_t size) {
     return true;
 }
 
-int echo() {
+int echo(bool polls) {
     const int listener = socket(AF_INET, SOCK_STREAM, 0);
     sockaddr_in address{.sin_family = AF_INET, .sin_port = 0, .sin_addr = {htonl(INADDR_LOOPBACK)}, .sin_zero = {}};
     socklen_t size = sizeof address;
@@ -48,9 +51,13 @@ int echo() {
     printf("port %d\n", ntohs(address.sin_port));
     const int fd = accept(listener, nullptr, nullptr);
     if (fd < 0) return said_error();
+    if (polls) fcntl(fd, F_SETFL, O_NONBLOCK);
     static char data[64 * 1024];
     for (;;) {
+        pollfd readable{fd, POLLIN, 0};
+        if (polls) poll(&readable, 1, -1);
         const ssize_t got = recv(fd, data, sizeof data, 0);
+        if (got < 0 && errno == EAGAIN) continue;
         if (got == 0) break;
         if (got < 0 || !write_all(fd, data, static_cast<size_t>(got))) {
             said_error();
@@ -62,7 +69,7 @@ int echo() {
     return said("end");
 }
 
-int ping(int port) {
+int ping(int port, unsigned count_max) {
     const int fd = socket(AF_INET, SOCK_STREAM, 0);
     const sockaddr_in address{
         .sin_family = AF_INET, .sin_port = htons(static_cast<uint16_t>(port)), .sin_addr = {htonl(INADDR_LOOPBACK)}, .sin_zero = {}};
@@ -77,7 +84,11 @@ int ping(int port) {
             close(fd);
             return said(count == 0 ? "end" : "wrong byte");
         }
-        usleep(5000);
+        if (count_max == 0) usleep(5000);
+        if (round + 1 == count_max) {
+            close(fd);
+            return said("end");
+        }
     }
     said_error();
     close(fd);
@@ -88,8 +99,8 @@ int ping(int port) {
 
 int main(int count, char **arguments) {
     setvbuf(stdout, nullptr, _IOLBF, 0);
-    if (count == 2 && strcmp(arguments[1], "accept") == 0) return echo();
-    if (count == 3 && strcmp(arguments[1], "connect") == 0) return ping(atoi(arguments[2]));
-    fprintf(stderr, "usage: hostile_victim accept | connect PORT\n");
+    if (count >= 2 && strcmp(arguments[1], "accept") == 0) return echo(count == 3);
+    if (count >= 3 && strcmp(arguments[1], "connect") == 0) return ping(atoi(arguments[2]), count == 4 ? static_cast<unsigned>(atoi(arguments[3])) : 0);
+    fprintf(stderr, "usage: hostile_victim accept [polls] | connect PORT [COUNT]\n");
     return 2;
 }

@@ -14,8 +14,10 @@ inline constexpr int kPatienceMs = 5'000;
 struct Launch {
     std::string config = SANSOCK_HOSTILE_CONFIG;
     uid_t user = 0;            ///< 0: as the test.
-    bool new_network = false;  ///< In a network namespace of its own, with `lo` up.
 };
+
+/// In a network namespace that is new.
+void bring_loopback_up();
 
 class Victim {
 public:

@@ -27,6 +27,8 @@ std::string read_file(const std::string &path) {
     return text.str();
 }
 
+}  // namespace
+
 void bring_loopback_up() {
     const int fd = socket(AF_INET, SOCK_DGRAM, 0);
     ifreq request{};
@@ -35,8 +37,6 @@ void bring_loopback_up() {
     ioctl(fd, SIOCSIFFLAGS, &request);
     close(fd);
 }
-
-}  // namespace
 
 Victim::Victim(const std::vector<std::string> &arguments, const Launch &launch) {
     char name[] = "/tmp/sansock-hostile-XXXXXX";
@@ -55,10 +55,6 @@ Victim::Victim(const std::vector<std::string> &arguments, const Launch &launch) 
     if (pid_ == 0) {
         dup2(ends[1], STDOUT_FILENO);
         dup2(open(log.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC), STDERR_FILENO);
-        if (launch.new_network) {
-            if (unshare(CLONE_NEWNET) != 0) _exit(120);
-            bring_loopback_up();
-        }
         if (launch.user != 0 && (setgroups(0, nullptr) != 0 || setgid(launch.user) != 0 || setuid(launch.user) != 0)) _exit(121);
         std::vector<char *> words;
         for (std::string &word : command) words.push_back(word.data());

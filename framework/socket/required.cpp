@@ -1,0 +1,65 @@
+#include "socket/required.hpp"
+
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+
+#include "base/futex.hpp"
+#include "socket/io.hpp"
+#include "socket/launch.hpp"
+
+namespace sansock::socket {
+namespace {
+
+constexpr uint64_t kLookAgainNs = 1'000'000;
+
+uint8_t tcp_state(const Connection &connection) {
+    uint8_t state = TCP_CLOSE;
+    socklen_t size = sizeof state;
+    raw_syscall(SYS_getsockopt, connection.fd.load(std::memory_order_relaxed), IPPROTO_TCP, TCP_INFO, &state, &size);
+    return state;
+}
+
+}  // namespace
+
+void expect_upgrade(Connection &connection) {
+    if (!launch().require) return;
+    connection.shared->requirement.store(Requirement::kAsked, std::memory_order_relaxed);
+    if (tcp_state(connection) == TCP_ESTABLISHED) become_candidate(connection);
+}
+
+long await_upgrade(Connection &connection, bool wait) {
+    std::atomic<uint32_t> &events = connection.shared->stream.events;
+    for (;;) {
+        const uint32_t seen = events.load(std::memory_order_acquire);
+        if (!is_held_back(connection)) return 0;
+        const uint8_t state = tcp_state(connection);
+        // A connect() that is under way: TCP would have taken nothing either. One that failed is the kernel's to tell about.
+        if (state == TCP_SYN_SENT) return -EAGAIN;
+        if (state == TCP_CLOSE) return 0;
+        become_candidate(connection);
+        if (!wait) return -EAGAIN;
+        if (futex_wait(&events, seen, kLookAgainNs) == -EINTR) return -EINTR;
+    }
+}
+
+void wake_held_back(Connection &connection) {
+    connection.shared->stream.events.fetch_add(1, std::memory_order_acq_rel);
+    futex_wake_all(&connection.shared->stream.events);
+}
+
+void let_go(Connection &connection) {
+    connection.shared->requirement.store(Requirement::kNone, std::memory_order_release);
+    uint8_t meeting = static_cast<uint8_t>(Phase::kMeeting);
+    connection.shared->phase.compare_exchange_strong(meeting, static_cast<uint8_t>(Phase::kTracked));
+    wake_held_back(connection);
+}
+
+void fail_required(Connection &connection) {
+    const int fd = connection.fd.load(std::memory_order_relaxed);
+    sockaddr none{};
+    none.sa_family = AF_UNSPEC;
+    if (fd >= 0) raw_syscall(SYS_connect, fd, &none, sizeof none);
+    wake_held_back(connection);
+}
+
+}  // namespace sansock::socket
