@@ -20,6 +20,7 @@ namespace sansock::socket {
 namespace {
 
 constexpr size_t kStackSize = 256 * 1024;
+constexpr int kSubmittedAtOnce = 32;
 
 /// The runtime lies beside the library that this code is in. In a forked child it is there already.
 Runtime *load_runtime() {
@@ -58,6 +59,7 @@ private:
 
     Process &process_;
     Meetings meetings_;
+    uint32_t submitted_ = 0;  ///< What is left of those that were taken last.
 };
 
 bool HelperThread::start() {
@@ -94,7 +96,7 @@ void HelperThread::run() {
         epoll_event events[32];
         const uint64_t due = meetings_.next_due_ns();
         const uint64_t now = now_ns();
-        const int timeout_ms = due == UINT64_MAX ? -1 : due <= now ? 0 : static_cast<int>((due - now) / 1'000'000 + 1);
+        const int timeout_ms = submitted_ != 0 ? 0 : due == UINT64_MAX ? -1 : due <= now ? 0 : static_cast<int>((due - now) / 1'000'000 + 1);
         const long count = raw_syscall(SYS_epoll_pwait, meetings_.epoll_fd(), events, 32, timeout_ms, nullptr, 8);
         for (long i = 0; i < count; ++i) {
             const Watch watch = Watch::unpack(events[i].data.u64);
@@ -164,11 +166,12 @@ void HelperThread::socket_event(uint32_t index, uint32_t generation, uint32_t ev
     if (connection.phase() == Phase::kLingering) finish_lingering(process_, connection);
 }
 
+/// A few at a time: when a thousand connections come at once, the answers to the first must be read while the last are proposed.
 void HelperThread::take_submitted() {
-    uint32_t head = process_.take_submitted();
-    while (head != 0) {
-        const uint32_t index = head - 1;
-        head = process_.leave_submitted(index);
+    if (submitted_ == 0) submitted_ = process_.take_submitted();
+    for (int count = 0; submitted_ != 0 && count < kSubmittedAtOnce; ++count) {
+        const uint32_t index = submitted_ - 1;
+        submitted_ = process_.leave_submitted(index);
         Connection &connection = process_.connection_at(index);
         if (!connection.is_open()) continue;
         if (connection.phase() == Phase::kMeeting) meetings_.begin(connection);

@@ -16,6 +16,7 @@ namespace sansock::socket {
 namespace {
 
 constexpr uint64_t kSharedRetryNs = 1'000'000;  ///< First; doubled from then on.
+constexpr uint64_t kFullNs = 1'000'000;        ///< A channel that takes no more is left alone for this long.
 constexpr uint64_t kBindDelayNs = 2'000'000;   ///< An acceptor that has channels gives the peer this long to propose over one.
 
 bool same_host(const Connection &connection) {
@@ -277,6 +278,12 @@ bool Meetings::take_slot(Connection &connection, Peer &peer) {
 
 void Meetings::propose(Connection &connection, Peer &peer) {
     Meeting &meeting = meeting_of(connection);
+    Channel &channel = channels_[index_of(peer)];
+    const auto later = [&] {
+        meeting.state = Meeting::kRetry;
+        wait_until(meeting, channel.full_until_ns);
+    };
+    if (now_ns() < channel.full_until_ns) return later();
     if (!take_slot(connection, peer)) return give_up(connection, stream::Reason::kMaxMemory);
     if (const auto reason = make_endpoint(meeting); reason != stream::Reason::kNone) return give_up(connection, reason);
     Message message;
@@ -290,7 +297,12 @@ void Meetings::propose(Connection &connection, Peer &peer) {
     message.arena = meeting.arena;
     message.slot = meeting.slot;
     message.token = token_of(connection);
-    if (send_message(peer.channel, message, connection.fd.load(), fds) < 0) return give_up(connection, stream::Reason::kNoResources);
+    const int sent = send_message(peer.channel, message, connection.fd.load(), fds);
+    if (sent == -EAGAIN || sent == -ETOOMANYREFS) {  // the peer has yet to read what it was sent
+        channel.full_until_ns = now_ns() + kFullNs;
+        return later();
+    }
+    if (sent < 0) return give_up(connection, stream::Reason::kNoResources);
     meeting.slot_named = true;
     meeting.state = Meeting::kProposed;
     wait_until(meeting, meeting.deadline_ns);

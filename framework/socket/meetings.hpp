@@ -67,6 +67,7 @@ private:
         uint64_t first;            ///< Token of the connection that we met over; 0: none.
         sockaddr_in6 server;       ///< Where we connected to: further connections there try this channel first.
         uint64_t deadline_ns;      ///< When it must be up.
+        uint64_t full_until_ns;    ///< It took no more; not before then is it tried again.
     };
     /// What was said in the log.
     struct Offence {

@@ -273,6 +273,43 @@ TEST_F(Native, ReadersInThreadsThatComeAndGoAreAllWoken) {
     }
 }
 
+// All of them become candidates within a few milliseconds, which is more than the channel between the two processes holds at once.
+TEST_F(Native, HundredsOfStreamsThatStartAtOnceAllMove) {
+    auto listener = Listener::open("127.0.0.1", 0);
+    ASSERT_TRUE(listener);
+    constexpr std::size_t kStreams = 500;
+    child_ = fork();
+    if (child_ == 0) {
+        std::vector<Stream> streams;
+        while (streams.size() < kStreams) streams.push_back(*listener->accept(watchdog()));
+        std::byte byte{1};
+        while (byte == std::byte{1}) {
+            for (Stream &stream : streams) {
+                if (stream.read(std::span(&byte, 1), watchdog()).value_or(0) != 1) _exit(1);
+                if (!stream.write(std::span(&byte, 1), watchdog())) _exit(1);
+            }
+        }
+        streams.clear();
+        _exit(0);
+    }
+    std::vector<Stream> streams;
+    while (streams.size() < kStreams) streams.push_back(*Stream::connect("127.0.0.1", listener->port(), watchdog()));
+    std::size_t moved = 0;
+    std::byte byte{1};
+    for (int round = 0; round < 300 && byte == std::byte{1}; ++round) {
+        if (moved == kStreams) byte = std::byte{2};
+        for (Stream &stream : streams) ASSERT_TRUE(stream.write(std::span(&byte, 1), watchdog()));
+        std::byte back{};
+        for (Stream &stream : streams) ASSERT_EQ(stream.read(std::span(&back, 1), watchdog()).value_or(0), 1u);
+        moved = 0;
+        for (Stream &stream : streams) moved += stream.statistics().sent.provider > 0;
+    }
+    EXPECT_EQ(moved, kStreams);
+    for (Stream &stream : streams) {
+        if (stream.statistics().sent.provider == 0) FAIL() << "the first that stayed on TCP: " << stream.statistics().reason;
+    }
+}
+
 TEST_F(Native, APollerWatchesStreamsAndListenersAlike) {
     auto listener = Listener::open("127.0.0.1", 0);
     ASSERT_TRUE(listener);
