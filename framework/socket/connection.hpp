@@ -69,6 +69,8 @@ public:
     long tcp_counts(stream::KernelCounts &counts) override;
     bool tcp_has_error() override;
     void tcp_shutdown_write() override;
+    void tcp_acknowledge() override;
+    uint64_t now_ns() override;
     void tcp_guard(bool on) override;
     void tcp_poison() override;
     void ring_peer_helper() override;

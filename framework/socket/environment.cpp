@@ -76,6 +76,13 @@ bool ConnectionEnvironment::tcp_has_error() {
 
 void ConnectionEnvironment::tcp_shutdown_write() { raw_syscall(SYS_shutdown, c_.fd.load(std::memory_order_relaxed), SHUT_WR); }
 
+void ConnectionEnvironment::tcp_acknowledge() {
+    const int on = 1;
+    raw_syscall(SYS_setsockopt, c_.fd.load(std::memory_order_relaxed), IPPROTO_TCP, TCP_QUICKACK, &on, sizeof on);
+}
+
+uint64_t ConnectionEnvironment::now_ns() { return sansock::now_ns(); }
+
 void ConnectionEnvironment::tcp_guard(bool on) {
     const linger option{on ? 1 : 0, 0};
     raw_syscall(SYS_setsockopt, c_.fd.load(std::memory_order_relaxed), SOL_SOCKET, SO_LINGER, &option, sizeof option);

@@ -16,7 +16,7 @@ uint32_t kernel_share(EpollItem &item) {
     Connection &connection = *item.connection;
     if (!in_user_space(connection)) return item.disarmed ? 0 : item.events;
     stream::End &end = connection.end();
-    const bool in = end.on_provider(false), out = end.on_provider(true);
+    const bool in = end.on_provider(false), out = end.on_provider(true) || end.held_back();
     if (!in && !out) return item.events;
     if (in && out) return EPOLLRDHUP | EPOLLET;
     const uint32_t from_kernel = (in ? 0 : EPOLLIN | EPOLLPRI | EPOLLRDNORM) | (out ? 0 : EPOLLOUT | EPOLLWRNORM);

@@ -18,6 +18,7 @@ namespace sansock::socket {
 namespace {
 
 constexpr int kPartsMax = 1024;  // IOV_MAX
+constexpr int kHeldNapsMax = 5;
 
 std::atomic<uint32_t> &inside_kernel(Connection &connection, bool sending) {
     stream::State &state = connection.shared->stream;
@@ -58,15 +59,6 @@ void advance(iovec *&parts, int &count, size_t size) {
         parts->iov_base = static_cast<char *>(parts->iov_base) + size;
         parts->iov_len -= size;
     }
-}
-
-constexpr uint64_t kPauseMaxNs = 5'000'000;
-constexpr timespec kPauseStep{0, 50'000};
-
-/// A bulk sender's kernel queue hardly ever runs empty between two calls, and only then may the stream leave TCP.
-void let_queue_drain(stream::End &end) {
-    const uint64_t until = now_ns() + kPauseMaxNs;
-    while (!end.kernel_queue_empty() && now_ns() < until) raw_syscall(SYS_nanosleep, &kPauseStep, nullptr);
 }
 
 long by_kernel(long call, Connection &connection, const iovec *parts, int count, int flags) {
@@ -146,7 +138,6 @@ long send_stream(Connection &connection, const iovec *parts, int count, int flag
     }
     stream::End &end = connection.end();
     get_ready(connection);
-    if (!end.on_provider(true) && end.should_pause()) let_queue_drain(end);
     long sent = end.send(parts, count, flags);
     carry(connection);
     const bool blocking = (flags & MSG_DONTWAIT) == 0 && is_blocking(connection);
@@ -159,10 +150,13 @@ long send_stream(Connection &connection, const iovec *parts, int count, int flag
         advance(copy, count, static_cast<size_t>(done));
         const uint64_t deadline = deadline_after(connection.shared->send_timeout_ns.load(std::memory_order_relaxed));
         Waiting waiting(connection);
+        int held_naps = 0;
         while (done < total) {
             if (sent == -EAGAIN) {
                 const int rc = waiting.is_too_late() ? -EBADF : wait_for(connection, true, deadline, 0, &waiting);
                 if (rc < 0) return done > 0 ? done : rc;
+                // The peer may be waiting for this very thread to read: let it not wait long for a queue to run empty.
+                if (end.holding() && ++held_naps == kHeldNapsMax) end.stop_holding();
             }
             sent = end.send(copy, count, flags);
             carry(connection);

@@ -81,7 +81,9 @@ Look prepare(Process &process, const pollfd *fds, nfds_t count, pollfd *kernel) 
         if (end.attention_pending()) end.progress();
         get_ready(*connection);
         carry(*connection);
-        const bool in = end.on_provider(false), out = end.on_provider(true);
+        const bool held = end.holding();
+        const bool in = end.on_provider(false), out = end.on_provider(true) || end.held_back();
+        look.again_soon |= held;
         if (in && out) {
             kernel[i].fd = -1;
             look.on_my_cpu |= end.memory().peer->hot.cpu.load(std::memory_order_relaxed) == current_cpu();

@@ -14,6 +14,8 @@ namespace sansock::socket {
 
 /// A sleeper that was missed looks again after this long; see the protocol's trap on publish-and-park.
 inline constexpr uint64_t kFirstSleepNs = 4'000'000;
+/// Who is held back, or cannot be woken, looks again after this long.
+inline constexpr uint64_t kHeldNapNs = 1'000'000;
 inline constexpr uint64_t kForever = UINT64_MAX;
 
 /// Learns how fast the processor's tick counter runs, from how far it comes between construction and finish().

@@ -78,14 +78,16 @@ public:
 
     /// Every waiter of this end covers the provider from now on (transition R of the upgrade).
     void declare_ready();
-    /// True when only bytes in the kernel's send queue keep the next send from switching: a sender whose queue never runs empty
-    /// by itself should pause for a moment. Asked for again only after twice as many bytes.
-    [[nodiscard]] bool should_pause();
+    /// Nothing may be sent for the moment, though the direction is on TCP and the kernel would take it: a STEP is under way, the
+    /// connection is required to leave TCP first, or a bulk sender is held back. The last ends without anybody's call, so that a waiter
+    /// looks again every millisecond or so.
+    [[nodiscard]] bool held_back() { return ((s_.out.stopped || s_.required) && !peer_is_dead()) || holding(); }
+    [[nodiscard]] bool holding();
+    void stop_holding() { s_.out.held_until.store(0, std::memory_order_relaxed); }
     /// The peer's end is ready: nothing but our own bytes on TCP can still keep the next send from switching.
     [[nodiscard]] bool may_switch() const { return on_provider(true) || m_.peer->cold.ready.load(std::memory_order_acquire) == s_.epoch.load(std::memory_order_relaxed); }
     /// Ends the connection for good, at both ends.
     void fail(Reason reason) { poison(reason); }
-    [[nodiscard]] bool kernel_queue_empty() { return env_.tcp_unsent() <= 0; }
     /// shutdown(SHUT_WR). False: nothing of the stream stands in the way, the kernel shall do it.
     bool finish_writing();
     void finish_reading();
@@ -157,12 +159,14 @@ private:
 
     long send_provider(const iovec *parts, int count);
     long send_tcp(const iovec *parts, int count, int flags);
+    bool begin_hold();
     bool try_switch();
     long receive_provider(const iovec *parts, int count, int flags);
     long receive_tcp(const iovec *parts, int count, int flags);
     bool arrive_at_switch();
     void bytes_moved_unseen(uint32_t epoch);
     void note_end(TcpEnd how);
+    void help_peer_to_switch();
     void count_upgrade();
     long end_of_stream();
     [[nodiscard]] bool has_room();

@@ -24,10 +24,13 @@ public:
     virtual long tcp_counts(KernelCounts &counts) = 0;
     virtual bool tcp_has_error() = 0;  ///< An error waits to be told (POLLERR); looking does not take it.
     virtual void tcp_shutdown_write() = 0;
+    virtual void tcp_acknowledge() = 0;  ///< Sends the acknowledgement that the kernel holds back, if it does.
     /// From now on, death of this process must reach the peer as a reset, not as a clean end; and no longer so.
     virtual void tcp_guard(bool on) = 0;
     /// Ends the connection for good: whoever holds it reads ECONNRESET, the peer gets RST.
     virtual void tcp_poison() = 0;
+
+    virtual uint64_t now_ns() = 0;
 
     /// The peer's helper thread shall look at the cold words.
     virtual void ring_peer_helper() = 0;

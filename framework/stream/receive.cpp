@@ -162,6 +162,7 @@ long End::receive_tcp(const iovec *parts, int count, int flags) {
         return -ECONNRESET;
     }
     const long got = take_note(env_.tcp_receive(parts, count, flags | MSG_DONTWAIT));
+    if (got == -EAGAIN) help_peer_to_switch();
     SANSOCK_POINT("D2.from-tcp");
     if (got > 0) {
         const uint64_t end = in.in.load(std::memory_order_relaxed) + static_cast<uint64_t>(got);
@@ -265,6 +266,7 @@ short End::events(short kernel) {
         if (read_done) events |= POLLRDHUP;
     } else {
         events |= kernel & (POLLIN | POLLRDNORM | POLLRDHUP | POLLPRI | POLLHUP);
+        if ((kernel & POLLIN) == 0) help_peer_to_switch();
         read_done = (kernel & POLLRDHUP) != 0;
         if (!read_done && peer_ends_at(s_.in.in.load(std::memory_order_relaxed))) {
             events |= POLLIN | POLLRDNORM | POLLRDHUP;
@@ -281,7 +283,7 @@ short End::events(short kernel) {
             writable = has_room();  // it may have come while we were saying so
         }
         if (writable) events |= POLLOUT | POLLWRNORM;
-    } else if ((!s_.out.stopped && !s_.required) || peer_is_dead()) {
+    } else if (!held_back()) {
         events |= kernel & (POLLOUT | POLLWRNORM | POLLHUP);
     }
     if (reset) events |= POLLHUP | (env_.tcp_has_error() ? POLLERR : 0);

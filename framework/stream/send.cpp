@@ -16,7 +16,7 @@ constexpr size_t kPublishMax = 32 * 1024;
 long End::send(const iovec *parts, int count, int flags) {
     if (__builtin_expect(attention_pending(), 0)) progress();
     long sent;
-    bool sent_to_window = true;
+    bool sent_to_window = true, hold_begun = false;
     {
         Guard guard(s_.out.lock);
         SANSOCK_POINT("D1.locked");
@@ -25,8 +25,10 @@ long End::send(const iovec *parts, int count, int flags) {
         } else {
             sent = send_tcp(parts, count, flags);
             sent_to_window = false;
+            hold_begun = begin_hold();
         }
     }
+    if (hold_begun) env_.wake_own();  // to whoever waits for room, the kernel's word does not count for the moment
     // Nothing orders this load after the store of the tail: a peer that parks at this very moment may be missed, and
     // looks again by itself after its first, bounded sleep. A fence here would cost every message 200 ns.
     const memory::HotLine &peer = m_.peer->hot;
@@ -109,6 +111,7 @@ long End::send_tcp(const iovec *parts, int count, int flags) {
     if (out.stopped && !peer_is_dead()) return -EAGAIN;
     if (out.fin) return -EPIPE;
     if (try_switch()) {
+        out.held_until.store(0, std::memory_order_relaxed);
         const long sent = send_provider(parts, count);
         if (sent > 0) env_.wake_peer_readers();
         return sent;
@@ -119,6 +122,7 @@ long End::send_tcp(const iovec *parts, int count, int flags) {
         return m_.peer->cold.ready.load(std::memory_order_acquire) == s_.epoch.load(std::memory_order_relaxed) && try_switch() ?
                    send_provider(parts, count) : -EAGAIN;
     }
+    if (holding()) return -EAGAIN;
     const long sent = take_note(env_.tcp_send(parts, count, flags | MSG_DONTWAIT | MSG_NOSIGNAL));
     SANSOCK_POINT("U3.stayed");
     if (sent > 0) out.out.fetch_add(static_cast<uint64_t>(sent), std::memory_order_relaxed);

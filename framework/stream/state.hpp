@@ -53,7 +53,8 @@ struct OutState {
     uint64_t window;           ///< The most bytes that may be kept (I2).
     uint64_t segment_start;    ///< Stream offset of the open segment's first byte.
     uint64_t inline_free_at;   ///< The inline buffer may be reused once the peer has consumed this far.
-    uint64_t pause_at;         ///< A bulk sender next pauses for its kernel queue to run empty once it has sent this much.
+    uint64_t hold_at;          ///< Bytes are held back for the kernel queue to run empty once this much has been sent.
+    std::atomic<uint64_t> held_until;  ///< In ns; 0: nothing is held back.
     uint64_t replayed;         ///< Next byte that a replay sends.
     uint32_t closed;
     uint32_t reclaimed;
@@ -74,6 +75,7 @@ struct InState {
     std::atomic<uint64_t> in;  ///< Bytes that the application has read.
     uint64_t skipped;
     uint64_t tail;             ///< The peer's tail as last believed.
+    std::atomic<uint64_t> acknowledged;  ///< `in` when the kernel was last asked to acknowledge at once.
     uint32_t closed_read;
     uint32_t woken_ticket;
     std::atomic<uint64_t> bytes_provider;

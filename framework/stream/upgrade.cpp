@@ -4,6 +4,12 @@
 #include "stream/end.hpp"
 
 namespace sansock::stream {
+namespace {
+
+constexpr uint64_t kHoldNs = 50'000'000;
+constexpr uint64_t kShortQueue = 8;  ///< A queue of this part of the window runs empty by itself, now that the peer acknowledges at once.
+
+}  // namespace
 
 void End::bump_attention() {
     auto &attention = m_.mine->hot.attention;
@@ -34,14 +40,37 @@ void End::declare_ready() {
     bump_attention();
     full_fence();
     if (m_.peer->hot.want_room.load(std::memory_order_relaxed) != 0) env_.ring_peer_helper();  // a required peer waits for just this
+    help_peer_to_switch();
 }
 
-bool End::should_pause() {
+/// All that has come by TCP is read. The peer switches once its queue is empty, which it is only when everything is acknowledged, and with
+/// that the kernel may take 200 ms.
+void End::help_peer_to_switch() {
+    const uint32_t epoch = s_.epoch.load(std::memory_order_relaxed);
+    const memory::ColdWords &peer = m_.peer->cold;
+    if (m_.mine->cold.ready.load(std::memory_order_relaxed) != epoch || peer.switched.load(std::memory_order_acquire) == epoch) return;
+    if (s_.pinned.load(std::memory_order_relaxed) != 0 || peer.pinned.load(std::memory_order_acquire) != 0) return;
+    const uint64_t in = s_.in.in.load(std::memory_order_relaxed);
+    if (s_.in.acknowledged.exchange(in, std::memory_order_relaxed) != in) env_.tcp_acknowledge();
+}
+
+bool End::holding() {
+    const uint64_t until = s_.out.held_until.load(std::memory_order_relaxed);
+    return until != 0 && s_.out.path == Path::kTcp && !s_.out.fin && s_.pinned.load(std::memory_order_relaxed) == 0 && env_.tcp_unsent() > 0 && env_.now_ns() < until;
+}
+
+/// Under the out lock, after bytes have gone to TCP: whether those that come next are held back. A bulk sender's kernel queue hardly ever
+/// runs empty between two calls, and only then may the stream leave TCP: so it is not fed until it is empty, or for as long as that should
+/// take. The receiver has its own queue to read meanwhile and hardly notices. If it was in vain, the next time is after twice as many bytes.
+bool End::begin_hold() {
     OutState &out = s_.out;
     const uint64_t sent = out.out.load(std::memory_order_relaxed);
-    if (out.path != Path::kTcp || sent < out.pause_at || out.fin || s_.pinned.load(std::memory_order_relaxed) != 0) return false;
-    if (m_.peer->cold.ready.load(std::memory_order_acquire) != s_.epoch.load(std::memory_order_relaxed) || kernel_queue_empty()) return false;
-    out.pause_at = 2 * sent;
+    if (out.path != Path::kTcp || sent < out.hold_at || s_.pinned.load(std::memory_order_relaxed) != 0) return false;
+    if (m_.peer->cold.ready.load(std::memory_order_acquire) != s_.epoch.load(std::memory_order_relaxed)) return false;
+    const long unsent = env_.tcp_unsent();
+    if (unsent <= 0 || static_cast<uint64_t>(unsent) < out.window / kShortQueue) return false;
+    out.hold_at = 2 * sent;
+    out.held_until.store(env_.now_ns() + kHoldNs, std::memory_order_relaxed);
     return true;
 }
 

@@ -131,11 +131,18 @@ class Run:
             time.sleep(0.01)
 
     def client(self, command, *, input=b"", user=None):
-        """What the client wrote to its standard output."""
+        """What the client wrote to its standard output. `input` may be a list of bytes and of pauses in seconds."""
         child = subprocess.Popen(self._command("client", command, user), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                  stderr=subprocess.PIPE, cwd=self.folder, start_new_session=True)
         try:
-            out, err = child.communicate(input, CLIENT_TIMEOUT_S)
+            *first, last = input if isinstance(input, list) else [input]
+            for part in first:
+                if isinstance(part, bytes):
+                    child.stdin.write(part)
+                    child.stdin.flush()
+                else:
+                    time.sleep(part)
+            out, err = child.communicate(last, CLIENT_TIMEOUT_S)
         except subprocess.TimeoutExpired:
             os.killpg(child.pid, signal.SIGKILL)
             child.communicate()

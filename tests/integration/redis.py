@@ -5,7 +5,8 @@ import contextlib
 
 from harness import Failure, Workload, free_port, main, random_bytes, sha256
 
-KEYS = 20_000
+KEYS = 60_000
+PAUSE_S = 0.2
 
 
 @contextlib.contextmanager
@@ -42,11 +43,13 @@ def value(key):
 
 
 def contents(run):
-    """Stores known values, reads them back, and lets the server say what it holds."""
+    """Stores known values, reads them back, and lets the server say what it holds. Both programs first have time for a few small
+    requests, or most would be in the kernel's buffers before their connections have moved."""
+    warm_up = b"PING\r\n" * 1000
     sets = b"".join(f"SET key:{key} {value(key)}\r\n".encode() for key in range(KEYS))
     gets = b"".join(f"GET key:{key}\n".encode() for key in range(KEYS))
     with redis(run) as where:
-        stored = run.client(["redis-cli", *where, "--pipe"], input=sets).decode().splitlines()[-1]
+        stored = run.client(["redis-cli", *where, "--pipe"], input=[warm_up, PAUSE_S, warm_up, PAUSE_S, warm_up, PAUSE_S, sets]).decode().splitlines()[-1]
         read = run.client(["redis-cli", *where], input=gets)
         digest = run.client(["redis-cli", *where, "DEBUG", "DIGEST"]).decode()
     if read != b"".join(f"{value(key)}\n".encode() for key in range(KEYS)):
@@ -56,4 +59,4 @@ def contents(run):
 
 if __name__ == "__main__":
     main(Workload("redis", plain, 60 << 20), Workload("redis-pipelined", pipelined, 100 << 20),
-         Workload("redis-mixed", mixed, 10 << 20), Workload("redis-contents", contents, 15 << 20))
+         Workload("redis-mixed", mixed, 10 << 20), Workload("redis-contents", contents, 45 << 20))

@@ -49,6 +49,8 @@ void SimulatedEnvironment::tcp_shutdown_write() {
     p_.world.tcp.shutdown_write(p_.side);
 }
 
+uint64_t SimulatedEnvironment::now_ns() { return p_.world.scheduler.now_ns(); }
+
 void SimulatedEnvironment::tcp_guard(bool on) { p_.world.tcp.guard(p_.side, on); }
 
 void SimulatedEnvironment::tcp_poison() {

@@ -11,7 +11,7 @@
 namespace sansock::simulation {
 namespace {
 
-constexpr uint64_t kPauseMaxNs = 5'000'000, kPauseStepNs = 50'000;
+constexpr int kHeldNapsMax = 5;  // framework/socket/io.cpp
 constexpr uint64_t kLookAgainNs = 1'000'000;
 
 }  // namespace
@@ -26,12 +26,6 @@ void Socket::retire_if_at_rest() {
 void Socket::get_ready() {
     if (p_.slot().cold.ready.load(std::memory_order_relaxed) == p_.state().epoch.load(std::memory_order_relaxed)) return;
     p_.end->declare_ready();
-}
-
-void Socket::let_queue_drain() {
-    Scheduler &scheduler = p_.world.scheduler;
-    const uint64_t until = scheduler.now_ns() + kPauseMaxNs;
-    while (!p_.end->kernel_queue_empty() && scheduler.now_ns() < until) scheduler.sleep({}, scheduler.now_ns() + kPauseStepNs);
 }
 
 long Socket::kernel_send(const uint8_t *data, size_t size, bool wait) {
@@ -68,7 +62,7 @@ long Socket::send(const uint8_t *data, size_t size, bool wait) {
     if (p_.phase == Phase::kTcpOnly) return kernel_send(data, size, wait);
     stream::End &end = *p_.end;
     get_ready();
-    if (!end.on_provider(true) && end.should_pause()) let_queue_drain();
+    int held_naps = 0;
     size_t done = 0;
     long sent;
     for (;;) {
@@ -76,7 +70,10 @@ long Socket::send(const uint8_t *data, size_t size, bool wait) {
         sent = end.send(&part, 1, 0);
         if (sent > 0) done += static_cast<size_t>(sent);
         if (!wait || done == size || (sent < 0 && sent != -EAGAIN)) break;
-        if (sent == -EAGAIN) wait_for(true, 0);
+        if (sent == -EAGAIN) {
+            wait_for(true, 0);
+            if (end.holding() && ++held_naps == kHeldNapsMax) end.stop_holding();
+        }
     }
     if (!end.on_provider(true)) retire_if_at_rest();
     if (done == 0 && sent < 0) end.error_told();

@@ -22,7 +22,6 @@ public:
 private:
     void get_ready();
     void retire_if_at_rest();
-    void let_queue_drain();
     int wait_for(bool sending, uint64_t ahead);
     int wait_on_tcp(bool sending);
     void add_waker();

@@ -58,8 +58,10 @@ int Socket::wait_on_tcp(bool sending) {
     };
     for (bool first = true; !moved(); first = false) {
         short events = sending ? POLLOUT : POLLIN | POLLRDHUP;
-        if (sending && state.out.stopped && !end.peer_is_dead()) events = 0;
-        const short ready = poll_kernel(events, first ? p_.world.scheduler.now_ns() + kFirstSleepNs : kForever);
+        if (sending && end.held_back()) events = 0;
+        const bool short_nap = sending && end.holding();
+        const short ready = poll_kernel(events, short_nap ? p_.world.scheduler.now_ns() + kHeldNapNs
+                                                : first ? p_.world.scheduler.now_ns() + kFirstSleepNs : kForever);
         if (ready != 0 || rung_ || !first) break;
     }
     unpark();
@@ -134,7 +136,7 @@ short Socket::poll(short wanted) {
     auto prepare = [&] {
         if (end.attention_pending()) end.progress();
         get_ready();
-        const bool in = end.on_provider(false), out = end.on_provider(true);
+        const bool in = end.on_provider(false), out = end.on_provider(true) || end.held_back();
         kernel_watched = !(in && out);
         kernel_events = static_cast<short>((wanted & ((in ? 0 : POLLIN | POLLRDNORM | POLLRDHUP) | (out ? 0 : POLLOUT | POLLWRNORM))) | POLLRDHUP);
     };
@@ -152,7 +154,7 @@ short Socket::poll(short wanted) {
         short ready = judge(0);
         short kernel = 0;
         if (ready == 0) {
-            const uint64_t until = first_nap ? scheduler.now_ns() + kFirstSleepNs : kForever;
+            const uint64_t until = first_nap || end.holding() ? scheduler.now_ns() + kFirstSleepNs : kForever;
             kernel = poll_kernel(kernel_watched ? kernel_events : static_cast<short>(0), until);
             first_nap = rung_;
         }

@@ -28,6 +28,7 @@ inline constexpr uint16_t kHelperWaker = 1;   ///< framework/socket/process.hpp
 inline constexpr uint16_t kFirstWaker = 2;    ///< Of the application's threads; reader and writer, or the one that polls.
 inline constexpr uint16_t kWakersEnd = 4;
 inline constexpr uint64_t kFirstSleepNs = 4'000'000;    ///< framework/socket/waiting.hpp
+inline constexpr uint64_t kHeldNapNs = 1'000'000;
 inline constexpr uint64_t kStepTimeoutNs = 5'000'000'000;
 
 /// The stream's world, as framework/socket/environment.cpp makes it of a socket and a peer.
@@ -41,6 +42,8 @@ public:
     long tcp_counts(stream::KernelCounts &counts) override;
     bool tcp_has_error() override;
     void tcp_shutdown_write() override;
+    void tcp_acknowledge() override {}  // this kernel holds no acknowledgement back
+    uint64_t now_ns() override;
     void tcp_guard(bool on) override;
     void tcp_poison() override;
     void ring_peer_helper() override;

@@ -113,6 +113,8 @@ struct Host final : stream::Environment {
     }
     bool tcp_has_error() override { return false; }
     void tcp_shutdown_write() override { peer->fin = true; }
+    void tcp_acknowledge() override {}
+    uint64_t now_ns() override { return sansock::now_ns(); }
     void tcp_guard(bool) override {}
     void tcp_poison() override { poisoned = true; }
     void ring_peer_helper() override {}
