@@ -80,6 +80,7 @@ struct Timeouts {
     std::chrono::nanoseconds step{};
     std::chrono::nanoseconds rendezvous{};
     std::chrono::nanoseconds require{};
+    std::chrono::nanoseconds path{};
 };
 
 struct Config {

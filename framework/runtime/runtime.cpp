@@ -112,6 +112,7 @@ void ConfiguredRuntime::fill_policy() {
     policy_.rendezvous_timeout_ns = ns(config_.timeouts.rendezvous);
     policy_.require_timeout_ns = ns(config_.timeouts.require);
     policy_.step_timeout_ns = ns(config_.timeouts.step);
+    policy_.path_timeout_ns = ns(config_.timeouts.path);
 }
 
 Choice ConfiguredRuntime::choose(const sockaddr_in6 &server) {

@@ -1,5 +1,6 @@
 #include "socket/courier.hpp"
 
+#include <errno.h>
 #include <poll.h>
 #include <stdio.h>
 #include <sys/mman.h>
@@ -59,7 +60,9 @@ void carry_now(Connection &connection, bool arm) {
     if (courier == nullptr) return;
     if (inside) return Process::get()->ring_helper();
     inside = true;
+    const int saved = errno;  // a plugin's system calls are none of the application's
     const path::Moved moved = courier->carrier.move(arm);
+    errno = saved;
     inside = false;
     after(*courier->connection, moved);  // which is another than `connection` only when that was closed meanwhile
 }

@@ -24,6 +24,7 @@ void expect_defaults(const Config &sut) {
     EXPECT_EQ(sut.timeouts.step, 5s);
     EXPECT_EQ(sut.timeouts.rendezvous, 1s);
     EXPECT_EQ(sut.timeouts.require, 1s);
+    EXPECT_EQ(sut.timeouts.path, 30s);
     EXPECT_EQ(sut.logging.level, LogLevel::warning);
     EXPECT_EQ(sut.logging.file, "");
     EXPECT_TRUE(sut.access.allow.empty());
@@ -86,7 +87,7 @@ upgrade_after: {calls: 7, bytes: 100}
 waiting: {policy: park, spin: 0}
 logging: {level: debug, target: /var/log/sansock.log}
 access: {allow: [[redis, 1000]]}
-timeouts: {step: 100ms, rendezvous: 20ms, require: 60s}
+timeouts: {step: 100ms, rendezvous: 20ms, require: 60s, path: 600s}
 )");
     ASSERT_EQ(sut.providers.size(), 2u);
     const Provider &provider = sut.providers[0];
@@ -124,6 +125,7 @@ timeouts: {step: 100ms, rendezvous: 20ms, require: 60s}
     EXPECT_EQ(sut.timeouts.step, 100ms);
     EXPECT_EQ(sut.timeouts.rendezvous, 20ms);
     EXPECT_EQ(sut.timeouts.require, 60s);
+    EXPECT_EQ(sut.timeouts.path, 600s);
 }
 
 TEST(Load, UnquotedBracesAroundAGuidAreUnderstood) {
@@ -245,7 +247,8 @@ INSTANTIATE_TEST_SUITE_P(
                     of_group("waiting", "spin", "0", "1ms", "", "1001us"),
                     of_group("timeouts", "step", "100ms", "60s", "99999us", "61s"),
                     of_group("timeouts", "rendezvous", "10ms", "60s", "9ms", "60001ms"),
-                    of_group("timeouts", "require", "10ms", "60s", "9ms", "9999999999999s")),
+                    of_group("timeouts", "require", "10ms", "60s", "9ms", "9999999999999s"),
+                    of_group("timeouts", "path", "100ms", "600s", "99ms", "601s")),
     [](const auto &info) { return std::string(info.param.name); });
 
 }  // namespace
