@@ -118,8 +118,10 @@ void End::step_on() {
         const bool answered = mine.step.load(std::memory_order_relaxed) == epoch;
         if (!freeze(epoch) || !stop_sending(epoch)) return;
         if (!answered) {
-            uint8_t none = static_cast<uint8_t>(Reason::kNone);
-            s_.reason.compare_exchange_strong(none, static_cast<uint8_t>(peer.reason.load(std::memory_order_relaxed)));
+            const auto known = static_cast<Reason>(s_.reason.load(std::memory_order_relaxed));
+            if (known == Reason::kNone || known == Reason::kNotYet) {
+                s_.reason.store(static_cast<uint8_t>(peer.reason.load(std::memory_order_relaxed)), std::memory_order_relaxed);
+            }
             bump_attention();
             env_.ring_peer_helper();
         }
