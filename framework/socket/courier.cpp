@@ -209,7 +209,7 @@ bool Couriers::peer_is_gone(Connection &connection) {
     if (connection.shared->stream.tcp_ended.load(std::memory_order_acquire) != stream::kTcpOpen) return true;
     const stream::End::Memory &memory = connection.end().memory();
     const auto state = static_cast<memory::EndState>(memory.peer->cold.state.load(std::memory_order_acquire));
-    if (state == memory::EndState::kReset || state == memory::EndState::kPoisoned) return true;
+    if (state == memory::EndState::kReset || state == memory::EndState::kPoisoned || state == memory::EndState::kLeft) return true;
     // It has closed, and everything it ever sent is here.
     if (state == memory::EndState::kClosed && memory.peer->cold.fin.load(std::memory_order_acquire) != 0 &&
         memory.peer->cold.fin_at.load(std::memory_order_relaxed) <= memory.path->hot.tail.load(std::memory_order_relaxed)) {
