@@ -228,6 +228,13 @@ void Couriers::fail(Courier &courier, Connection &connection) {
     const bool stepping = memory.mine->cold.frozen.load(std::memory_order_relaxed) == epoch ||
                           memory.peer->cold.step.load(std::memory_order_acquire) == epoch;
     if (stepping || peer_is_gone(connection)) return;
+    if (memory.peer->cold.pinned.load(std::memory_order_acquire) != 0 && memory.peer->cold.switched.load(std::memory_order_acquire) != epoch &&
+        !connection.end().on_provider(true)) {
+        // It gave the meeting up after we had answered: nothing has moved, and nobody is there to step back with.
+        connection.shared->stream.pinned.store(1, std::memory_order_relaxed);
+        connection.set_reason(stream::Reason::kPeerDeclined);
+        return retire_courier(connection);
+    }
     if (courier.carrier.status() == SANSOCK_ECONNRESET) {
         const uint64_t now = now_ns();
         if (courier.decide_ns == 0) courier.decide_ns = now + kGraceNs;
