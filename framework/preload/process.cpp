@@ -8,7 +8,10 @@
 #include "preload/raw_call.hpp"
 #include "preload/real.hpp"
 #include "preload/step_back.hpp"
+#include "socket/helper.hpp"
 #include "socket/report.hpp"
+
+extern "C" int __cxa_atexit(void (*destroy)(void *), void *object, void *library) noexcept;
 
 using namespace sansock::preload;
 namespace socket_ = sansock::socket;
@@ -89,6 +92,13 @@ SANSOCK_EXPORT int clone(int (*function)(void *), void *stack, int flags, void *
     return real(function, argument);
 }
 SANSOCK_ALIAS(__clone, clone);
+
+/// What the helper's thread makes, the configuration's parser and plugins, it uses until the process's last instruction: exit()
+/// must not destroy it beneath the thread's feet.
+SANSOCK_EXPORT int __cxa_atexit(void (*destroy)(void *), void *object, void *library) noexcept {
+    if (socket_::Helper::is_this_thread()) return 0;
+    return SANSOCK_REAL(__cxa_atexit)(destroy, object, library);
+}
 
 SANSOCK_EXPORT void _exit(int status) {
     leave();

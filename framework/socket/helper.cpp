@@ -19,6 +19,7 @@
 namespace sansock::socket {
 namespace {
 
+thread_local bool helper_thread __attribute__((tls_model("initial-exec"))) = false;
 constexpr size_t kStackSize = 256 * 1024;
 constexpr int kSubmittedAtOnce = 32;
 
@@ -81,6 +82,7 @@ bool HelperThread::start() {
 
 void *HelperThread::main(void *self) {
     pthread_setname_np(pthread_self(), "sansock");
+    helper_thread = true;
     static_cast<HelperThread *>(self)->run();
     return nullptr;
 }
@@ -189,6 +191,8 @@ bool Helper::start(Process &process) {
     if (memory == MAP_FAILED) return false;
     return (new (memory) HelperThread(process))->start();
 }
+
+bool Helper::is_this_thread() { return helper_thread; }
 
 void Helper::forget_after_fork(Process &process) {
     for (Peer &peer : process.peers()) peer.alive.store(false, std::memory_order_relaxed);

@@ -7,6 +7,8 @@ namespace sansock::socket {
 class Helper {
 public:
     static bool start(Process &process);
+    /// The calling thread is the helper.
+    static bool is_this_thread();
     /// Right after fork in the child: the thread and its descriptors are the parent's.
     static void forget_after_fork(Process &process);
     /// Registers one of our wake objects with a peer; any thread.

@@ -129,9 +129,11 @@ long End::end_of_stream() {
     if (reset) {  // the kernel knows whether the error was told already, here or by another call
         uint8_t byte;
         const iovec part{&byte, 1};
-        if (std::exchange(in.reset_owed, false)) return -ECONNRESET;
-        const long answer = take_note(env_.tcp_receive(&part, 1, MSG_DONTWAIT));
-        if (answer != 0) return answer > 0 ? -ECONNRESET : answer;  // a byte there is foreign
+        const long answer = std::exchange(in.reset_owed, false) ? -ECONNRESET : take_note(env_.tcp_receive(&part, 1, MSG_DONTWAIT));
+        if (answer != 0) {
+            s_.error_told.store(1, std::memory_order_relaxed);  // whatever is lost, it was told
+            return answer > 0 ? -ECONNRESET : answer;           // a byte there is foreign
+        }
     }
     // The peer died with input unread; the kernel would have reset for it. What we sent last was never looked at.
     const bool lost = error_of_loss() == ECONNRESET || (reset && s_.peer_closed.load(std::memory_order_relaxed) == 0 && never_consumed() > 0);

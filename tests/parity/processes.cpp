@@ -5,7 +5,9 @@
 #include <sys/wait.h>
 #include <utmp.h>
 
+#include <chrono>
 #include <csignal>
+#include <cstdlib>
 #include <cstring>
 #include <string>
 #include <thread>
@@ -269,6 +271,26 @@ Subject processes() {
         t.value("echoed", receive_up_to(ours, 64 * 16).result);
         close(ours);
         wait_for(t, child);
+    });
+
+    cases.add("an_end_right_after_the_first_byte", [](Case &t) {
+        const int listener = listening_socket(AF_INET);
+        int clean = 0;
+        for (int i = 0; i < 40; ++i) {
+            const int child = must("fork", fork());
+            if (child == 0) {
+                const int ours = connected_to(AF_INET, local_port(listener));
+                const int theirs = must("accept", accept(listener, nullptr, nullptr));
+                send_all(ours, "x", 1);
+                receive_up_to(theirs, 1);
+                std::this_thread::sleep_for(std::chrono::microseconds(100 * i));
+                exit(0);  // with its handlers, whatever the library's own thread is doing
+            }
+            int status = -1;
+            must("waitpid", waitpid(child, &status, 0));
+            clean += status == 0;
+        }
+        t.value("clean ends", clean);
     });
 
     cases.add("a_raw_clone", [](Case &t) {
