@@ -76,6 +76,21 @@ void Case::warm(int one, int other) {
     });
 }
 
+namespace {
+
+bool others_sleep() {
+    for (const auto &task : std::filesystem::directory_iterator("/proc/self/task")) {
+        if (task.path().filename() == std::to_string(gettid())) continue;
+        std::ifstream file(task.path() / "stat");
+        const std::string line{std::istreambuf_iterator<char>(file), {}};
+        const auto name_end = line.rfind(')');  // the name before it may hold anything
+        if (name_end != std::string::npos && line[name_end + 2] != 'S') return false;
+    }
+    return true;
+}
+
+}  // namespace
+
 void Case::settle(int fd, const std::function<void(int calls)> &ping_pong) {
     constexpr int kProbeCalls = 4;
     const auto deadline = Clock::now() + std::chrono::milliseconds(options_.settle_ms);
@@ -86,9 +101,11 @@ void Case::settle(int fd, const std::function<void(int calls)> &ping_pong) {
         ping_pong(kProbeCalls);
         if (before == kernel_counts(fd)) {
             ++on_provider_;
-            return;
+            break;
         }
     } while (Clock::now() < deadline);
+    // A library's own thread may be at work still, and take the lowest free numbers for a moment.
+    if (!others_sleep()) let_others_block();
 }
 
 void Case::report_provider_use() const {
@@ -132,21 +149,6 @@ void Case::await(std::string_view label, const std::function<bool()> &condition)
         std::this_thread::sleep_for(std::chrono::microseconds(200));
     }
 }
-
-namespace {
-
-bool others_sleep() {
-    for (const auto &task : std::filesystem::directory_iterator("/proc/self/task")) {
-        if (task.path().filename() == std::to_string(gettid())) continue;
-        std::ifstream file(task.path() / "stat");
-        const std::string line{std::istreambuf_iterator<char>(file), {}};
-        const auto name_end = line.rfind(')');  // the name before it may hold anything
-        if (name_end != std::string::npos && line[name_end + 2] != 'S') return false;
-    }
-    return true;
-}
-
-}  // namespace
 
 void let_others_block() {
     constexpr auto kLeast = std::chrono::milliseconds(20), kMost = std::chrono::milliseconds(2000);

@@ -283,7 +283,7 @@ Subject processes() {
                 const int theirs = must("accept", accept(listener, nullptr, nullptr));
                 send_all(ours, "x", 1);
                 receive_up_to(theirs, 1);
-                std::this_thread::sleep_for(std::chrono::microseconds(100 * i));
+                std::this_thread::sleep_for(std::chrono::microseconds(400 * i));
                 exit(0);  // with its handlers, whatever the library's own thread is doing
             }
             int status = -1;
