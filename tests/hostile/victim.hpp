@@ -12,6 +12,7 @@ namespace sansock::hostile {
 inline constexpr int kPatienceMs = 5'000;
 
 struct Launch {
+    std::string program = SANSOCK_VICTIM;
     std::string config = SANSOCK_HOSTILE_CONFIG;
     uid_t user = 0;            ///< 0: as the test.
 };

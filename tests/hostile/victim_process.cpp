@@ -47,7 +47,7 @@ Victim::Victim(const std::vector<std::string> &arguments, const Launch &launch) 
         close(open(file.c_str(), O_CREAT | O_WRONLY | O_CLOEXEC, 0666));
         chmod(file.c_str(), 0666);
     }
-    std::vector<std::string> command{SANSOCK_PROGRAM, "run", "--config", launch.config, "--report", report, "--", SANSOCK_VICTIM};
+    std::vector<std::string> command{SANSOCK_PROGRAM, "run", "--config", launch.config, "--report", report, "--", launch.program};
     command.insert(command.end(), arguments.begin(), arguments.end());
     int ends[2];
     if (pipe2(ends, O_CLOEXEC) != 0) std::abort();
