@@ -7,21 +7,44 @@
 #include <sys/vfs.h>
 
 #include <algorithm>
+#include <charconv>
 #include <cstring>
 #include <utility>
 
 namespace sansock::memory {
 namespace {
 
-constexpr int kSeals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL | F_SEAL_FUTURE_WRITE;
+constexpr int kSeals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
 constexpr int kSealsRequired = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
 constexpr uint32_t kBuffersMax = 65535 - 1;  // kInlineBuffer is not an index
 constexpr uint32_t kBufferSizeMin = 4096;
 constexpr uint32_t kBufferSizeMax = 1 << 20;
 
+/// What the peer gets: a descriptor that only reads, of a file that other users cannot open again to write. F_SEAL_FUTURE_WRITE would
+/// do as well, but pages of a file sealed so can never be given back. It is what is left where there is no /proc.
+int read_only(int fd) {
+    char path[32] = "/proc/self/fd/";
+    *std::to_chars(path + 14, path + sizeof path - 1, fd).ptr = '\0';
+    raw_syscall(SYS_fchmod, fd, 0400);
+    const auto reading = static_cast<int>(raw_syscall(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC, 0));
+    if (reading >= 0) return reading;
+    const auto sealed = static_cast<int>(raw_syscall(SYS_fcntl, fd, F_ADD_SEALS, F_SEAL_FUTURE_WRITE));
+    return sealed < 0 ? sealed : static_cast<int>(raw_syscall(SYS_fcntl, fd, F_DUPFD_CLOEXEC, 0));
+}
+
 }  // namespace
 
-int Arena::create(uint32_t buffer_size, uint64_t max_memory) {
+int Arena::create(uint32_t buffer_size, uint64_t max_memory, Account *account) {
+    if (account != nullptr && !account->charge(kHeaderSize, max_memory)) return -ENOBUFS;
+    const int rc = create_charged(buffer_size, max_memory);
+    if (rc < 0 && account != nullptr) account->credit(kHeaderSize);
+    if (rc < 0) return rc;
+    account_ = account;
+    max_memory_ = max_memory;
+    return 0;
+}
+
+int Arena::create_charged(uint32_t buffer_size, uint64_t max_memory) {
     ArenaShape shape;
     shape.buffer_size = buffer_size;
     shape.buffers = static_cast<uint32_t>(std::min<uint64_t>(max_memory / buffer_size, kBuffersMax));
@@ -35,14 +58,18 @@ int Arena::create(uint32_t buffer_size, uint64_t max_memory) {
     void *base = mmap(nullptr, shape.size(), PROT_READ | PROT_WRITE, MAP_SHARED, fd.get(), 0);
     if (base == MAP_FAILED) return -ENOMEM;
     void *lists = mmap(nullptr, sizeof(Lists), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    // Sealed against future writers only now: our own writable mapping is the last one there will ever be.
-    const long sealed = lists == MAP_FAILED ? -ENOMEM : raw_syscall(SYS_fcntl, fd.get(), F_ADD_SEALS, kSeals);
-    if (sealed < 0) {
+    // Our own writable mapping is the last one there will ever be.
+    long passed = lists == MAP_FAILED ? -ENOMEM : read_only(fd.get());
+    if (passed >= 0) {
+        fd_.reset(static_cast<int>(passed));
+        passed = raw_syscall(SYS_fcntl, fd.get(), F_ADD_SEALS, kSeals);
+    }
+    if (passed < 0) {
+        fd_.reset();
         munmap(base, shape.size());
         if (lists != MAP_FAILED) munmap(lists, sizeof(Lists));
-        return static_cast<int>(sealed);
+        return static_cast<int>(passed);
     }
-    fd_ = std::move(fd);
     base_ = static_cast<uint8_t *>(base);
     shape_ = shape;
     lists_ = static_cast<Lists *>(lists);
@@ -58,14 +85,18 @@ int Arena::create(uint32_t buffer_size, uint64_t max_memory) {
 
 void Arena::close() {
     if (base_ == nullptr) return;
+    credit(kHeaderSize + uint64_t{lists_->slots_taken.load()} * kSlotSize + uint64_t{lists_->buffers_resident.load()} * shape_.buffer_size);
     munmap(base_, shape_.size());
     munmap(lists_, sizeof(Lists));
+    account_ = nullptr;
+    keeps_pages_ = false;
     fd_.reset();
     base_ = nullptr;
     lists_ = nullptr;
 }
 
 std::optional<uint32_t> Arena::take_slot() {
+    if (!charge(kSlotSize)) return std::nullopt;
     lists_->lock.lock();
     std::optional<uint32_t> index;
     if (lists_->slots_free > 0) {
@@ -75,6 +106,7 @@ std::optional<uint32_t> Arena::take_slot() {
     }
     if (index) lists_->slots_taken.fetch_add(1, std::memory_order_relaxed);
     lists_->lock.unlock();
+    if (!index) credit(kSlotSize);
     if (index) {
         lists_->slot_ends[*index].store(0, std::memory_order_relaxed);
         Slot &fresh = slot(*index);
@@ -90,14 +122,17 @@ void Arena::give_slot(uint32_t index) {
         lists_->free_buffers[lists_->buffers_free++] = static_cast<uint16_t>(left - 1);
         lists_->buffers_taken.fetch_sub(1, std::memory_order_relaxed);
     }
-    lists_->free_slots[lists_->slots_free++] = static_cast<uint16_t>(index);
+    lists_->free_slots[lists_->slots_free] = static_cast<uint16_t>(index);
+    std::atomic_signal_fence(std::memory_order_release);  // whoever is killed here leaves a list that is whole
+    ++lists_->slots_free;
     lists_->slots_taken.fetch_sub(1, std::memory_order_relaxed);
     lists_->lock.unlock();
+    credit(kSlotSize);
 }
 
 void Arena::end_slot(uint32_t index, SlotEnd who) {
     const uint8_t before = lists_->slot_ends[index].fetch_or(who, std::memory_order_acq_rel);
-    if (before != 0 && before != who) {
+    if (before != 0 && (before | who) != before) {
         lists_->slot_ends[index].store(0, std::memory_order_relaxed);
         give_slot(index);
     }
@@ -108,17 +143,72 @@ std::optional<uint16_t> Arena::take_buffer() {
     std::optional<uint16_t> index;
     if (lists_->buffers_free > 0) {
         index = lists_->free_buffers[--lists_->buffers_free];
+        lists_->buffers_idle = std::min(lists_->buffers_idle, lists_->buffers_free);
     } else if (lists_->buffers_fresh < shape_.buffers) {
         index = static_cast<uint16_t>(lists_->buffers_fresh++);
     }
     if (index) lists_->buffers_taken.fetch_add(1, std::memory_order_relaxed);
     lists_->lock.unlock();
+    if (index && !lists_->resident[*index].load(std::memory_order_relaxed) && !make_resident(*index)) {
+        give_bare(*index);
+        return std::nullopt;
+    }
     return index;
+}
+
+/// One without pages goes to the end of the queue: those that have some come first.
+void Arena::give_bare(uint16_t index) {
+    lists_->lock.lock();
+    lists_->free_buffers[lists_->buffers_free] = lists_->free_buffers[0];
+    lists_->free_buffers[0] = index;
+    ++lists_->buffers_free;
+    lists_->buffers_taken.fetch_sub(1, std::memory_order_relaxed);
+    lists_->lock.unlock();
+}
+
+/// Pages before use, so that neither we nor a reader can be killed by SIGBUS for want of memory later.
+bool Arena::make_resident(uint16_t index) {
+    if (!charge(shape_.buffer_size)) {
+        if (growth_hook_ != nullptr) growth_hook_();  // what others do not need may come back soon
+        return false;
+    }
+    const long rc = raw_syscall(SYS_madvise, buffer(index), shape_.buffer_size, MADV_POPULATE_WRITE);
+    if (rc < 0 && rc != -EINVAL) {  // -EINVAL: before Linux 5.14
+        credit(shape_.buffer_size);
+        return false;
+    }
+    lists_->resident[index].store(true, std::memory_order_relaxed);
+    lists_->buffers_resident.fetch_add(1, std::memory_order_relaxed);
+    if (growth_hook_ != nullptr) growth_hook_();
+    return true;
+}
+
+uint32_t Arena::trim(bool all) {
+    if (keeps_pages_) return 0;
+    for (uint32_t i = 0;; ++i) {
+        // One at a time, for whoever wants a buffer waits meanwhile.
+        lists_->lock.lock();
+        if (i >= (all ? lists_->buffers_free : std::min(lists_->buffers_idle, lists_->buffers_free))) {
+            lists_->buffers_idle = lists_->buffers_free;
+            lists_->lock.unlock();
+            return lists_->buffers_resident.load(std::memory_order_relaxed);
+        }
+        const uint16_t index = lists_->free_buffers[i];
+        if (lists_->resident[index].load(std::memory_order_relaxed) &&
+            raw_syscall(SYS_madvise, buffer(index), shape_.buffer_size, MADV_REMOVE) == 0) {
+            lists_->resident[index].store(false, std::memory_order_relaxed);
+            lists_->buffers_resident.fetch_sub(1, std::memory_order_relaxed);
+            credit(shape_.buffer_size);
+        }
+        lists_->lock.unlock();
+    }
 }
 
 void Arena::give_buffer(uint16_t index) {
     lists_->lock.lock();
-    lists_->free_buffers[lists_->buffers_free++] = index;
+    lists_->free_buffers[lists_->buffers_free] = index;
+    std::atomic_signal_fence(std::memory_order_release);
+    ++lists_->buffers_free;
     lists_->buffers_taken.fetch_sub(1, std::memory_order_relaxed);
     lists_->lock.unlock();
 }

@@ -8,6 +8,7 @@
 
 #include "base/family_lock.hpp"
 #include "base/unique_fd.hpp"
+#include "memory/account.hpp"
 #include "memory/layout.hpp"
 
 namespace sansock::memory {
@@ -15,8 +16,9 @@ namespace sansock::memory {
 /// A process family's own arena for one peer process. Lives in memory that the caller keeps for ever; close() ends it.
 class Arena {
 public:
-    /// 0 or a negative errno. `max_memory` bounds what slots and buffers may take together, in bytes.
-    int create(uint32_t buffer_size, uint64_t max_memory);
+    /// 0 or a negative errno (-ENOBUFS: the account is full). `max_memory` bounds what slots and buffers may take together, in bytes:
+    /// of this arena, and of all that share `account`, which outlives the arena.
+    int create(uint32_t buffer_size, uint64_t max_memory, Account *account = nullptr);
     void close();
 
     [[nodiscard]] bool is_open() const { return base_ != nullptr; }
@@ -36,13 +38,25 @@ public:
     void end_slot(uint32_t index, SlotEnd who);
     /// The buffer that came back last, for it is the one still in the cache; or nothing.
     std::optional<uint16_t> take_buffer();
-    [[nodiscard]] bool has_buffers() const { return buffers_taken() < shape_.buffers; }
+    /// take_buffer() would find one.
+    [[nodiscard]] bool has_buffers() const {
+        if (buffers_taken() >= shape_.buffers) return false;
+        return account_ == nullptr || lists_->buffers_resident.load(std::memory_order_relaxed) > buffers_taken() ||
+               account_->charged() + shape_.buffer_size <= max_memory_;
+    }
     void give_buffer(uint16_t index);
     /// Comes back with the slot: until then the peer may still look into it.
     void give_buffer_with_slot(uint16_t index, uint32_t slot);
     [[nodiscard]] uint32_t index_of(const Slot &slot) const {
         return static_cast<uint32_t>((reinterpret_cast<const uint8_t *>(&slot) - base_ - kHeaderSize) / kSlotSize);
     }
+    /// Gives the pages of buffers back to the system that nobody has taken since the last call, or of all that are free. Answers how many
+    /// buffers still have pages.
+    uint32_t trim(bool all);
+    /// A provider has registered the arena's memory: its pages stay.
+    void keep_pages() { keeps_pages_ = true; }
+    /// Called when a buffer got pages that it did not have; set once, before there are arenas.
+    static void on_growth(void (*hook)()) { growth_hook_ = hook; }
     [[nodiscard]] uint32_t slots_taken() const { return lists_->slots_taken.load(std::memory_order_relaxed); }
     [[nodiscard]] uint32_t buffers_taken() const { return lists_->buffers_taken.load(std::memory_order_relaxed); }
 
@@ -56,17 +70,33 @@ private:
         uint32_t slots_fresh;
         uint32_t buffers_free;
         uint32_t buffers_fresh;
+        uint32_t buffers_idle;   ///< The fewest that were free at any time since the last trim(): the first ones of free_buffers.
+        std::atomic<uint32_t> buffers_resident;
         uint16_t free_slots[kSlotsPerArena];
         uint32_t left_buffers[kSlotsPerArena];  ///< Index + 1 of the first buffer that comes back with the slot.
         uint32_t next_left[65536];
         std::atomic<uint8_t> slot_ends[kSlotsPerArena];
         uint16_t free_buffers[65536];
+        std::atomic<bool> resident[65536];
     };
+
+    bool charge(uint64_t bytes) const { return account_ == nullptr || account_->charge(bytes, max_memory_); }
+    void credit(uint64_t bytes) const {
+        if (account_ != nullptr) account_->credit(bytes);
+    }
+    bool make_resident(uint16_t index);
+    void give_bare(uint16_t index);
+    int create_charged(uint32_t buffer_size, uint64_t max_memory);
+
+    static inline void (*growth_hook_)() = nullptr;
 
     UniqueFd fd_;
     uint8_t *base_ = nullptr;
     ArenaShape shape_;
     Lists *lists_ = nullptr;
+    Account *account_ = nullptr;
+    uint64_t max_memory_ = 0;
+    bool keeps_pages_ = false;
 };
 
 /// The peer's arena, mapped read-only.

@@ -1,7 +1,6 @@
 // What two processes of one host say to each other in memory: the layout of an arena.
 //
-// An arena is one memfd. Its owner writes it; the peer maps it read-only, for F_SEAL_FUTURE_WRITE leaves it no other
-// way. So every word here has one writer, and everything that a reader takes from the peer's arena is hostile until it has been
+// An arena is one memfd. Its owner writes it; the peer maps it read-only, for its descriptor leaves it no other way. So every word here has one writer, and everything that a reader takes from the peer's arena is hostile until it has been
 // copied once and checked. Sizes in bytes; offsets are stream offsets unless said otherwise.
 #pragma once
 #include <atomic>

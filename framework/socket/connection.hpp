@@ -111,6 +111,7 @@ struct Connection {
     std::atomic<uint32_t> waiting[8] = {};
     enum Closing : uint32_t { kOpen = 0, kClosing, kPostponed };
     std::atomic<uint32_t> closing{kOpen};
+    uint64_t rested_at = 0;            ///< Bytes sent when the helper looked last for buffers to give back.
     bool reset_logged = false;         ///< The helper has said in the log why the library reset it.
     uint64_t required_until_ns = 0;    ///< When a required connection must have moved.
     bool reported = false;             ///< Its line was written when this process was about to end.

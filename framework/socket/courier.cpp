@@ -151,6 +151,7 @@ sansock_region *Couriers::window_of(Peer &peer, uint32_t index, uint32_t provide
     if (!peer.has_windows.exchange(true)) std::fill(std::begin(peer.windows), std::end(peer.windows), nullptr);
     memory::Arena &arena = peer.ours[index];
     if (window == nullptr) window = process_.runtime()->register_memory(provider, &arena.header(), arena.shape().size());
+    arena.keep_pages();
     return window;
 }
 

@@ -13,6 +13,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <utility>
+
 #include "socket/meetings.hpp"
 #include "socket/waiting.hpp"
 
@@ -54,13 +57,17 @@ private:
     static void *main(void *self);
     void run();
     void take_submitted();
+    void give_back();
     void doorbell();
     void socket_event(uint32_t index, uint32_t generation, uint32_t events);
     void look_after(Connection &connection);
 
+    static constexpr uint64_t kTrimNs = 2'000'000'000, kTrimNsMax = 64'000'000'000;
+
     Process &process_;
     Meetings meetings_;
     uint32_t submitted_ = 0;  ///< What is left of those that were taken last.
+    uint64_t trim_due_ns_ = UINT64_MAX, trim_wait_ns_ = kTrimNs;
 };
 
 bool HelperThread::start() {
@@ -96,7 +103,7 @@ void HelperThread::run() {
     clock.finish();
     for (;;) {
         epoll_event events[32];
-        const uint64_t due = meetings_.next_due_ns();
+        const uint64_t due = std::min(meetings_.next_due_ns(), trim_due_ns_);
         const uint64_t now = now_ns();
         const int timeout_ms = submitted_ != 0 ? 0 : due == UINT64_MAX ? -1 : due <= now ? 0 : static_cast<int>((due - now) / 1'000'000 + 1);
         const long count = raw_syscall(SYS_epoll_pwait, meetings_.epoll_fd(), events, 32, timeout_ms, nullptr, 8);
@@ -113,6 +120,7 @@ void HelperThread::run() {
         take_submitted();
         meetings_.timers();
         meetings_.couriers().timers();
+        give_back();
         process_.recycle();  // between two events this thread holds no connection
     }
 }
@@ -166,6 +174,32 @@ void HelperThread::socket_event(uint32_t index, uint32_t generation, uint32_t ev
     }
     if ((events & EPOLLOUT) != 0 && connection.shared->stream.out.replaying) connection.end().progress();
     if (connection.phase() == Phase::kLingering) finish_lingering(process_, connection);
+}
+
+/// Buffers that have lain idle go back to the system. Looked for some seconds after arenas have grown, then ever more rarely, and not at
+/// all once nothing is left to give.
+void HelperThread::give_back() {
+    const uint64_t now = now_ns();
+    if (process_.take_growth()) {
+        trim_wait_ns_ = kTrimNs;
+        trim_due_ns_ = std::min(trim_due_ns_, now + kTrimNs);
+    }
+    if (now < trim_due_ns_) return;
+    for (uint32_t i = 0; i < process_.connections_used(); ++i) {
+        Connection &connection = process_.connection_at(i);
+        if (!connection.mapped.load(std::memory_order_acquire)) continue;
+        stream::Guard guard(connection.fd_lock);
+        if (!connection.is_open() || !connection.mapped.load(std::memory_order_acquire) || connection.phase() != Phase::kAttached) continue;
+        const uint64_t out = connection.end().state().out.out.load(std::memory_order_relaxed);
+        if (std::exchange(connection.rested_at, out) == out) connection.end().rest();
+    }
+    uint32_t resident = 0;
+    for (Peer &peer : process_.peers()) {
+        stream::Guard guard(peer.log_lock);
+        for (uint32_t arena = 0; arena < peer.our_arenas.load(); ++arena) resident += peer.ours[arena].trim(false);
+    }
+    trim_due_ns_ = resident == 0 ? UINT64_MAX : now + trim_wait_ns_;
+    trim_wait_ns_ = std::min(2 * trim_wait_ns_, kTrimNsMax);
 }
 
 /// A few at a time: when a thousand connections come at once, the answers to the first must be read while the last are proposed.

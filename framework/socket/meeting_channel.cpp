@@ -132,7 +132,9 @@ void Meetings::hello(Peer &peer, Received &received) {
     channel.state = Channel::kGreeted;
     Message reply;
     reply.type = MessageType::kWelcome;
-    if (send_message(peer.channel, reply, process_.helper_doorbell()) < 0 || !make_arena(peer, meeting_of(*first).choice)) {
+    if (send_message(peer.channel, reply, process_.helper_doorbell()) < 0) return close_channel(peer);
+    if (const auto reason = make_arena(peer, meeting_of(*first).choice); reason != stream::Reason::kNone) {
+        give_up(*first, reason);
         close_channel(peer);
     }
 }

@@ -245,33 +245,37 @@ void Meetings::timers() {
 }
 
 /// One arena more for this peer, with buffers of the chosen provider.
-bool Meetings::make_arena(Peer &peer, const Choice &choice) {
+stream::Reason Meetings::make_arena(Peer &peer, const Choice &choice) {
     const uint32_t index = peer.our_arenas.load();
-    if (index == kArenasPerPeer || peer.ours[index].create(choice.buffer_size, choice.max_memory) < 0) return false;
+    if (index == kArenasPerPeer) return stream::Reason::kMaxMemory;
+    const int rc = peer.ours[index].create(choice.buffer_size, choice.max_memory, process_.account(choice.provider));
+    if (rc < 0) return rc == -ENOBUFS ? stream::Reason::kMaxMemory : stream::Reason::kNoResources;
     Message message;
     message.type = MessageType::kArena;
     message.arena = index;
     if (send_message(peer.channel, message, peer.ours[index].fd()) < 0) {
         peer.ours[index].close();
-        return false;
+        return stream::Reason::kNoResources;
     }
     peer.ours[index].forget_fd();
     peer.arena_provider[index] = choice.provider;
     peer.our_arenas.store(index + 1);
-    return true;
+    return stream::Reason::kNone;
 }
 
-bool Meetings::take_slot(Connection &connection, Peer &peer) {
+stream::Reason Meetings::take_slot(Connection &connection, Peer &peer) {
     Meeting &meeting = meeting_of(connection);
     for (uint32_t arena = 0;; ++arena) {
-        if (arena == peer.our_arenas.load() && !make_arena(peer, meeting.choice)) return false;
+        if (arena == peer.our_arenas.load()) {
+            if (const auto reason = make_arena(peer, meeting.choice); reason != stream::Reason::kNone) return reason;
+        }
         if (peer.arena_provider[arena] != meeting.choice.provider) continue;
         if (const auto slot = peer.ours[arena].take_slot()) {
             meeting.arena = arena;
             meeting.slot = *slot;
             meeting.has_slot = true;
             meeting.peer = index_of(peer) + 1;
-            return true;
+            return stream::Reason::kNone;
         }
     }
 }
@@ -284,7 +288,7 @@ void Meetings::propose(Connection &connection, Peer &peer) {
         wait_until(meeting, channel.full_until_ns);
     };
     if (now_ns() < channel.full_until_ns) return later();
-    if (!take_slot(connection, peer)) return give_up(connection, stream::Reason::kMaxMemory);
+    if (const auto reason = take_slot(connection, peer); reason != stream::Reason::kNone) return give_up(connection, reason);
     if (const auto reason = make_endpoint(meeting); reason != stream::Reason::kNone) return give_up(connection, reason);
     Message message;
     OwnedFds fds;
@@ -424,7 +428,7 @@ void Meetings::answer(Connection &connection, Peer &peer, const Message &proposa
     if (!process_.runtime()->accept(meeting.endpoint, proposal.offer, fds, message.offer, answer_fds) || !is_usable(meeting)) {
         return refuse(stream::Reason::kNoProvider);
     }
-    if (!take_slot(connection, peer)) return refuse(stream::Reason::kMaxMemory);
+    if (const auto reason = take_slot(connection, peer); reason != stream::Reason::kNone) return refuse(reason);
     const uint32_t arena = meeting.arena, slot = meeting.slot;
     if (meeting.courier != nullptr) Couriers::introduce(*meeting.courier, message);
     if (!attach(connection, peer, proposal)) {

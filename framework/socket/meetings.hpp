@@ -110,8 +110,9 @@ private:
     stream::Reason make_endpoint(Meeting &meeting);
     [[nodiscard]] bool is_usable(const Meeting &meeting) const { return meeting.courier != nullptr || process_.runtime()->shares_memory(meeting.endpoint); }
     void decline(Peer &peer, const Message &proposal, stream::Reason reason);
-    bool make_arena(Peer &peer, const Choice &choice);
-    bool take_slot(Connection &connection, Peer &peer);
+    /// Why there is none, or kNone.
+    stream::Reason make_arena(Peer &peer, const Choice &choice);
+    stream::Reason take_slot(Connection &connection, Peer &peer);
     bool attach(Connection &connection, Peer &peer, const Message &message);
     bool proves(const Connection &connection, const Received &received) const;
     /// The connection over which `channel` was made, while that is still what it waits for; nullptr when it has gone on without it.

@@ -47,10 +47,14 @@ bool Process::reserve() {
     epolls_ = reserve_array<Epoll>(kEpollsMax, MAP_PRIVATE);
     items_ = reserve_array<EpollItem>(kItemsMax, MAP_PRIVATE);
     peers_ = reserve_array<Peer>(kPeersMax, MAP_PRIVATE);
+    accounts_ = reserve_array<memory::Account>(kAccounts, MAP_SHARED);
+    memory::Arena::on_growth([] {
+        if (Process *process = get(); process != nullptr && !process->grown_.exchange(true, std::memory_order_acq_rel)) process->ring_helper();
+    });
     submitted_next_ = reserve_array<std::atomic<uint32_t>>(kConnectionsMax + 1, MAP_PRIVATE);
     pid_ = static_cast<int>(raw_syscall(SYS_getpid));
     return table_ != nullptr && shared_ != nullptr && shared_connections_ != nullptr && connections_ != nullptr &&
-           epolls_ != nullptr && items_ != nullptr && peers_ != nullptr && submitted_next_ != nullptr;
+           epolls_ != nullptr && items_ != nullptr && peers_ != nullptr && accounts_ != nullptr && submitted_next_ != nullptr;
 }
 
 void Process::bind(int fd, Connection &connection) {
@@ -272,6 +276,8 @@ void Process::tell_peers(uint16_t id) {
     }
 }
 
+constexpr rlim_t kDescriptorsMin = 32;
+
 bool Process::start_helper() {
     uint32_t stopped = 0;
     if (helper_state_.load(std::memory_order_acquire) == 2) return true;
@@ -279,7 +285,10 @@ bool Process::start_helper() {
         while (helper_state_.load(std::memory_order_acquire) == 1) cpu_relax();
         return helper_state_.load(std::memory_order_acquire) == 2;
     }
-    const int fd = static_cast<int>(raw_syscall(SYS_eventfd2, 0, EFD_NONBLOCK | EFD_CLOEXEC));
+    // A process that may have hardly any descriptors needs them all itself.
+    rlimit limit{};
+    const bool scarce = getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < kDescriptorsMin;
+    const int fd = scarce ? -EMFILE : static_cast<int>(raw_syscall(SYS_eventfd2, 0, EFD_NONBLOCK | EFD_CLOEXEC));
     helper_doorbell_ = hide(fd);
     const bool started = fd >= 0 && Helper::start(*this);
     helper_state_.store(started ? 2 : 3, std::memory_order_release);
@@ -328,6 +337,9 @@ void Process::after_fork_in_child() {
     forget_thread_id();
     pid_ = static_cast<int>(raw_syscall(SYS_getpid));
     new (&fork_lock_) ProcessLock();
+    // The arenas that came along charge the parent's account for ever; ours begins empty.
+    if (auto *fresh = reserve_array<memory::Account>(kAccounts, MAP_SHARED); fresh != nullptr) accounts_ = fresh;
+    grown_.store(false, std::memory_order_relaxed);
     for (uint32_t i = 0; i < connections_used(); ++i) {
         Holders &holders = shared_connections_[i].holders;
         if (holds(i)) {

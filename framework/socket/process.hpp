@@ -156,6 +156,11 @@ public:
     /// Tells every peer that it may find `id` in our hot lines.
     void tell_peers(uint16_t id);
 
+    /// What this process's own arenas of a provider take together.
+    [[nodiscard]] memory::Account *account(uint32_t provider) { return provider < kAccounts ? &accounts_[provider] : nullptr; }
+    /// Arenas have grown since the last call.
+    bool take_growth() { return grown_.exchange(false, std::memory_order_acq_rel); }
+
     // --- helper ---
     /// Starts the helper thread if there is none. False: it cannot be started (the connection stays on TCP).
     bool start_helper();
@@ -223,6 +228,9 @@ private:
     Epoll *epolls_ = nullptr;
     EpollItem *items_ = nullptr;
     Peer *peers_ = nullptr;
+    static constexpr uint32_t kAccounts = 64;
+    memory::Account *accounts_ = nullptr;
+    std::atomic<bool> grown_{false};
     std::atomic<uint32_t> peers_high_{0};
     WakeObject wake_objects_[memory::kWakeObjects] = {};
     std::atomic<uint32_t> epolls_fresh_{0}, items_fresh_{0};

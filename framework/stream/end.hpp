@@ -86,6 +86,8 @@ public:
     void stop_holding() { s_.out.held_until.store(0, std::memory_order_relaxed); }
     /// The peer's end is ready: nothing but our own bytes on TCP can still keep the next send from switching.
     [[nodiscard]] bool may_switch() const { return on_provider(true) || m_.peer->cold.ready.load(std::memory_order_acquire) == s_.epoch.load(std::memory_order_relaxed); }
+    /// Gives back what a connection that has long been silent holds of the buffers.
+    void rest();
     /// Ends the connection for good, at both ends.
     void fail(Reason reason) { poison(reason); }
     /// shutdown(SHUT_WR). False: nothing of the stream stands in the way, the kernel shall do it.

@@ -106,6 +106,15 @@ long End::send_provider(const iovec *parts, int count) {
     return sent;
 }
 
+void End::rest() {
+    if (!s_.out.lock.try_lock()) return;
+    if (s_.out.path == Path::kProvider && !s_.out.stopped && !s_.out.replaying) {
+        WindowWriter window = writer();
+        if (window.believe_consumed(path().hot.consumed.load(std::memory_order_acquire))) window.rest();
+    }
+    s_.out.lock.unlock();
+}
+
 long End::send_tcp(const iovec *parts, int count, int flags) {
     OutState &out = s_.out;
     if (out.stopped && !peer_is_dead()) return -EAGAIN;

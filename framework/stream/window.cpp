@@ -111,6 +111,11 @@ bool WindowWriter::has_space() {
            (s_.buffers_held < s_.buffers_max && arena_.has_buffers());
 }
 
+void WindowWriter::rest() {
+    reclaim();
+    if (s_.consumed == s_.out.load(std::memory_order_relaxed) && s_.segment_buffer != kInlineBuffer) move_to(kInlineBuffer);
+}
+
 Run WindowWriter::kept(uint64_t offset) const {
     const uint64_t out = s_.out.load(std::memory_order_relaxed);
     if (offset >= out) return {};

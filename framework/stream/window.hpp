@@ -69,6 +69,8 @@ public:
     void publish(size_t size);
     /// The kept bytes from `offset` on, as far as they are contiguous; size 0 when offset == out.
     [[nodiscard]] Run kept(uint64_t offset) const;
+    /// Nothing is unread and nobody sends: the open buffer is not needed.
+    void rest();
     /// Gives every buffer back.
     void release_all();
     /// Nothing will be written here any more: every buffer comes back as soon as the peer has left the slot, too.

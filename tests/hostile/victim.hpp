@@ -1,9 +1,11 @@
 // A program under `sansock run`, as a test sees it: what it says, what it logs, what its report says, and what it holds.
 #pragma once
+#include <sys/resource.h>
 #include <sys/types.h>
 
 #include <nlohmann/json.hpp>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace sansock::hostile {
@@ -14,7 +16,8 @@ inline constexpr int kPatienceMs = 5'000;
 struct Launch {
     std::string program = SANSOCK_VICTIM;
     std::string config = SANSOCK_HOSTILE_CONFIG;
-    uid_t user = 0;            ///< 0: as the test.
+    uid_t user = 0;  ///< 0: as the test.
+    std::vector<std::pair<int, rlim_t>> limits = {};
 };
 
 /// In a network namespace that is new.

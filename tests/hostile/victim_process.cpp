@@ -56,6 +56,10 @@ Victim::Victim(const std::vector<std::string> &arguments, const Launch &launch) 
         dup2(ends[1], STDOUT_FILENO);
         dup2(open(log.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC), STDERR_FILENO);
         if (launch.user != 0 && (setgroups(0, nullptr) != 0 || setgid(launch.user) != 0 || setuid(launch.user) != 0)) _exit(121);
+        for (const auto &[what, most] : launch.limits) {
+            const rlimit limit{most, most};
+            setrlimit(static_cast<__rlimit_resource>(what), &limit);
+        }
         std::vector<char *> words;
         for (std::string &word : command) words.push_back(word.data());
         words.push_back(nullptr);

