@@ -111,7 +111,6 @@ TEST_P(Nonsense, DoesNotMatter) {
 const Word kNonsense[] = {
     {"ReadyInAnotherEpoch", [](Peer &peer) { peer.mine().cold.ready.store(7); }},
     {"SwitchedInAnotherEpoch", [](Peer &peer) { peer.mine().cold.switched.store(5); }},
-    {"StepInAnotherEpoch", [](Peer &peer) { peer.mine().cold.step.store(3); }},
     {"SteppedWithoutStep", [](Peer &peer) { peer.mine().cold.stepped.store(1); }},
     {"FrozenInAnotherEpoch", [](Peer &peer) { peer.mine().cold.frozen.store(9); }},
     {"SwitchedAtMoves", [](Peer &peer) { peer.mine().cold.switched_at.store(0); }},
