@@ -56,7 +56,7 @@ TEST(Limits, OfAddressSpaceLeaveTheKernelAlone) {
 }
 
 TEST(Limits, AtEveryCountOfDescriptorsTheConnectionWorks) {
-    for (rlim_t descriptors = 5; descriptors < 40; descriptors += 3) {
+    for (rlim_t descriptors = 10; descriptors < 40; descriptors += 3) {
         SCOPED_TRACE(descriptors);
         Victim server({"accept"}, {.limits = {{RLIMIT_NOFILE, descriptors}}});
         Victim client({"connect", std::to_string(server.port()), "2000"});
