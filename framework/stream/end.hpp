@@ -176,6 +176,7 @@ private:
     long take_note(long answer);
     bool return_to_window();
     [[nodiscard]] bool unread_by_us();
+    [[nodiscard]] bool unread_in_window();
     [[nodiscard]] bool foreign_bytes_in_between();
     [[nodiscard]] bool foreign_bytes_written();
     bool freeze(uint32_t epoch);

@@ -19,7 +19,8 @@ bool End::finish_writing() {
         mine.fin.store(1, std::memory_order_release);
         SANSOCK_POINT("E1.fin");
         // The repeat of a STEP sends the kernel's FIN behind itself; if it is through already, that is left to us.
-        if (mine.stepped.load(std::memory_order_relaxed) == epoch) env_.tcp_shutdown_write();
+        const bool through = mine.stepped.load(std::memory_order_relaxed) == epoch;
+        if (SANSOCK_MUTATE("KERNEL_FIN_ON_SHUTDOWN", through, true)) env_.tcp_shutdown_write();
         peer_covers = m_.peer->cold.ready.load(std::memory_order_acquire) == epoch;
     }
     bump_attention();
@@ -51,12 +52,17 @@ void End::finish_reading() {
 
 /// Bytes of the peer that this end was never given, wherever they are: close() resets for them, as the kernel does for its own.
 bool End::unread_by_us() {
+    if (unread_in_window()) return true;
+    Guard guard(s_.in.lock);
+    return s_.in.path == Path::kTcp && env_.tcp_unread() > 0;
+}
+
+bool End::unread_in_window() {
     Guard guard(s_.in.lock);
     const memory::ColdWords &peer = m_.peer->cold;
     const uint32_t epoch = s_.epoch.load(std::memory_order_relaxed);
     const bool in_window = peer.switched.load(std::memory_order_acquire) == epoch && peer.stepped.load(std::memory_order_acquire) < epoch;
-    if (in_window && path().hot.tail.load(std::memory_order_acquire) > s_.in.in.load(std::memory_order_relaxed)) return true;
-    return s_.in.path == Path::kTcp && env_.tcp_unread() > 0;
+    return in_window && path().hot.tail.load(std::memory_order_acquire) > s_.in.in.load(std::memory_order_relaxed);
 }
 
 /// Somebody has written to TCP while our direction is on the provider: the peer would take it for the stream's end.
@@ -79,7 +85,7 @@ End::Close End::close(bool abort) {
     bool kept;
     {
         Guard guard(s_.out.lock);
-        kept = unconsumed() > 0 || s_.out.replaying;
+        kept = SANSOCK_MUTATE("CLOSE_FORGETS_KEPT", unconsumed() > 0 || s_.out.replaying, false);
         if (!s_.out.fin && s_.out.path == Path::kProvider) {
             s_.out.fin = true;
             mine.fin_at.store(s_.out.out.load(std::memory_order_relaxed), std::memory_order_relaxed);
@@ -101,7 +107,7 @@ void End::leave_memory() {
     // A FIN may stand behind bytes that the peer does not read for long: this word tells it that nobody is left to answer.
     auto &state = m_.mine->cold.state;
     const auto ours = static_cast<memory::EndState>(state.load(std::memory_order_relaxed));
-    if (ours == memory::EndState::kOpen || ours == memory::EndState::kClosed) {
+    if ((ours == memory::EndState::kOpen || ours == memory::EndState::kClosed) && SANSOCK_MUTATE("LEAVE_UNSEEN", true, false)) {
         state.store(static_cast<uint32_t>(memory::EndState::kLeft), std::memory_order_release);
     }
     SANSOCK_POINT("E4.left");
@@ -112,7 +118,8 @@ void End::leave_memory() {
 }
 
 bool End::may_leave() {
-    const bool kept = unread_by_us() || never_consumed() > 0 || foreign_bytes_in_between();
+    progress();
+    const bool kept = unread_in_window() || never_consumed() > 0 || foreign_bytes_in_between();
     if (peer_is_dead() && !kept && s_.error_owed.load(std::memory_order_relaxed) == 0) return true;
     if (at_rest_on_tcp() && s_.error_owed.load(std::memory_order_relaxed) == 0) return true;
     poison(static_cast<Reason>(s_.reason.load(std::memory_order_relaxed)));
@@ -121,7 +128,7 @@ bool End::may_leave() {
 
 void End::tcp_ended(TcpEnd how) {
     note_end(how);
-    env_.wake_own();
+    if (SANSOCK_MUTATE("END_NOT_FORWARDED", true, false)) env_.wake_own();
 }
 
 void End::note_end(TcpEnd how) {

@@ -79,6 +79,7 @@ long End::receive_provider(const iovec *parts, int count, int flags) {
         }
         if (answer == WindowReader::Answer::kEmpty) break;
         SANSOCK_POINT("D2.found");
+        if (SANSOCK_MUTATE("FREE_BEFORE_CONSUMED", false, true)) m_.mine->hot.consumed.store(position + std::min(left, run.size), std::memory_order_release);
         size_t copied = 0;
         while (copied < run.size) {
             const auto part = target.next(run.size - copied);
@@ -169,7 +170,7 @@ long End::receive_tcp(const iovec *parts, int count, int flags) {
     if (got > 0) {
         const uint64_t end = in.in.load(std::memory_order_relaxed) + static_cast<uint64_t>(got);
         if (peer.switched.load(std::memory_order_acquire) == epoch && peer.step.load(std::memory_order_acquire) < epoch &&
-            end > peer.switched_at.load(std::memory_order_relaxed)) {
+            end > peer.switched_at.load(std::memory_order_relaxed) && SANSOCK_MUTATE("DELIVER_FOREIGN", true, false)) {
             poison(Reason::kForeignBytes);  // beyond X, where the peer writes to its window alone until it has stopped
             return -ECONNRESET;
         }
@@ -231,7 +232,7 @@ bool End::on_provider(bool sending) const { return (sending ? s_.out.path : s_.i
 
 /// What it consumed to the last stands in its own slot, told by messages or not.
 uint64_t End::never_consumed() const {
-    if (s_.out.epoch_switched != s_.epoch.load(std::memory_order_relaxed)) return 0;
+    if (s_.out.epoch_switched != s_.epoch.load(std::memory_order_relaxed) || SANSOCK_MUTATE("UNREAD_OUTPUT_IS_CLEAN", false, true)) return 0;
     const uint64_t out = s_.out.out.load(std::memory_order_relaxed);
     return out - std::min(out, std::max(m_.peer->hot.consumed.load(std::memory_order_acquire), s_.out.switched_at));
 }

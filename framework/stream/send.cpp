@@ -33,7 +33,7 @@ long End::send(const iovec *parts, int count, int flags) {
     // looks again by itself after its first, bounded sleep. A fence here would cost every message 200 ns.
     const memory::HotLine &peer = m_.peer->hot;
     SANSOCK_POINT("D3.published");
-    if (sent > 0 && sent_to_window && (peer.parked_in.load(std::memory_order_relaxed) != 0 || peer.in_log.load(std::memory_order_relaxed) != 0 ||
+    if (sent > 0 && sent_to_window && SANSOCK_MUTATE("NO_DATA_BELL", true, false) && (peer.parked_in.load(std::memory_order_relaxed) != 0 || peer.in_log.load(std::memory_order_relaxed) != 0 ||
                      peer.wakers[0].load(std::memory_order_relaxed) != memory::kNoWaker)) {
         env_.wake_peer_readers();
     }

@@ -12,7 +12,7 @@ namespace sansock::stream {
 
 /// Names Z, the byte from which the peer repeats on TCP. From here on this end reads TCP only. False: the connection is poisoned.
 bool End::freeze(uint32_t epoch) {
-    Guard guard(s_.in.lock);
+    Guard guard(SANSOCK_MUTATE("FREEZE_WITHOUT_LOCK", s_.in.lock, s_.park_lock));
     memory::ColdWords &mine = m_.mine->cold;
     if (mine.frozen.load(std::memory_order_relaxed) == epoch) return true;
     const memory::ColdWords &peer = m_.peer->cold;
@@ -30,7 +30,7 @@ bool End::freeze(uint32_t epoch) {
         }
         s_.in.skipped += z - x;
     }
-    if (s_.in.path == Path::kProvider && env_.tcp_unread() > 0) {  // nobody may have written there since X
+    if (s_.in.path == Path::kProvider && SANSOCK_MUTATE("DELIVER_FOREIGN", env_.tcp_unread() > 0, false)) {  // nobody may have written there since X
         poison(Reason::kForeignBytes);
         return false;
     }
@@ -44,7 +44,7 @@ bool End::freeze(uint32_t epoch) {
 
 /// Nothing goes to the window from here on; `step` says so, and that nobody else has written to TCP meanwhile. False: poisoned.
 bool End::stop_sending(uint32_t epoch) {
-    Guard guard(s_.out.lock);
+    Guard guard(SANSOCK_MUTATE("STOP_WITHOUT_LOCK", s_.out.lock, s_.park_lock));
     memory::ColdWords &mine = m_.mine->cold;
     if (mine.step.load(std::memory_order_relaxed) == epoch) return true;
     if (s_.out.path == Path::kProvider && foreign_bytes_written()) {
@@ -82,7 +82,7 @@ bool End::step(Reason reason, bool for_good) {
             if (!freeze(epoch) || !stop_sending(epoch)) return true;
             bump_attention();
             SANSOCK_POINT("S1.told");
-            env_.ring_peer_helper();
+            if (SANSOCK_MUTATE("NO_STEP_BELL", true, false)) env_.ring_peer_helper();
         }
         step_on();
     }
@@ -126,7 +126,7 @@ void End::step_on() {
             env_.ring_peer_helper();
         }
         if (peer_has_frozen(epoch)) replay(epoch);
-        if (mine.stepped.load(std::memory_order_relaxed) != epoch || !peer_has_stepped(epoch)) return;
+        if (mine.stepped.load(std::memory_order_relaxed) != epoch || SANSOCK_MUTATE("EPOCH_EARLY", !peer_has_stepped(epoch), false)) return;
         finish_epoch(epoch);
     }
 }
@@ -134,7 +134,7 @@ void End::step_on() {
 /// The kernel has carried bytes of this direction that no call of ours wrote.
 bool End::foreign_bytes_written() {
     KernelCounts counts;
-    return s_.tcp_ended.load(std::memory_order_relaxed) == kTcpOpen && env_.tcp_counts(counts) >= 0 &&
+    return SANSOCK_MUTATE("NO_COUNT_BEFORE_REPLAY", true, false) && s_.tcp_ended.load(std::memory_order_relaxed) == kTcpOpen && env_.tcp_counts(counts) >= 0 &&
            counts.sent != s_.out.switched_at - s_.out.skipped;
 }
 
@@ -146,13 +146,14 @@ void End::replay(uint32_t epoch) {
     if (mine.stepped.load(std::memory_order_relaxed) == epoch) return;
     const uint64_t sent = out.out.load(std::memory_order_relaxed);
     const bool switched = out.epoch_switched == epoch;
+    if (SANSOCK_MUTATE("STEPPED_BEFORE_REPLAY", false, true)) mine.stepped.store(epoch, std::memory_order_release);
     if (switched) {
         WindowWriter window = writer();
         if (!out.replaying) {
             const memory::Slot &peer = *m_.peer;
             const bool named = peer.cold.frozen.load(std::memory_order_acquire) == epoch;
             const uint64_t at = named ? peer.cold.frozen_at.load(std::memory_order_relaxed) : peer.hot.consumed.load(std::memory_order_relaxed);
-            const uint64_t z = std::max(at, out.switched_at);
+            const uint64_t z = SANSOCK_MUTATE("REPEAT_BELOW_X", std::max(at, out.switched_at), at);
             if (z < out.consumed || z > sent) return poison(Reason::kProtocol);
             out.replayed = z;
             out.skipped += z - out.switched_at;
@@ -182,7 +183,7 @@ void End::replay(uint32_t epoch) {
     // In this order: a peer that reads a FIN and finds no `stepped` takes it for our death, and goes on in the window.
     mine.stepped.store(epoch, std::memory_order_release);
     SANSOCK_POINT("S3.stepped");
-    if (out.fin) env_.tcp_shutdown_write();
+    if (out.fin && SANSOCK_MUTATE("FIN_FORGOTTEN", true, false)) env_.tcp_shutdown_write();
     SANSOCK_POINT("S3.ended");
     if (switched) {
         writer().release_all();
@@ -215,7 +216,7 @@ bool End::at_rest_on_tcp() const {
 bool End::died_on_provider() const {
     const uint32_t epoch = s_.epoch.load(std::memory_order_relaxed);
     const memory::ColdWords &peer = m_.peer->cold;
-    return !peer_has_stepped(epoch) &&
+    return SANSOCK_MUTATE("REREAD_AFTER_STEPPED", !peer_has_stepped(epoch), true) &&
            (s_.out.epoch_switched == epoch || peer.switched.load(std::memory_order_acquire) == epoch);
 }
 

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <chrono>
 
 #include "mutations.hpp"
@@ -11,10 +12,12 @@ using namespace sansock::simulation;
 
 namespace {
 
+constexpr uint64_t kSeedsPerMutation = 20'000;
+
 struct Options {
     uint64_t seeds = 1000, first_seed = 1;
     uint64_t seed = 0;
-    bool trace = false, coverage = false;
+    bool trace = false, coverage = false, list_mutations = false, all_mutations = false;
     std::string mutation;
 };
 
@@ -30,21 +33,52 @@ int replay(World &world, const Options &options) {
     return outcome.failure.empty() ? 0 : 1;
 }
 
+bool enough(const World::Outcome &outcome) {
+    return std::min(outcome.bytes[0], outcome.bytes[1]) >= kBytesMin && outcome.upgrades > 0 && outcome.step_backs > 0 && outcome.fault;
+}
+
 int run_seeds(World &world, const Options &options) {
+    constexpr uint64_t kFailuresShown = 20;
     const auto begin = std::chrono::steady_clock::now();
-    uint64_t points = 0, failures = 0;
-    for (uint64_t seed = options.first_seed; seed < options.first_seed + options.seeds; ++seed) {
+    uint64_t points = 0, failures = 0, done = 0;
+    for (uint64_t seed = options.first_seed; done < options.seeds && failures < kFailuresShown; ++seed, ++done) {
         const auto outcome = world.run(seed);
         points += outcome.points;
-        if (outcome.failure.empty()) continue;
-        ++failures;
-        fmt::print("seed {}: {}\n", seed, outcome.failure);
-        if (failures >= 40) break;
+        const std::string what = !outcome.failure.empty() ? outcome.failure : enough(outcome) ? "" : "too little happened";
+        if (!what.empty()) {
+            ++failures;
+            fmt::print("seed {}: {}  (simulation --seed {} --trace)\n", seed, what, seed);
+        }
+        if (done % 20'000 == 19'999) fmt::print("{} seeds, {} failures\n", done + 1, failures);
+        std::fflush(stdout);
     }
     const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
     if (options.coverage) world.coverage.print();
-    fmt::print("{} seeds, {} failures, {:.1f} s, {} points\n", options.seeds, failures, seconds, points);
+    fmt::print("{} seeds, {} failures, {:.1f} s, {} points; each moved {} KiB both ways, with a switch, a STEP and a fault\n", done, failures,
+               seconds, points, kBytesMin / 1024);
     return failures == 0 ? 0 : 1;
+}
+
+/// Each rule, broken, must be noticed.
+int check_mutations(World &world, const Options &options) {
+    int unnoticed = 0;
+    for (const Mutation &mutation : mutations()) {
+        activate_mutation(mutation.name);
+        uint64_t seed = options.first_seed;
+        std::string what;
+        for (; seed < options.first_seed + kSeedsPerMutation && what.empty(); ++seed) {
+            what = world.run(seed).failure;
+            if (what.empty()) continue;
+            activate_mutation(nullptr);  // what fails anyway has noticed nothing
+            if (!world.run(seed).failure.empty()) what.clear();
+            activate_mutation(mutation.name);
+        }
+        unnoticed += what.empty();
+        fmt::print("{:24} {}  ({})\n", mutation.name,
+                   what.empty() ? "NOT NOTICED" : fmt::format("seed {:5}: {}", seed - 1, what), mutation.rule);
+        std::fflush(stdout);
+    }
+    return unnoticed == 0 ? 0 : 1;
 }
 
 }  // namespace
@@ -58,11 +92,18 @@ int main(int argc, char **argv) {
     app.add_flag("--trace", options.trace, "Print what happens in it");
     app.add_flag("--coverage", options.coverage, "Print which events met which states");
     app.add_option("--mutation", options.mutation, "Break this rule of the protocol");
+    app.add_flag("--list-mutations", options.list_mutations, "Print the rules that can be broken");
+    app.add_flag("--all-mutations", options.all_mutations, "Break one rule after another until a seed notices");
     CLI11_PARSE(app, argc, argv);
     if (!options.mutation.empty() && !activate_mutation(options.mutation.c_str())) {
         fmt::print(stderr, "no mutation {}\n", options.mutation);
         return 2;
     }
+    if (options.list_mutations) {
+        for (const Mutation &mutation : mutations()) fmt::print("{:24} {}\n", mutation.name, mutation.rule);
+        return 0;
+    }
     World world;
+    if (options.all_mutations) return check_mutations(world, options);
     return options.seed != 0 ? replay(world, options) : run_seeds(world, options);
 }
