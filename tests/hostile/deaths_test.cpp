@@ -31,9 +31,7 @@ void expect_right_end(Victim &survivor, Clock::time_point killed) {
     int descriptors, threads, arenas, descriptors_before, threads_before, arenas_before;
     ASSERT_EQ(6, std::sscanf(holds.c_str(), "holds %d %d %d, held %d %d %d", &descriptors, &threads, &arenas, &descriptors_before,
                              &threads_before, &arenas_before)) << holds;
-    // The wake object of the sending thread is kept for the next one, and so are the copies that the two ends of the first connection, which
-    // this process has with itself, told each other.
-    EXPECT_LE(descriptors, descriptors_before + 3);
+    EXPECT_EQ(descriptors, descriptors_before);
     EXPECT_EQ(threads, threads_before);
     EXPECT_EQ(arenas, arenas_before);
 }

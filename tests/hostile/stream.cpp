@@ -16,6 +16,7 @@
 
 #include <algorithm>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <vector>
 
@@ -33,8 +34,14 @@ int entries(const char *folder) {
 }
 
 struct Held {
-    int descriptors = entries("/proc/self/fd"), threads = entries("/proc/self/task"), arenas = 0;
+    int descriptors = 0, threads = entries("/proc/self/task"), arenas = 0;
     Held() {
+        // Not counted: eventfds. What one thread slept on is kept for the next, and this process has told it itself over its first connection.
+        for (int fd = 0; fd < 1 << 16; ++fd) {
+            char name[64];
+            const ssize_t size = readlink(("/proc/self/fd/" + std::to_string(fd)).c_str(), name, sizeof name);
+            descriptors += size > 0 && std::string_view(name, static_cast<size_t>(size)) != "anon_inode:[eventfd]";
+        }
         FILE *maps = fopen("/proc/self/maps", "r");
         char line[512];
         while (fgets(line, sizeof line, maps) != nullptr) arenas += strstr(line, "sansock-arena") != nullptr;
