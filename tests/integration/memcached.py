@@ -17,4 +17,4 @@ def values(run):
 
 
 if __name__ == "__main__":
-    main(Workload("memcached", values, 30 << 20))
+    main(Workload("memcached", values, 90 << 20))

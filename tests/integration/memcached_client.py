@@ -8,7 +8,7 @@ import sys
 import threading
 
 CONNECTIONS = 4
-KEYS = 2_000
+KEYS = 6_000
 VALUE_MAX = 4_000
 ANSWER_TIMEOUT_S = 60
 

@@ -31,12 +31,12 @@ def postgresql(run):
 def transactions(run):
     with postgresql(run) as where:
         run.client([PROGRAMS / "pgbench", *where, "--initialize", "--quiet", "postgres"])
-        out = run.client([PROGRAMS / "pgbench", *where, "-c", "8", "-j", "2", "-t", "4000", "postgres"]).decode()
+        out = run.client([PROGRAMS / "pgbench", *where, "-c", "8", "-j", "2", "-t", "8000", "postgres"]).decode()
         totals = run.client([PROGRAMS / "psql", *where, "--no-psqlrc", "--tuples-only", "--command",
                              "SELECT count(*) FROM pgbench_history; SELECT sum(abalance) - sum(delta) FROM "
                              "(SELECT sum(abalance) AS abalance FROM pgbench_accounts) AS a, "
                              "(SELECT sum(delta) AS delta FROM pgbench_history) AS h;", "postgres"]).decode()
-    if re.search(r"actually processed: 32000/32000", out) is None:
+    if re.search(r"actually processed: 64000/64000", out) is None:
         raise Failure(f"pgbench says {out}")
     return {"history and balance": totals.split()}
 

@@ -3,7 +3,7 @@
 
 from harness import Failure, Workload, free_port, main, random_bytes, sha256_of_file
 
-SIZE = 1 << 30
+SIZE = 2 << 30
 
 
 def source_file(run):
