@@ -216,7 +216,7 @@ bool End::at_rest_on_tcp() const {
 bool End::died_on_provider() const {
     const uint32_t epoch = s_.epoch.load(std::memory_order_relaxed);
     const memory::ColdWords &peer = m_.peer->cold;
-    return SANSOCK_MUTATE("REREAD_AFTER_STEPPED", !peer_has_stepped(epoch), true) &&
+    return !peer_has_stepped(epoch) &&
            (s_.out.epoch_switched == epoch || peer.switched.load(std::memory_order_acquire) == epoch);
 }
 

@@ -19,7 +19,6 @@ constexpr Mutation kMutations[] = {
     {"KERNEL_FIN_ON_SHUTDOWN", "I4: shutdown sends the kernel's FIN while on the provider"},
     {"CLOSE_FORGETS_KEPT", "E3: close with kept output lets the TCP socket go"},
     {"LEAVE_UNSEEN", "E4: a FIN behind unread bytes is all that tells of a close"},
-    {"REREAD_AFTER_STEPPED", "E5: the window is read although the peer had stepped"},
     {"END_NOT_FORWARDED", "E5: the helper does not wake who sleeps on the window"},
     {"UNREAD_OUTPUT_IS_CLEAN", "E5: a peer that died with input unread ends cleanly"},
     {"DELIVER_FOREIGN", "I3: foreign bytes are not looked for"},
