@@ -49,7 +49,8 @@ void Holders::remove(uint32_t who) {
 bool Holders::let_go(uint32_t who) {
     stream::Guard guard(lock_);
     uint32_t *holder = find(who);
-    if (!crowded_ && (holder == nullptr || count() == 1)) return false;
+    // One that has left already, at its end say, and closes after that, must not take the connection from those who hold it still.
+    if (!crowded_ && count() == (holder != nullptr ? 1u : 0u)) return false;
     if (holder != nullptr) *holder = 0;
     return true;
 }
