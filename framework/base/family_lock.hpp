@@ -46,6 +46,15 @@ public:
         SANSOCK_POINT("lock.give");
         if (__builtin_expect((word_.exchange(0, std::memory_order_release) & kWaiters) != 0, 0)) futex_wake_all(&word_);
     }
+    /// For the holder: whether the lock came from an owner who died holding it, so that what it guards may be half done. True once.
+    [[nodiscard]] bool take_inherited() {
+        return __builtin_expect(inherited_.load(std::memory_order_relaxed) != 0, 0) && inherited_.exchange(0, std::memory_order_relaxed) != 0;
+    }
+    /// The owner has died, and nobody waits for the lock yet who would find out.
+    [[nodiscard]] bool abandoned() const {
+        const uint32_t owner = word_.load(std::memory_order_relaxed) & ~kWaiters;
+        return owner != 0 && owner != thread_id() && owner_is_dead(owner);
+    }
     [[nodiscard]] bool held_by_me() const { return (word_.load(std::memory_order_relaxed) & ~kWaiters) == thread_id(); }
 
 private:
@@ -69,7 +78,10 @@ private:
             if ((seen & kWaiters) == 0 && !word_.compare_exchange_weak(seen, seen | kWaiters, std::memory_order_relaxed)) continue;
             if (futex_wait(&word_, seen | kWaiters, kLookAgainNs) == -ETIMEDOUT && owner_is_dead(seen & ~kWaiters)) {
                 uint32_t dead = seen | kWaiters;
-                if (word_.compare_exchange_strong(dead, me | kWaiters, std::memory_order_acquire)) return;
+                if (word_.compare_exchange_strong(dead, me | kWaiters, std::memory_order_acquire)) {
+                    inherited_.store(1, std::memory_order_relaxed);
+                    return;
+                }
             }
         }
     }
@@ -96,6 +108,7 @@ private:
     }
 
     std::atomic<uint32_t> word_{0};
+    std::atomic<uint32_t> inherited_{0};
 };
 
 using FamilyLock = OwnedLock<LockScope::kFamily>;

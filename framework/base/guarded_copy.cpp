@@ -4,7 +4,8 @@
 
 #include <cstdint>
 
-// System V AMD64: rdi = to, rsi = from, rdx = n; answers in al.
+// System V AMD64: rdi = to, rsi = from, rdx = n; answers in al. Plain loads and stores at every size: between two processors' caches
+// `rep movsb` moved half as much.
 asm(R"(
     .text
     .p2align 6
@@ -60,8 +61,27 @@ sansock_guarded_copy:
     jnz 6b
 7:  mov $1, %eax
     ret
-5:  mov %rdx, %rcx
-    rep movsb
+5:  movups -64(%rsi,%rdx), %xmm4
+    movups -48(%rsi,%rdx), %xmm5
+    movups -32(%rsi,%rdx), %xmm6
+    movups -16(%rsi,%rdx), %xmm7
+    lea -64(%rdi,%rdx), %r8
+8:  movups (%rsi), %xmm0
+    movups 16(%rsi), %xmm1
+    movups 32(%rsi), %xmm2
+    movups 48(%rsi), %xmm3
+    movups %xmm0, (%rdi)
+    movups %xmm1, 16(%rdi)
+    movups %xmm2, 32(%rdi)
+    movups %xmm3, 48(%rdi)
+    add $64, %rsi
+    add $64, %rdi
+    cmp %r8, %rdi
+    jb 8b
+    movups %xmm4, (%r8)
+    movups %xmm5, 16(%r8)
+    movups %xmm6, 32(%r8)
+    movups %xmm7, 48(%r8)
     mov $1, %eax
     ret
 sansock_guarded_copy_end:

@@ -18,6 +18,11 @@ constexpr int kSeals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
 constexpr int kSealsRequired = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
 constexpr uint32_t kBuffersMax = 65535 - 1;  // kInlineBuffer is not an index
 constexpr uint32_t kBufferSizeMin = 4096;
+constexpr uint32_t kBufferPlaces = 65536;
+/// What a stream goes round through: more than a processor's own caches. On a machine with 1 MiB of them one stream moved 8 GB/s through 320 KiB,
+/// 20 through 1 MiB and 36 through 2 MiB, with no more under way at a time.
+constexpr uint32_t kRotationBytes = 2 << 20;
+constexpr uint32_t kGrowEvery = 4;  ///< Takes for each buffer that the round grows by.
 constexpr uint32_t kBufferSizeMax = 1 << 20;
 
 /// What the peer gets: a descriptor that only reads, of a file that other users cannot open again to write. F_SEAL_FUTURE_WRITE would
@@ -119,7 +124,7 @@ std::optional<uint32_t> Arena::take_slot() {
 void Arena::give_slot(uint32_t index) {
     lists_->lock.lock();
     for (uint32_t left = std::exchange(lists_->left_buffers[index], 0); left != 0; left = lists_->next_left[left - 1]) {
-        lists_->free_buffers[lists_->buffers_free++] = static_cast<uint16_t>(left - 1);
+        put_back(static_cast<uint16_t>(left - 1));
         lists_->buffers_taken.fetch_sub(1, std::memory_order_relaxed);
     }
     lists_->free_slots[lists_->slots_free] = static_cast<uint16_t>(index);
@@ -138,38 +143,55 @@ void Arena::end_slot(uint32_t index, SlotEnd who) {
     }
 }
 
-std::optional<uint16_t> Arena::take_buffer() {
-    lists_->lock.lock();
-    std::optional<uint16_t> index;
-    if (lists_->buffers_free > 0) {
-        index = lists_->free_buffers[--lists_->buffers_free];
-        lists_->buffers_idle = std::min(lists_->buffers_idle, lists_->buffers_free);
-    } else if (lists_->buffers_fresh < shape_.buffers) {
-        index = static_cast<uint16_t>(lists_->buffers_fresh++);
-    }
-    if (index) lists_->buffers_taken.fetch_add(1, std::memory_order_relaxed);
-    lists_->lock.unlock();
-    if (index && !lists_->resident[*index].load(std::memory_order_relaxed) && !make_resident(*index)) {
-        give_bare(*index);
-        return std::nullopt;
-    }
+/// As many buffers as a stream should go round through.
+uint32_t Arena::rotation() const { return std::min(kRotationBytes / shape_.buffer_size, shape_.buffers); }
+
+/// Under the lock. Pages cost time, so the round becomes larger by and by, and not at the cost of others.
+bool Arena::should_grow() const {
+    return lists_->takes % kGrowEvery == 0 && lists_->buffers_resident.load(std::memory_order_relaxed) < rotation() &&
+           (account_ == nullptr || account_->charged() + shape_.buffer_size <= max_memory_ / 2);
+}
+
+std::optional<uint16_t> Arena::take_ready() {
+    if (lists_->ready_first == lists_->ready_last) return std::nullopt;
+    const uint16_t index = lists_->ready_buffers[lists_->ready_first % kBufferPlaces];
+    ++lists_->ready_first;
+    lists_->ready_idle = std::min(lists_->ready_idle, lists_->ready_last - lists_->ready_first);
     return index;
 }
 
-/// One without pages goes to the end of the queue: those that have some come first.
-void Arena::give_bare(uint16_t index) {
+std::optional<uint16_t> Arena::take_bare() {
+    if (lists_->bare_free > 0) return lists_->bare_buffers[--lists_->bare_free];
+    if (lists_->buffers_fresh < shape_.buffers) return static_cast<uint16_t>(lists_->buffers_fresh++);
+    return std::nullopt;
+}
+
+std::optional<uint16_t> Arena::take_buffer() {
     lists_->lock.lock();
-    lists_->free_buffers[lists_->buffers_free] = lists_->free_buffers[0];
-    lists_->free_buffers[0] = index;
-    ++lists_->buffers_free;
-    lists_->buffers_taken.fetch_sub(1, std::memory_order_relaxed);
+    ++lists_->takes;
+    const bool larger = should_grow();
+    std::optional<uint16_t> index = larger ? std::nullopt : take_ready();
+    const bool is_bare = !index;
+    if (is_bare) index = take_bare();
+    if (is_bare && !index) index = take_ready();
+    if (index) lists_->buffers_taken.fetch_add(1, std::memory_order_relaxed);
     lists_->lock.unlock();
+    if (!index || lists_->resident[*index].load(std::memory_order_relaxed)) return index;
+    const bool needed = lists_->ready_first == lists_->ready_last;
+    if (make_resident(*index, needed)) return index;
+    give_buffer(*index);
+    if (needed) return std::nullopt;
+    lists_->lock.lock();
+    index = take_ready();
+    if (index) lists_->buffers_taken.fetch_add(1, std::memory_order_relaxed);
+    lists_->lock.unlock();
+    return index;
 }
 
 /// Pages before use, so that neither we nor a reader can be killed by SIGBUS for want of memory later.
-bool Arena::make_resident(uint16_t index) {
+bool Arena::make_resident(uint16_t index, bool needed) {
     if (!charge(shape_.buffer_size)) {
-        if (growth_hook_ != nullptr) growth_hook_();  // what others do not need may come back soon
+        if (needed && growth_hook_ != nullptr) growth_hook_();  // what others do not need may come back soon
         return false;
     }
     const long rc = raw_syscall(SYS_madvise, buffer(index), shape_.buffer_size, MADV_POPULATE_WRITE);
@@ -185,30 +207,46 @@ bool Arena::make_resident(uint16_t index) {
 
 uint32_t Arena::trim(bool all) {
     if (keeps_pages_) return 0;
-    for (uint32_t i = 0;; ++i) {
+    lists_->lock.lock();
+    uint32_t spare = all ? lists_->ready_last - lists_->ready_first : lists_->ready_idle;
+    // A stream that is on its way takes every buffer of its round in turn, though it holds few of them at a time.
+    if (!all && lists_->takes - lists_->takes_trimmed >= rotation()) spare -= std::min(spare, rotation());
+    lists_->lock.unlock();
+    for (; spare > 0; --spare) {
         // One at a time, for whoever wants a buffer waits meanwhile.
         lists_->lock.lock();
-        if (i >= (all ? lists_->buffers_free : std::min(lists_->buffers_idle, lists_->buffers_free))) {
-            lists_->buffers_idle = lists_->buffers_free;
-            lists_->lock.unlock();
-            return lists_->buffers_resident.load(std::memory_order_relaxed);
-        }
-        const uint16_t index = lists_->free_buffers[i];
-        if (lists_->resident[index].load(std::memory_order_relaxed) &&
-            raw_syscall(SYS_madvise, buffer(index), shape_.buffer_size, MADV_REMOVE) == 0) {
-            lists_->resident[index].store(false, std::memory_order_relaxed);
+        const auto index = take_ready();
+        if (index && raw_syscall(SYS_madvise, buffer(*index), shape_.buffer_size, MADV_REMOVE) == 0) {
+            lists_->resident[*index].store(false, std::memory_order_relaxed);
             lists_->buffers_resident.fetch_sub(1, std::memory_order_relaxed);
             credit(shape_.buffer_size);
         }
+        if (index) put_back(*index);
         lists_->lock.unlock();
+    }
+    lists_->lock.lock();
+    lists_->ready_idle = lists_->ready_last - lists_->ready_first;
+    lists_->takes_trimmed = lists_->takes;
+    lists_->lock.unlock();
+    return lists_->buffers_resident.load(std::memory_order_relaxed);
+}
+
+/// Under the lock. Whoever is killed here leaves lists that are whole.
+void Arena::put_back(uint16_t index) {
+    if (lists_->resident[index].load(std::memory_order_relaxed)) {
+        lists_->ready_buffers[lists_->ready_last % kBufferPlaces] = index;
+        std::atomic_signal_fence(std::memory_order_release);
+        ++lists_->ready_last;
+    } else {
+        lists_->bare_buffers[lists_->bare_free] = index;
+        std::atomic_signal_fence(std::memory_order_release);
+        ++lists_->bare_free;
     }
 }
 
 void Arena::give_buffer(uint16_t index) {
     lists_->lock.lock();
-    lists_->free_buffers[lists_->buffers_free] = index;
-    std::atomic_signal_fence(std::memory_order_release);
-    ++lists_->buffers_free;
+    put_back(index);
     lists_->buffers_taken.fetch_sub(1, std::memory_order_relaxed);
     lists_->lock.unlock();
 }

@@ -36,7 +36,8 @@ public:
     /// A slot is free again when neither end will look at it any more; each end says so once.
     enum SlotEnd : uint8_t { kOurEnd = 1, kPeerEnd = 2 };
     void end_slot(uint32_t index, SlotEnd who);
-    /// The buffer that came back last, for it is the one still in the cache; or nothing.
+    /// The buffer that came back first, or nothing. A stream that goes round through more memory than the processors' own caches hold finds
+    /// each buffer in the cache that they share, where writing costs a quarter of what it costs to fetch it back from the reader's own.
     std::optional<uint16_t> take_buffer();
     /// take_buffer() would find one.
     [[nodiscard]] bool has_buffers() const {
@@ -68,15 +69,18 @@ private:
         std::atomic<uint32_t> buffers_taken;
         uint32_t slots_free;     ///< Length of free_slots; indexes from slots_fresh on were never used.
         uint32_t slots_fresh;
-        uint32_t buffers_free;
-        uint32_t buffers_fresh;
-        uint32_t buffers_idle;   ///< The fewest that were free at any time since the last trim(): the first ones of free_buffers.
+        uint32_t ready_first, ready_last;  ///< Counts: those in between lie, modulo its length, in ready_buffers.
+        uint32_t bare_free;      ///< Length of bare_buffers.
+        uint32_t buffers_fresh;  ///< Indexes from here on were never used.
+        uint32_t ready_idle;     ///< The fewest that were ready at any time since the last trim().
+        uint32_t takes, takes_trimmed;  ///< Buffers ever taken; and at the last trim().
         std::atomic<uint32_t> buffers_resident;
         uint16_t free_slots[kSlotsPerArena];
         uint32_t left_buffers[kSlotsPerArena];  ///< Index + 1 of the first buffer that comes back with the slot.
         uint32_t next_left[65536];
         std::atomic<uint8_t> slot_ends[kSlotsPerArena];
-        uint16_t free_buffers[65536];
+        uint16_t ready_buffers[65536];  ///< Free, with pages, in the order in which they came back.
+        uint16_t bare_buffers[65536];   ///< Free, without pages.
         std::atomic<bool> resident[65536];
     };
 
@@ -84,8 +88,12 @@ private:
     void credit(uint64_t bytes) const {
         if (account_ != nullptr) account_->credit(bytes);
     }
-    bool make_resident(uint16_t index);
-    void give_bare(uint16_t index);
+    [[nodiscard]] uint32_t rotation() const;
+    [[nodiscard]] bool should_grow() const;
+    std::optional<uint16_t> take_ready();
+    std::optional<uint16_t> take_bare();
+    void put_back(uint16_t index);
+    bool make_resident(uint16_t index, bool needed);
     int create_charged(uint32_t buffer_size, uint64_t max_memory);
 
     static inline void (*growth_hook_)() = nullptr;

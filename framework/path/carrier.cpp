@@ -1,6 +1,7 @@
 #include "path/carrier.hpp"
 
 #include "base/cpu.hpp"
+#include "base/point.hpp"
 #include "stream/end.hpp"
 
 namespace sansock::path {
@@ -156,6 +157,7 @@ void Carrier::received(const sansock_completion &completion, Moved &moved) {
         landing_open_ = true;
     }
     if (frame.offset != landing_.tail()) return fail(SANSOCK_EPROTO);
+    SANSOCK_POINT("M1.arrived");
     landing_.publish(number, frame.size);
     moved.arrived = true;
 }
@@ -165,6 +167,7 @@ void Carrier::lend_again() {
     const uint64_t consumed = ends_.mine->hot.consumed.load(std::memory_order_acquire);
     for (uint32_t number; !failed() && (number = landing_.take_read(consumed)) != kReceivesMax;) {
         if (const int32_t status = landing_.lend(*endpoint_, number); status != SANSOCK_OK) return fail(status);
+        SANSOCK_POINT("M3.reposted");
         credits_.reposted(true);
     }
 }
@@ -174,6 +177,7 @@ void Carrier::show_consumed(Moved &moved) {
     auto &shown = landing_.slot().hot.consumed;
     const uint64_t consumed = std::min(peer_consumed_, completed_to_);
     if (consumed <= shown.load(std::memory_order_relaxed)) return;
+    SANSOCK_POINT("M4.completed");
     shown.store(consumed, std::memory_order_release);
     moved.room = true;
 }
@@ -196,6 +200,7 @@ void Carrier::send() {
         if (!post(FrameKind::kData, run)) return;
     }
     if (worth_a_message() && credits_.may_send_credit()) {
+        SANSOCK_POINT("M2.worth-telling");
         if (!post(FrameKind::kCredit, {})) return;
         asked_.store(false, std::memory_order_relaxed);
         terms_.sends_first = false;
@@ -236,6 +241,7 @@ bool Carrier::post(FrameKind kind, const stream::Run &run) {
     sent_[number % kSendsMax] = {offset + run.size, false};
     ++in_flight_;
     cursor_.in.store(offset + run.size, std::memory_order_relaxed);
+    SANSOCK_POINT("M1.posted");
     told_consumed_ = consumed;
     credits_.sent(kind == FrameKind::kCredit);
     return true;

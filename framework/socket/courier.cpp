@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <sys/mman.h>
 
+#include "base/point.hpp"
 #include "socket/epoll.hpp"
 #include "socket/message.hpp"
 #include "socket/waiting.hpp"
@@ -71,6 +72,7 @@ void retire_courier(Connection &connection) {
     Courier *courier = connection.courier.exchange(nullptr, std::memory_order_acq_rel);
     if (courier == nullptr) return;
     courier->carrier.stop();
+    SANSOCK_POINT("M5.retired");
     courier->state.store(Courier::kRetired, std::memory_order_release);
     Process::get()->ring_helper();
 }

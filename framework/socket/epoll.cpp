@@ -20,7 +20,7 @@ uint32_t evaluate(EpollItem &item) {
     Connection &connection = *item.connection;
     if (!item.live || item.generation != connection.generation || !in_user_space(connection)) return 0;
     stream::End &end = connection.end();
-    if (end.attention_pending()) end.progress();
+    if (end.attention_pending() || end.step_abandoned()) end.progress();
     get_ready(connection);
     carry(connection);
     sync_kernel(item);

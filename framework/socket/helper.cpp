@@ -145,7 +145,7 @@ void HelperThread::look_after(Connection &connection) {
     if (!connection.is_open() || !connection.mapped.load(std::memory_order_acquire)) return;
     const Phase phase = connection.phase();
     stream::End &end = connection.end();
-    if (end.needs_progress()) end.progress();
+    if (end.needs_progress() || end.step_abandoned()) end.progress();
     const auto ours = static_cast<memory::EndState>(end.memory().mine->cold.state.load(std::memory_order_relaxed));
     if (ours == memory::EndState::kPoisoned && !connection.reset_logged) {
         connection.reset_logged = true;

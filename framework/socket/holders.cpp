@@ -17,10 +17,10 @@ uint32_t *Holders::find(uint32_t who) {
     return found == end ? nullptr : found;
 }
 
-uint32_t Holders::count() {
+uint32_t Holders::count(uint32_t who) {
     uint32_t living = 0;
     for (uint32_t &holder : list_) {
-        if (holder != 0 && (holder & kUnborn) == 0 && !is_alive(holder)) holder = 0;
+        if (holder != 0 && holder != who && (holder & kUnborn) == 0 && !is_alive(holder)) holder = 0;
         living += holder != 0;
     }
     return living;
@@ -50,19 +50,19 @@ bool Holders::let_go(uint32_t who) {
     stream::Guard guard(lock_);
     uint32_t *holder = find(who);
     // One that has left already, at its end say, and closes after that, must not take the connection from those who hold it still.
-    if (!crowded_ && count() == (holder != nullptr ? 1u : 0u)) return false;
+    if (!crowded_ && count(who) == (holder != nullptr ? 1u : 0u)) return false;
     if (holder != nullptr) *holder = 0;
     return true;
 }
 
 bool Holders::abandoned() {
     stream::Guard guard(lock_);
-    return !crowded_ && count() == 0;
+    return !crowded_ && count(0) == 0;
 }
 
 bool Holders::only(uint32_t who) {
     stream::Guard guard(lock_);
-    return !crowded_ && find(who) != nullptr && count() == 1;
+    return !crowded_ && find(who) != nullptr && count(who) == 1;
 }
 
 }  // namespace sansock::socket

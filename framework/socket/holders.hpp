@@ -28,8 +28,8 @@ private:
     static constexpr uint32_t kMax = 8;
     static constexpr uint32_t kUnborn = 0x8000'0000u;
 
-    /// How many of those listed live; the dead are struck off.
-    uint32_t count();
+    /// How many of those listed live, as `who` does who asks; the dead are struck off.
+    uint32_t count(uint32_t who);
     uint32_t *find(uint32_t who);
 
     FamilyLock lock_;

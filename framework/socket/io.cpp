@@ -8,6 +8,7 @@
 
 #include <cstring>
 
+#include "base/point.hpp"
 #include "socket/channel.hpp"
 #include "socket/courier.hpp"
 #include "socket/report.hpp"
@@ -266,8 +267,10 @@ long return_to_kernel(Connection &connection, stream::Reason reason) {
         const uint32_t seen = connection.shared->stream.events.load(std::memory_order_acquire);
         if (end.at_rest_on_tcp()) break;
         if (now_ns() > deadline || end.peer_is_dead()) break;
+        if (end.step_abandoned()) end.progress();
         futex_wait(&connection.shared->stream.events, seen, 1'000'000);
     }
+    SANSOCK_POINT("S5.leaving");
     if (!end.may_leave()) return -ECONNRESET;
     retire_if_at_rest(connection);
     return 0;

@@ -1,6 +1,7 @@
 // The channel between two processes: greeting, credentials, arenas, wake objects.
 #include <unistd.h>
 
+#include "base/point.hpp"
 #include "socket/meetings.hpp"
 #include "socket/waiting.hpp"
 
@@ -34,7 +35,9 @@ void Meetings::new_channel(UniqueFd fd, Connection &connection, bool connected_b
     message.network_namespace = network_namespace_of(connection.fd.load());
     message.local = connection.shared->local;
     message.remote = connection.shared->remote;
+    SANSOCK_POINT("U1.met");
     send_message(peer->channel, message);
+    SANSOCK_POINT("U1.greeted");
 }
 
 void Meetings::close_channel(Peer &peer) {
@@ -154,6 +157,7 @@ void Meetings::arena(Peer &peer, Received &received) {
         return rc == -EPROTO ? broke_protocol(peer, "passes what is no arena") : close_channel(peer);
     }
     peer.their_arenas.store(index + 1);
+    SANSOCK_POINT("U1.shared");
     if (index == 0) channel_up(peer);
 }
 

@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <cstring>
 
+#include "base/point.hpp"
 #include "socket/helper.hpp"
 #include "socket/required.hpp"
 #include "socket/waiting.hpp"
@@ -129,6 +130,7 @@ void Meetings::begin(Connection &connection, uint64_t deadline_ns) {
     meeting.choice = process_.runtime()->choose(shared.role == Role::kConnect ? shared.remote : shared.local);
     if (meeting.choice.refused != stream::Reason::kNone) return refuse(meeting.choice.refused);
     meeting.deadline_ns = deadline_ns;
+    SANSOCK_POINT("U1.chosen");
     if (peer_wants) return answer(connection, *asking, proposal, proposal_fds);
     if (shared.role == Role::kConnect) {
         if (Peer *peer = channel_for(connection)) return propose(connection, *peer);
@@ -307,6 +309,7 @@ void Meetings::propose(Connection &connection, Peer &peer) {
         return later();
     }
     if (sent < 0) return give_up(connection, stream::Reason::kNoResources);
+    SANSOCK_POINT("U1.proposed");
     meeting.slot_named = true;
     meeting.state = Meeting::kProposed;
     wait_until(meeting, meeting.deadline_ns);
@@ -440,7 +443,9 @@ void Meetings::answer(Connection &connection, Peer &peer, const Message &proposa
     message.peer_token = proposal.token;
     message.local = connection.shared->local;
     message.remote = connection.shared->remote;
+    SANSOCK_POINT("U1.attached");
     send_message(peer.channel, message, connection.fd.load(), answer_fds);
+    SANSOCK_POINT("U1.answered");
 }
 
 void Meetings::accepted(Peer &peer, Received &received) {
@@ -553,6 +558,7 @@ bool Meetings::attach(Connection &connection, Peer &peer, const Message &message
     watch(fd, {Watch::kSocket, connection.index, connection.generation}, EPOLLRDHUP | EPOLLOUT | EPOLLET);
     meeting.has_slot = false;
     end_meeting(meeting);
+    SANSOCK_POINT("U1.mapped");
     state.required = connection.shared->requirement.load() == Requirement::kRequired;
     state.attached.store(1, std::memory_order_release);
     uint8_t phase = static_cast<uint8_t>(Phase::kMeeting);

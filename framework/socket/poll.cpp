@@ -78,12 +78,12 @@ Look prepare(Process &process, const pollfd *fds, nfds_t count, pollfd *kernel) 
             continue;
         }
         stream::End &end = connection->end();
-        if (end.attention_pending()) end.progress();
+        if (end.attention_pending() || end.step_abandoned()) end.progress();
         get_ready(*connection);
         carry(*connection);
         const bool held = end.holding();
         const bool in = end.on_provider(false), out = end.on_provider(true) || end.held_back();
-        look.again_soon |= held;
+        look.again_soon |= held || end.stepping();
         if (in && out) {
             kernel[i].fd = -1;
             look.on_my_cpu |= end.memory().peer->hot.cpu.load(std::memory_order_relaxed) == current_cpu();
@@ -176,7 +176,8 @@ int poll_both(pollfd *fds, nfds_t count, uint64_t timeout_ns, const sigset_t *ma
                 if (id != memory::kNoWaker) add_waker(*connection, id);
             }
         }
-        if (!look.kernel && one != nullptr) {
+        if (one != nullptr) {
+            // The kernel's descriptors have just been asked, and are asked again when this is over.
             Spin spin(one->spin_in, process.policy().spin_ns_max, look.on_my_cpu);
             while (ready == 0 && spin.again()) ready = judge(process, fds, count, kernel);
             if (ready > 0) {

@@ -220,9 +220,11 @@ static int wait_on_tcp(Connection &connection, bool sending, uint64_t deadline_n
         const uint64_t now = now_ns();
         uint64_t left = deadline_ns == kForever ? kForever : deadline_ns > now ? deadline_ns - now : 0;
         if (id == memory::kNoWaker || (sending && end.holding())) left = std::min(left, kHeldNapNs);
+        if (end.stepping()) left = std::min(left, kStepNapNs);
         if (first) left = std::min(left, kFirstSleepNs);
         timespec timeout = timespec_of(left);
         const long rc = sleep_in(&parking, SYS_ppoll, fds, 2, left == kForever ? nullptr : &timeout, nullptr, 8);
+        if (rc == 0 && end.step_abandoned()) end.progress();
         if (rc == 0 && (deadline_ns == kForever || now_ns() < deadline_ns)) {
             if (first && id != memory::kNoWaker) continue;
             break;

@@ -16,6 +16,8 @@ namespace sansock::socket {
 inline constexpr uint64_t kFirstSleepNs = 4'000'000;
 /// Who is held back, or cannot be woken, looks again after this long.
 inline constexpr uint64_t kHeldNapNs = 1'000'000;
+/// And who waits for the end of a STEP: the sibling that began it may be dead.
+inline constexpr uint64_t kStepNapNs = 50'000'000;
 inline constexpr uint64_t kForever = UINT64_MAX;
 
 /// Learns how fast the processor's tick counter runs, from how far it comes between construction and finish().

@@ -123,6 +123,12 @@ public:
     bool may_leave();
     /// Acts on what the peer has written into its cold words: the answer to STEP, a replay, the end of an epoch.
     void progress();
+    /// A STEP is on its way. Whoever waits meanwhile looks again now and then:
+    [[nodiscard]] bool stepping() const {
+        return m_.mine->cold.frozen.load(std::memory_order_relaxed) == s_.epoch.load(std::memory_order_relaxed);
+    }
+    /// a sibling that was killed in it has left it to us, and progress() goes on.
+    [[nodiscard]] bool step_abandoned() const { return __builtin_expect(stepping(), 0) && s_.step_lock.abandoned(); }
     /// Whether progress() has something to do that the application need not wait to call for.
     [[nodiscard]] bool needs_progress() const {
         return attention_pending() || s_.out.replaying || s_.step_wanted.load(std::memory_order_relaxed) == s_.epoch.load(std::memory_order_relaxed);
@@ -141,6 +147,36 @@ public:
     [[nodiscard]] uint64_t peer_window_max() const;
 
 private:
+    /// Takes a lock that siblings share. Where its last owner was killed, what that one had begun is brought to a whole first (repair.cpp).
+    template <void (End::*repair)()>
+    class RepairingGuard {
+    public:
+        RepairingGuard(End &end, FamilyLock &lock) : lock_(lock) {
+            lock_.lock();
+            if (__builtin_expect(lock_.take_inherited(), 0)) (end.*repair)();
+        }
+        ~RepairingGuard() { lock_.unlock(); }
+        RepairingGuard(const RepairingGuard &) = delete;
+        RepairingGuard &operator=(const RepairingGuard &) = delete;
+
+    private:
+        FamilyLock &lock_;
+    };
+    void repair_output();
+    void repair_input();
+    void repair_step();
+    struct OutGuard : RepairingGuard<&End::repair_output> {
+        explicit OutGuard(End &end) : OutGuard(end, end.s_.out.lock) {}
+        OutGuard(End &end, FamilyLock &lock) : RepairingGuard(end, lock) {}
+    };
+    struct InGuard : RepairingGuard<&End::repair_input> {
+        explicit InGuard(End &end) : InGuard(end, end.s_.in.lock) {}
+        InGuard(End &end, FamilyLock &lock) : RepairingGuard(end, lock) {}
+    };
+    struct StepGuard : RepairingGuard<&End::repair_step> {
+        explicit StepGuard(End &end) : RepairingGuard(end, end.s_.step_lock) {}
+    };
+
     WindowWriter writer() { return {s_.out, *m_.arena, *m_.mine}; }
     WindowReader reader();
     /// It was in the middle of a stay on the provider: TCP alone does not say how the streams end.
@@ -182,6 +218,7 @@ private:
     bool freeze(uint32_t epoch);
     bool stop_sending(uint32_t epoch);
     void replay(uint32_t epoch);
+    void conclude_replay();
     void step_on();
     void finish_epoch(uint32_t epoch);
     void bump_attention();

@@ -8,7 +8,7 @@ bool End::finish_writing() {
     if (attention_pending()) progress();
     bool peer_covers = false;
     {
-        Guard guard(s_.out.lock);
+        OutGuard guard(*this);
         if (s_.out.fin) return true;
         s_.out.fin = true;
         if (at_rest_on_tcp()) return false;
@@ -44,7 +44,7 @@ bool End::both_finished() const {
 
 void End::finish_reading() {
     {
-        Guard guard(s_.in.lock);
+        InGuard guard(*this);
         s_.in.rd_shut = true;
     }
     env_.wake_own();
@@ -53,12 +53,12 @@ void End::finish_reading() {
 /// Bytes of the peer that this end was never given, wherever they are: close() resets for them, as the kernel does for its own.
 bool End::unread_by_us() {
     if (unread_in_window()) return true;
-    Guard guard(s_.in.lock);
+    InGuard guard(*this);
     return s_.in.path == Path::kTcp && env_.tcp_unread() > 0;
 }
 
 bool End::unread_in_window() {
-    Guard guard(s_.in.lock);
+    InGuard guard(*this);
     const memory::ColdWords &peer = m_.peer->cold;
     const uint32_t epoch = s_.epoch.load(std::memory_order_relaxed);
     const bool in_window = peer.switched.load(std::memory_order_acquire) == epoch && peer.stepped.load(std::memory_order_acquire) < epoch;
@@ -67,7 +67,7 @@ bool End::unread_in_window() {
 
 /// Somebody has written to TCP while our direction is on the provider: the peer would take it for the stream's end.
 bool End::foreign_bytes_in_between() {
-    Guard guard(s_.out.lock);
+    OutGuard guard(*this);
     return s_.out.path == Path::kProvider && !s_.out.replaying && foreign_bytes_written();
 }
 
@@ -84,7 +84,7 @@ End::Close End::close(bool abort) {
     }
     bool kept;
     {
-        Guard guard(s_.out.lock);
+        OutGuard guard(*this);
         kept = SANSOCK_MUTATE("CLOSE_FORGETS_KEPT", unconsumed() > 0 || s_.out.replaying, false);
         if (!s_.out.fin && s_.out.path == Path::kProvider) {
             s_.out.fin = true;
@@ -103,7 +103,7 @@ End::Close End::close(bool abort) {
 }
 
 void End::leave_memory() {
-    Guard guard(s_.out.lock);
+    OutGuard guard(*this);
     // A FIN may stand behind bytes that the peer does not read for long: this word tells it that nobody is left to answer.
     auto &state = m_.mine->cold.state;
     const auto ours = static_cast<memory::EndState>(state.load(std::memory_order_relaxed));

@@ -31,7 +31,7 @@ long End::receive(const iovec *parts, int count, int flags) {
     long got = 0;
     bool in_window = true;
     {
-        Guard guard(s_.in.lock);
+        InGuard guard(*this);
         SANSOCK_POINT("D2.locked");
         if (__builtin_expect(s_.in.path == Path::kTcp, 0) && !arrive_at_switch()) {
             got = receive_tcp(parts, count, flags);
@@ -51,7 +51,7 @@ long End::receive(const iovec *parts, int count, int flags) {
 /// An error comes before the end of file.
 long End::or_owed(long answer) {
     if (__builtin_expect(answer > 0 || answer == -EAGAIN || answer == -EFAULT, 1)) return answer;
-    Guard guard(s_.out.lock);  // a sender that has just taken the kernel's error holds it until it has made a note
+    OutGuard guard(*this);  // a sender that has just taken the kernel's error holds it until it has made a note
     const uint32_t owed = s_.error_owed.load(std::memory_order_relaxed);
     return owed != 0 ? -static_cast<long>(owed) : answer;
 }
@@ -207,7 +207,7 @@ bool End::return_to_window() {
 }
 
 size_t End::unread_beside_tcp() {
-    Guard guard(s_.in.lock);
+    InGuard guard(*this);
     if (s_.in.path == Path::kProvider) return reader().unread();
     const uint32_t epoch = s_.epoch.load(std::memory_order_relaxed);
     const memory::ColdWords &peer = m_.peer->cold;
@@ -239,7 +239,7 @@ uint64_t End::never_consumed() const {
 
 /// As with a kernel socket, "writable" waits for a third of the space, or a bulk sender would wake for every byte.
 bool End::has_room() {
-    Guard guard(s_.out.lock);
+    OutGuard guard(*this);
     if (s_.out.stopped || s_.out.path != Path::kProvider) return false;
     WindowWriter window = writer();
     // A lie is for send() to find.
@@ -251,7 +251,7 @@ short End::events(short kernel) {
     short events = kernel & POLLERR;
     if (!on_provider(false)) {
         // A peer that has switched will never again make TCP readable: take note before anybody waits for that.
-        Guard guard(s_.in.lock);
+        InGuard guard(*this);
         if (s_.in.path == Path::kTcp) arrive_at_switch();
     }
     const bool in_provider = on_provider(false);
@@ -261,7 +261,7 @@ short End::events(short kernel) {
     const bool reset = ended == kTcpReset;
     bool read_done = false;
     if (in_provider) {
-        Guard guard(s_.in.lock);
+        InGuard guard(*this);
         const bool finished = peer.fin.load(std::memory_order_acquire) != 0 &&
                               peer.fin_at.load(std::memory_order_relaxed) <= path().hot.tail.load(std::memory_order_acquire);
         read_done = finished || ended != kTcpOpen || reset || s_.in.rd_shut;

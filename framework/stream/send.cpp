@@ -18,7 +18,7 @@ long End::send(const iovec *parts, int count, int flags) {
     long sent;
     bool sent_to_window = true, hold_begun = false;
     {
-        Guard guard(s_.out.lock);
+        OutGuard guard(*this);
         SANSOCK_POINT("D1.locked");
         if (__builtin_expect(s_.out.path == Path::kProvider, 1)) {
             sent = send_provider(parts, count);

@@ -48,6 +48,7 @@ struct OutState {
     uint16_t buffers_max;      ///< send_buffers of the provider.
     std::atomic<uint64_t> out; ///< Bytes that the application was told are sent.
     uint64_t skipped;          ///< Bytes of `out` that TCP never carried.
+    uint64_t skipped_before;   ///< The same when the current epoch began.
     uint64_t switched_at;      ///< X of the current epoch.
     uint64_t consumed;         ///< The peer's consumed as last believed.
     uint64_t window;           ///< The most bytes that may be kept (I2).
@@ -73,7 +74,7 @@ struct InState {
     bool reset_owed;           ///< The kernel's reset was taken from it while bytes still lay in the window; told after them.
     bool direct;               ///< The peer is gone: what messages did not bring is read from its own window.
     std::atomic<uint64_t> in;  ///< Bytes that the application has read.
-    uint64_t skipped;
+    uint64_t skipped, skipped_before;
     uint64_t tail;             ///< The peer's tail as last believed.
     std::atomic<uint64_t> acknowledged;  ///< `in` when the kernel was last asked to acknowledge at once.
     uint32_t closed_read;

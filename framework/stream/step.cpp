@@ -12,7 +12,7 @@ namespace sansock::stream {
 
 /// Names Z, the byte from which the peer repeats on TCP. From here on this end reads TCP only. False: the connection is poisoned.
 bool End::freeze(uint32_t epoch) {
-    Guard guard(SANSOCK_MUTATE("FREEZE_WITHOUT_LOCK", s_.in.lock, s_.park_lock));
+    InGuard guard(*this, SANSOCK_MUTATE("FREEZE_WITHOUT_LOCK", s_.in.lock, s_.park_lock));
     memory::ColdWords &mine = m_.mine->cold;
     if (mine.frozen.load(std::memory_order_relaxed) == epoch) return true;
     const memory::ColdWords &peer = m_.peer->cold;
@@ -28,23 +28,23 @@ bool End::freeze(uint32_t epoch) {
             poison(Reason::kProtocol);
             return false;
         }
-        s_.in.skipped += z - x;
+        s_.in.skipped = s_.in.skipped_before + (z - x);
     }
     if (s_.in.path == Path::kProvider && SANSOCK_MUTATE("DELIVER_FOREIGN", env_.tcp_unread() > 0, false)) {  // nobody may have written there since X
         poison(Reason::kForeignBytes);
         return false;
     }
-    s_.in.path = Path::kTcp;
     mine.frozen_at.store(z, std::memory_order_relaxed);
     SANSOCK_POINT("S1.named");
     mine.frozen.store(epoch, std::memory_order_release);
     SANSOCK_POINT("S1.frozen");
+    s_.in.path = Path::kTcp;
     return true;
 }
 
 /// Nothing goes to the window from here on; `step` says so, and that nobody else has written to TCP meanwhile. False: poisoned.
 bool End::stop_sending(uint32_t epoch) {
-    Guard guard(SANSOCK_MUTATE("STOP_WITHOUT_LOCK", s_.out.lock, s_.park_lock));
+    OutGuard guard(*this, SANSOCK_MUTATE("STOP_WITHOUT_LOCK", s_.out.lock, s_.park_lock));
     memory::ColdWords &mine = m_.mine->cold;
     if (mine.step.load(std::memory_order_relaxed) == epoch) return true;
     if (s_.out.path == Path::kProvider && foreign_bytes_written()) {
@@ -61,14 +61,14 @@ bool End::stop_sending(uint32_t epoch) {
 bool End::step(Reason reason, bool for_good) {
     bool idle;
     {
-        Guard guard(s_.step_lock);
+        StepGuard guard(*this);
         const uint32_t epoch = s_.epoch.load(std::memory_order_relaxed);
         if (for_good) pin();
         s_.reason.store(static_cast<uint8_t>(reason), std::memory_order_relaxed);
         memory::ColdWords &mine = m_.mine->cold;
         bool on_tcp;
         {
-            Guard out(s_.out.lock);  // whoever was about to switch has done so, or will find the pin
+            OutGuard out(*this);  // whoever was about to switch has done so, or will find the pin
             on_tcp = s_.out.path == Path::kTcp;
         }
         // A peer that we were never ready for cannot have switched: there is nothing to go back from.
@@ -92,7 +92,7 @@ bool End::step(Reason reason, bool for_good) {
 
 void End::progress() {
     {
-        Guard guard(s_.step_lock);
+        StepGuard guard(*this);
         const uint32_t seen = m_.peer->hot.attention.load(std::memory_order_acquire);
         if (m_.peer->cold.pinned.load(std::memory_order_acquire) != 0) s_.pinned.store(1, std::memory_order_relaxed);
         if (peer_has_left()) note_end(kTcpFin);
@@ -140,10 +140,13 @@ bool End::foreign_bytes_written() {
 
 /// Repeats on TCP what the peer has not consumed, in one non-blocking send as a rule; then this direction is the kernel's.
 void End::replay(uint32_t epoch) {
-    Guard guard(s_.out.lock);
+    OutGuard guard(*this);
     OutState &out = s_.out;
     memory::ColdWords &mine = m_.mine->cold;
-    if (mine.stepped.load(std::memory_order_relaxed) == epoch) return;
+    if (mine.stepped.load(std::memory_order_relaxed) == epoch) {
+        if (out.stopped) conclude_replay();  // whoever was at it has died just before the end
+        return;
+    }
     const uint64_t sent = out.out.load(std::memory_order_relaxed);
     const bool switched = out.epoch_switched == epoch;
     if (SANSOCK_MUTATE("STEPPED_BEFORE_REPLAY", false, true)) mine.stepped.store(epoch, std::memory_order_release);
@@ -156,7 +159,7 @@ void End::replay(uint32_t epoch) {
             const uint64_t z = SANSOCK_MUTATE("REPEAT_BELOW_X", std::max(at, out.switched_at), at);
             if (z < out.consumed || z > sent) return poison(Reason::kProtocol);
             out.replayed = z;
-            out.skipped += z - out.switched_at;
+            out.skipped = out.skipped_before + (z - out.switched_at);
             out.replaying = true;
         }
         while (out.replayed < sent) {
@@ -183,12 +186,16 @@ void End::replay(uint32_t epoch) {
     // In this order: a peer that reads a FIN and finds no `stepped` takes it for our death, and goes on in the window.
     mine.stepped.store(epoch, std::memory_order_release);
     SANSOCK_POINT("S3.stepped");
+    conclude_replay();
+}
+
+/// From here on the output is the kernel's.
+void End::conclude_replay() {
+    OutState &out = s_.out;
     if (out.fin && SANSOCK_MUTATE("FIN_FORGOTTEN", true, false)) env_.tcp_shutdown_write();
     SANSOCK_POINT("S3.ended");
-    if (switched) {
-        writer().release_all();
-        out.replaying = false;
-    }
+    if (out.path == Path::kProvider) writer().release_all();
+    out.replaying = false;
     out.path = Path::kTcp;
     out.stopped = false;
     bump_attention();
@@ -198,6 +205,8 @@ void End::replay(uint32_t epoch) {
 
 /// Both ends have stepped: the epoch is over.
 void End::finish_epoch(uint32_t epoch) {
+    s_.out.skipped_before = s_.out.skipped;
+    s_.in.skipped_before = s_.in.skipped;
     s_.epoch.store(epoch + 2, std::memory_order_release);
     SANSOCK_POINT("S4.over");
     s_.step_backs.fetch_add(1, std::memory_order_relaxed);

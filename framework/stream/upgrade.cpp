@@ -26,12 +26,12 @@ void End::declare_ready() {
     auto &ready = m_.mine->cold.ready;
     if (s_.pinned.load(std::memory_order_relaxed) != 0) return;
     // Whoever pins the connection and then takes the lock knows whether the peer may switch.
-    Guard step(s_.step_lock);
+    StepGuard step(*this);
     const uint32_t epoch = s_.epoch.load(std::memory_order_relaxed);
     if (s_.pinned.load(std::memory_order_relaxed) != 0 || ready.load(std::memory_order_relaxed) == epoch) return;
     if (s_.kernel_reads.load(std::memory_order_acquire) != 0) return;  // asleep where a switch would not wake it
     {
-        Guard guard(s_.in.lock);
+        InGuard guard(*this);
         m_.mine->hot.consumed.store(s_.in.in.load(std::memory_order_relaxed), std::memory_order_release);
     }
     SANSOCK_POINT("U2.covered");
@@ -108,6 +108,7 @@ bool End::try_switch() {
     writer().reset(at);
     out.epoch_switched = epoch;
     out.path = Path::kProvider;
+    SANSOCK_POINT("U3.moved");
     memory::ColdWords &mine = m_.mine->cold;
     mine.switched_at.store(at, std::memory_order_relaxed);
     SANSOCK_POINT("U3.named");

@@ -54,20 +54,19 @@ void WindowWriter::reclaim() {
         const ClosedSegment &entry = mine_.closed[s_.reclaimed % kSegmentsPerSlot];
         if (entry.end.load(std::memory_order_relaxed) > s_.consumed) return;
         const uint16_t buffer = SegmentWord::buffer(entry.word.load(std::memory_order_relaxed));
-        if (buffer != kInlineBuffer) give(buffer);
         ++s_.reclaimed;
+        if (buffer != kInlineBuffer) give(buffer);
     }
 }
 
 /// Goes on in `buffer` from the tail on.
 void WindowWriter::move_to(uint16_t buffer) {
     const uint64_t out = s_.out.load(std::memory_order_relaxed);
-    if (s_.consumed != out) {
-        close_segment();
-    } else if (s_.segment_buffer != kInlineBuffer && s_.segment_buffer != buffer) {
-        give(s_.segment_buffer);  // wholly consumed: nobody will look for it
-    }
+    const uint16_t left = s_.segment_buffer;
+    const bool unread = s_.consumed != out;
+    if (unread) close_segment();
     open_segment(buffer, out);
+    if (!unread && left != kInlineBuffer && left != buffer) give(left);  // wholly consumed: nobody will look for it
 }
 
 /// The open segment cannot take `wanted` bytes, or everything in it is consumed: find a better place. True when there is room
@@ -137,20 +136,38 @@ void WindowWriter::release_all() {
     s_.consumed = s_.out.load(std::memory_order_relaxed);
     reclaim();
     s_.reclaimed = s_.closed;
-    if (s_.segment_buffer != kInlineBuffer) give(s_.segment_buffer);
-    s_.segment_buffer = kInlineBuffer;
-    s_.segment_start = s_.consumed;
+    const uint16_t left = s_.segment_buffer;
+    open_segment(kInlineBuffer, s_.consumed);
+    if (left != kInlineBuffer) give(left);
+}
+
+/// A sibling was killed in the middle. The published word says which segment is open; whether that one is listed as closed as well, and
+/// which buffers were about to be taken or given, is not known to anybody else yet. Buffers in between are lost to the arena.
+void WindowWriter::repair() {
+    const uint64_t word = mine_.hot.segment.load(std::memory_order_relaxed);
+    const uint64_t out = s_.out.load(std::memory_order_relaxed);
+    s_.segment_buffer = SegmentWord::buffer(word);
+    s_.segment_start = out - SegmentWord::distance(word, out);
+    if (s_.closed != s_.reclaimed && mine_.closed[(s_.closed - 1) % kSegmentsPerSlot].word.load(std::memory_order_relaxed) == word) --s_.closed;
+    mine_.hot.closed.store(s_.closed, std::memory_order_release);
+    mine_.hot.tail.store(out, std::memory_order_release);
+    uint16_t held = s_.segment_buffer != kInlineBuffer;
+    for (uint32_t i = s_.reclaimed; i != s_.closed; ++i) {
+        held += SegmentWord::buffer(mine_.closed[i % kSegmentsPerSlot].word.load(std::memory_order_relaxed)) != kInlineBuffer;
+    }
+    s_.buffers_held = held;
 }
 
 void WindowWriter::leave() {
     const uint32_t slot = arena_.index_of(mine_);
-    for (; s_.reclaimed != s_.closed; ++s_.reclaimed) {
-        const uint16_t buffer = SegmentWord::buffer(mine_.closed[s_.reclaimed % kSegmentsPerSlot].word.load(std::memory_order_relaxed));
+    while (s_.reclaimed != s_.closed) {
+        const uint16_t buffer = SegmentWord::buffer(mine_.closed[s_.reclaimed++ % kSegmentsPerSlot].word.load(std::memory_order_relaxed));
         if (buffer != kInlineBuffer) arena_.give_buffer_with_slot(buffer, slot);
     }
-    if (s_.segment_buffer != kInlineBuffer) arena_.give_buffer_with_slot(s_.segment_buffer, slot);
+    const uint16_t left = s_.segment_buffer;
     s_.segment_buffer = kInlineBuffer;
     s_.buffers_held = 0;
+    if (left != kInlineBuffer) arena_.give_buffer_with_slot(left, slot);
 }
 
 /// The writer is at least a segment ahead of `offset`: looks it up among the closed ones.

@@ -73,6 +73,8 @@ public:
     void rest();
     /// Gives every buffer back.
     void release_all();
+    /// After the death of a sibling that was writing: what it had begun is as if it had not been.
+    void repair();
     /// Nothing will be written here any more: every buffer comes back as soon as the peer has left the slot, too.
     void leave();
 

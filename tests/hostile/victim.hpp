@@ -18,6 +18,7 @@ struct Launch {
     std::string config = SANSOCK_HOSTILE_CONFIG;
     uid_t user = 0;  ///< 0: as the test.
     std::vector<std::pair<int, rlim_t>> limits = {};
+    std::vector<std::string> environment = {};  ///< "NAME=value", beside what the test has.
 };
 
 /// In a network namespace that is new.

@@ -53,6 +53,8 @@ Victim::Victim(const std::vector<std::string> &arguments, const Launch &launch) 
     if (pipe2(ends, O_CLOEXEC) != 0) std::abort();
     pid_ = fork();
     if (pid_ == 0) {
+        setpgid(0, 0);
+        for (const std::string &variable : launch.environment) putenv(const_cast<char *>(variable.c_str()));
         dup2(ends[1], STDOUT_FILENO);
         dup2(open(log.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC), STDERR_FILENO);
         if (launch.user != 0 && (setgroups(0, nullptr) != 0 || setgid(launch.user) != 0 || setuid(launch.user) != 0)) _exit(121);
@@ -66,13 +68,14 @@ Victim::Victim(const std::vector<std::string> &arguments, const Launch &launch) 
         execv(words[0], words.data());
         _exit(122);
     }
+    setpgid(pid_, pid_);  // whichever of the two comes first
     close(ends[1]);
     output_ = ends[0];
 }
 
 Victim::~Victim() {
+    kill(-pid_, SIGKILL);  // what it has forked goes with it
     if (!reaped_) {
-        kill(pid_, SIGKILL);
         waitpid(pid_, nullptr, 0);
     }
     close(output_);

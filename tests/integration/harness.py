@@ -85,8 +85,8 @@ def as_user(user):
 class Run:
     """One run of a workload. Workloads start their programs through it, so that they are the same in every run."""
 
-    def __init__(self, sansock, config, ends, folder):
-        self.sansock, self.config, self.ends, self.folder = sansock, config, ends, folder
+    def __init__(self, sansock, config, ends, folder, reports=True):
+        self.sansock, self.config, self.ends, self.folder, self.reports = sansock, config, ends, folder, reports
         self.report = folder / "report"
         self.report.touch()
         self.report.chmod(0o666)  # servers write to it as their own users
@@ -95,7 +95,8 @@ class Run:
     def _command(self, side, command, user):
         prefix = as_user(user) if user else []
         if side in self.ends:
-            prefix += [self.sansock, "run", "--report", str(self.report)]
+            prefix += [self.sansock, "run"]
+            prefix += ["--report", str(self.report)] if self.reports else []
             prefix += ["--config", str(self.config), "--"] if self.config else ["--"]
         return [*prefix, *map(str, command)]
 

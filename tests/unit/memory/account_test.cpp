@@ -55,10 +55,10 @@ TEST(Account, IsLeftAloneByWhatFails) {
 TEST(Trim, GivesBackWhatNobodyTookSinceTheLastTime) {
     Arena sut;
     ASSERT_EQ(sut.create(kBufferSize, 8 * kBufferSize), 0);
-    const uint16_t idle = sut.take_buffer().value(), busy = sut.take_buffer().value();
+    const uint16_t busy = sut.take_buffer().value(), idle = sut.take_buffer().value();
     std::memset(sut.buffer(idle), 1, kBufferSize);
-    sut.give_buffer(idle);
     sut.give_buffer(busy);
+    sut.give_buffer(idle);
     EXPECT_EQ(sut.trim(false), 2u) << "both were in use a moment ago";
     const uint16_t again = sut.take_buffer().value();
     EXPECT_EQ(again, busy);

@@ -8,6 +8,7 @@
 
 #include <cstring>
 #include <set>
+#include <vector>
 
 namespace sansock::memory {
 namespace {
@@ -94,12 +95,22 @@ TEST_F(ArenaTest, AllotsEveryBufferOnceThenNone) {
     EXPECT_EQ(sut.header().magic, kArenaMagic) << "a buffer lies over the header";
 }
 
-TEST_F(ArenaTest, GivesTheWarmestBufferFirst) {
-    const auto first = sut.take_buffer().value(), second = sut.take_buffer().value();
-    sut.give_buffer(second);
-    sut.give_buffer(first);
-    EXPECT_EQ(sut.take_buffer(), first);
-    EXPECT_EQ(sut.take_buffer(), second);
+TEST_F(ArenaTest, GoesRoundThroughAllBuffersThoughFewAreTakenAtATime) {
+    std::set<uint16_t> taken;
+    for (uint32_t i = 0; i < 10 * kBuffers; ++i) {
+        const auto one = sut.take_buffer().value(), other = sut.take_buffer().value();
+        taken.insert({one, other});
+        sut.give_buffer(one);
+        sut.give_buffer(other);
+    }
+    EXPECT_EQ(taken.size(), kBuffers);
+}
+
+TEST_F(ArenaTest, GivesTheBufferThatCameBackFirst) {
+    std::vector<uint16_t> taken;
+    while (const auto buffer = sut.take_buffer()) taken.push_back(*buffer);
+    for (const uint16_t buffer : taken) sut.give_buffer(buffer);
+    for (const uint16_t buffer : taken) EXPECT_EQ(sut.take_buffer(), buffer);
 }
 
 TEST_F(ArenaTest, GetsBuffersThatAPeerMayStillReadBackWithTheirSlot) {
