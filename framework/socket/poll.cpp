@@ -81,8 +81,8 @@ Look prepare(Process &process, const pollfd *fds, nfds_t count, pollfd *kernel) 
         if (end.attention_pending() || end.step_abandoned()) end.progress();
         get_ready(*connection);
         carry(*connection);
-        const bool held = end.holding();
-        const bool in = end.on_provider(false), out = end.on_provider(true) || end.held_back();
+        const bool held = end.held_back();
+        const bool in = end.on_provider(false), out = end.on_provider(true) || held;
         look.again_soon |= held || end.stepping();
         if (in && out) {
             kernel[i].fd = -1;

@@ -216,11 +216,16 @@ static int wait_on_tcp(Connection &connection, bool sending, uint64_t deadline_n
     for (bool first = true; !moved(); first = false) {
         pollfd fds[2] = {{connection.fd.load(), static_cast<short>(sending ? POLLOUT : POLLIN | POLLRDHUP), 0},
                          {id == memory::kNoWaker ? -1 : process.wake_object(id).fd.load(), POLLIN, 0}};
-        if (sending && end.held_back()) fds[0].fd = -1;
+        const bool held = sending && end.held_back();  // looked at once: what ends by itself must not end between two looks
+        if (held) fds[0].fd = -1;
         const uint64_t now = now_ns();
         uint64_t left = deadline_ns == kForever ? kForever : deadline_ns > now ? deadline_ns - now : 0;
-        if (id == memory::kNoWaker || (sending && end.holding())) left = std::min(left, kHeldNapNs);
-        if (end.stepping()) left = std::min(left, kStepNapNs);
+        if (end.stepping()) {
+            left = std::min(left, kStepNapNs);
+        } else if (held) {
+            left = std::min(left, kHeldNapNs);
+        }
+        if (id == memory::kNoWaker) left = std::min(left, kHeldNapNs);
         if (first) left = std::min(left, kFirstSleepNs);
         timespec timeout = timespec_of(left);
         const long rc = sleep_in(&parking, SYS_ppoll, fds, 2, left == kForever ? nullptr : &timeout, nullptr, 8);

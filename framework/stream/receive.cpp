@@ -290,7 +290,8 @@ short End::events(short kernel) {
         events |= kernel & (POLLOUT | POLLWRNORM | POLLHUP);
     }
     if (reset) events |= POLLHUP | (env_.tcp_has_error() ? POLLERR : 0);
-    if (error_of_loss() != 0) events |= POLLHUP | (s_.error_told.load(std::memory_order_relaxed) == 0 ? POLLERR : 0);
+    // As long as TCP has not brought the last bytes, there is something to wait for.
+    if (read_done && error_of_loss() != 0) events |= POLLHUP | (s_.error_told.load(std::memory_order_relaxed) == 0 ? POLLERR : 0);
     if (s_.out.fin && read_done) events |= POLLHUP;
     return events;
 }

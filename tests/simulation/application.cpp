@@ -63,8 +63,14 @@ bool Application::between_calls(Socket &socket) {
     if (world_.wants_leave(p_) && !left_) {
         left_ = true;
         world_.cover(p_, Event::kLeave);
+        const bool excused = world_.excused;
         const long rc = socket.return_to_kernel(stream::Reason::kExec);
         world_.scheduler.trace("leaves -> %ld", rc);
+        const Process &peer = p_.peer();
+        if (rc < 0 && peer.finished && peer.alive && !peer.stopped && peer.got == p_.told && !excused &&
+            world_.scenario.side[peer.side].ending != Ending::kAbort) {
+            world_.fail(fmt::format("side {} was reset as it left, though its peer had read everything and closed", p_.side));
+        }
         if (rc < 0) world_.excused = true;  // the peer does not answer; the program goes on none the less, with the bare socket
         if (threads_ == 1) {
             // As exec does it: whatever comes now comes from a program that knows the socket alone.

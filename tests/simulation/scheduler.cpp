@@ -24,6 +24,8 @@ void Scheduler::reset(uint64_t seed, Watcher *watcher) {
     points_ = 0;
     run_length_ = random.one_of<uint64_t>({1, 3, 10, 40});
     until_switch_ = 1;
+    preempted_every_ = random.one_of<uint64_t>({0, 0, 4000, 700});
+    until_preempted_ = 1 + random.below(1 + 2 * preempted_every_);
     failure_.clear();
 }
 
@@ -99,7 +101,16 @@ void Scheduler::point(const char *name) {
     if (actor == nullptr) return;
     ++points_;
     watcher_->passed(*actor, point_id(name));
+    if (preempted_every_ != 0 && --until_preempted_ == 0) preempt(*actor);
     if (actor->state != Actor::State::kRunnable || actor->stopped || --until_switch_ == 0) switch_from(*actor);
+}
+
+/// One thread alone loses its processor for a while, in the middle of whatever it is at.
+void Scheduler::preempt(Actor &actor) {
+    until_preempted_ = 1 + random.below(2 * preempted_every_);
+    if (actor.stopped) return;
+    actor.stopped = true;
+    actor.stopped_until = now_ns_ + random.skewed(kPreemptedNsMax);
 }
 
 bool Scheduler::sleep(std::array<const void *, 3> keys, uint64_t until_ns) {

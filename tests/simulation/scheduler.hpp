@@ -86,7 +86,10 @@ private:
     Watcher *watcher_ = nullptr;
     Actor *running_ = nullptr;
     uint64_t now_ns_ = 0, points_ = 0, limit_points_ = 0;
+    static constexpr uint64_t kPreemptedNsMax = 12'000'000;  ///< Three times as long as a sleeper's first sleep.
     uint64_t run_length_ = 1, until_switch_ = 1;
+    uint64_t preempted_every_ = 0, until_preempted_ = 1;  ///< In points, on average; 0: nobody is.
+    void preempt(Actor &actor);
     std::string failure_;
 };
 

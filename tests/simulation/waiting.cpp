@@ -57,10 +57,9 @@ int Socket::wait_on_tcp(bool sending) {
                         end.memory().peer->cold.switched_at.load() == state.in.in.load());
     };
     for (bool first = true; !moved(); first = false) {
-        short events = sending ? POLLOUT : POLLIN | POLLRDHUP;
-        if (sending && end.held_back()) events = 0;
-        const bool short_nap = sending && end.holding();
-        const short ready = poll_kernel(events, short_nap ? p_.world.scheduler.now_ns() + kHeldNapNs
+        const bool held = sending && end.held_back();
+        const short events = held ? 0 : sending ? POLLOUT : POLLIN | POLLRDHUP;
+        const short ready = poll_kernel(events, held ? p_.world.scheduler.now_ns() + kHeldNapNs
                                                 : first ? p_.world.scheduler.now_ns() + kFirstSleepNs : kForever);
         if (ready != 0 || rung_ || !first) break;
     }
@@ -132,11 +131,12 @@ short Socket::poll(short wanted) {
     stream::End &end = *p_.end;
     Scheduler &scheduler = p_.world.scheduler;
     short kernel_events = 0;
-    bool kernel_watched = false;
+    bool kernel_watched = false, held = false;
     auto prepare = [&] {
         if (end.attention_pending()) end.progress();
         get_ready();
-        const bool in = end.on_provider(false), out = end.on_provider(true) || end.held_back();
+        held = end.held_back();
+        const bool in = end.on_provider(false), out = end.on_provider(true) || held;
         kernel_watched = !(in && out);
         kernel_events = static_cast<short>((wanted & ((in ? 0 : POLLIN | POLLRDNORM | POLLRDHUP) | (out ? 0 : POLLOUT | POLLWRNORM))) | POLLRDHUP);
     };
@@ -154,7 +154,7 @@ short Socket::poll(short wanted) {
         short ready = judge(0);
         short kernel = 0;
         if (ready == 0) {
-            const uint64_t until = first_nap || end.holding() ? scheduler.now_ns() + kFirstSleepNs : kForever;
+            const uint64_t until = first_nap || held ? scheduler.now_ns() + kFirstSleepNs : kForever;
             kernel = poll_kernel(kernel_watched ? kernel_events : static_cast<short>(0), until);
             first_nap = rung_;
         }

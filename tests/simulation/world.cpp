@@ -224,7 +224,9 @@ bool World::strike() {
             return true;
         case Fault::kIntruder: {
             const stream::State &state = victim.state();
-            const bool on_provider = victim.slot().cold.switched.load() == state.epoch.load() && victim.end->on_provider(true) && !state.out.stopped;
+            // One that a reset greets would take the news of it from the victim.
+            const bool reset = (tcp.poll(victim.side) & POLLERR) != 0;
+            const bool on_provider = !reset && victim.slot().cold.switched.load() == state.epoch.load() && victim.end->on_provider(true) && !state.out.stopped;
             if (!on_provider || victim.finished) {
                 if (!overdue_) return false;
                 return true;  // nothing to intrude upon any more
