@@ -12,6 +12,7 @@
 #include <cstdint>
 
 #include "base/cpu.hpp"
+#include "base/critical.hpp"
 #include "base/futex.hpp"
 #include "base/point.hpp"
 #include "base/real.hpp"
@@ -35,16 +36,21 @@ class OwnedLock {
 public:
     void lock() {
         SANSOCK_POINT("lock.take");
+        enter_critical();
         uint32_t expected = 0;
         if (__builtin_expect(!word_.compare_exchange_strong(expected, thread_id(), std::memory_order_acquire), 0)) lock_slow();
     }
     bool try_lock() {
         uint32_t expected = 0;
-        return word_.compare_exchange_strong(expected, thread_id(), std::memory_order_acquire);
+        enter_critical();
+        if (word_.compare_exchange_strong(expected, thread_id(), std::memory_order_acquire)) return true;
+        leave_critical();
+        return false;
     }
     void unlock() {
         SANSOCK_POINT("lock.give");
         if (__builtin_expect((word_.exchange(0, std::memory_order_release) & kWaiters) != 0, 0)) futex_wake_all(&word_);
+        leave_critical();
     }
     /// For the holder: whether the lock came from an owner who died holding it, so that what it guards may be half done. True once.
     [[nodiscard]] bool take_inherited() {

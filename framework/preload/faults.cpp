@@ -9,6 +9,7 @@
 
 #include "base/guarded_copy.hpp"
 #include "preload/real.hpp"
+#include "preload/signals.hpp"
 
 namespace sansock::preload {
 namespace {
@@ -99,7 +100,7 @@ using namespace sansock::preload;
 
 SANSOCK_EXPORT int sigaction(int number, const struct sigaction *action, struct sigaction *before) noexcept {
     struct sigaction *kept = action_of(number);
-    if (kept == nullptr) return SANSOCK_REAL(sigaction)(number, action, before);
+    if (kept == nullptr || in_vfork_child()) return change_action(number, action, before);
     sansock::stream::Guard guard(actions_lock);
     if (before != nullptr) *before = *kept;
     if (action != nullptr) *kept = *action;
@@ -108,7 +109,7 @@ SANSOCK_EXPORT int sigaction(int number, const struct sigaction *action, struct 
 
 SANSOCK_EXPORT sighandler_t signal(int number, sighandler_t handler) noexcept {
     struct sigaction *kept = action_of(number);
-    if (kept == nullptr) return SANSOCK_REAL(signal)(number, handler);
+    if (kept == nullptr || in_vfork_child()) return change_handler(number, handler);
     sansock::stream::Guard guard(actions_lock);
     const sighandler_t before = kept->sa_handler;
     *kept = {};

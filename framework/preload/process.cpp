@@ -44,6 +44,7 @@ struct Beginning {
 int begin(void *memory) {
     const auto own = *static_cast<Beginning *>(memory);
     socket_::Process::get()->after_fork_in_child();
+    socket_::Process::get()->forbid_helper();  // when its function returns its one thread ends, and with that the process shall
     return own.function(own.argument);
 }
 

@@ -117,12 +117,20 @@ struct Connection {
     bool reported = false;             ///< Its line was written when this process was about to end.
     void *endpoint = nullptr;          ///< The provider's, where its path is our memory; closed through Runtime::retire().
     std::atomic<Courier *> courier{nullptr};     ///< Carries its messages, where the path is none.
-    std::atomic<bool> path_is_parents{false};    ///< Its courier is the process's that we were forked from.
+    /// What of it the process has that we were forked from, until we use it.
+    enum Inherited : uint8_t { kNothing = 0, kMemory, kCourier };
+    std::atomic<uint8_t> inherited{kNothing};
 
     [[nodiscard]] stream::End &end() { return *std::launder(reinterpret_cast<stream::End *>(end_storage)); }
     [[nodiscard]] Phase phase() const { return static_cast<Phase>(shared->phase.load(std::memory_order_acquire)); }
     /// This process has a descriptor of it. False also for what only siblings ever held.
     [[nodiscard]] bool is_open() const { return shared != nullptr && fd.load(std::memory_order_relaxed) >= 0; }
+    /// This process has let go of it, its siblings had not, and what it has of the peer's memory and its own is there still.
+    [[nodiscard]] bool is_orphan() const {
+        return peer != nullptr && shared != nullptr && generation == shared->generation.load(std::memory_order_relaxed) &&
+               !mapped.load(std::memory_order_acquire) && fd.load(std::memory_order_relaxed) < 0 && refs.load(std::memory_order_relaxed) == 0 &&
+               phase() != Phase::kFree;
+    }
     void set_phase(Phase phase) { shared->phase.store(static_cast<uint8_t>(phase), std::memory_order_release); }
     void set_reason(stream::Reason reason) { shared->stream.reason.store(static_cast<uint8_t>(reason), std::memory_order_relaxed); }
     void construct_end(const stream::End::Memory &memory) {

@@ -80,7 +80,7 @@ void retire_courier(Connection &connection) {
 void forget_couriers(Process &process) {
     for (uint32_t i = 0; i < process.connections_used(); ++i) {
         Connection &connection = process.connection_at(i);
-        if (connection.courier.exchange(nullptr, std::memory_order_relaxed) != nullptr) connection.path_is_parents.store(true, std::memory_order_relaxed);
+        if (connection.courier.exchange(nullptr, std::memory_order_relaxed) != nullptr) connection.inherited.store(Connection::kCourier, std::memory_order_relaxed);
     }
     couriers = nullptr;  // what they were stays mapped: the connections look at their landings
     couriers_high.store(0);

@@ -2,6 +2,8 @@
 
 #include <poll.h>
 
+#include <utility>
+
 #include "base/guarded_copy.hpp"
 #include "socket/courier.hpp"
 #include "socket/poll.hpp"
@@ -17,6 +19,7 @@ uint32_t as_epoll(short events) { return static_cast<uint16_t>(events); }
 
 /// The events of an item as they stand; 0: none.
 uint32_t evaluate(EpollItem &item) {
+    if (item.connection == nullptr) return 0;  // given back, and taken for something else
     Connection &connection = *item.connection;
     if (!item.live || item.generation != connection.generation || !in_user_space(connection)) return 0;
     stream::End &end = connection.end();
@@ -36,10 +39,12 @@ uint32_t evaluate(EpollItem &item) {
     return as_epoll(end.events(kernel)) & (item.events | EPOLLERR | EPOLLHUP);
 }
 
-EpollItem *pop_ready(Epoll &epoll) {
+/// `name` tells later whether it is still the same item.
+EpollItem *pop_ready(Epoll &epoll, uint32_t &name) {
     stream::Guard guard(epoll.lock);
     EpollItem *item = epoll.ready_head;
     if (item == nullptr) return nullptr;
+    name = item->name;
     epoll.ready_head = item->next_ready;
     if (epoll.ready_head == nullptr) epoll.ready_tail = nullptr;
     item->queued.store(false, std::memory_order_release);
@@ -75,14 +80,17 @@ bool is_edge(const EpollItem &item, uint32_t found) {
 }
 
 /// What an item has to tell, in the way that the application asked for; 0: nothing.
-uint32_t news_of(EpollItem &item) {
+uint32_t news_of(Epoll &epoll, EpollItem &item) {
     full_fence();  // whoever queues it again from here on has something that we may not have seen
     const uint32_t found = evaluate(item);
     if (found == 0) {
         item.told_events = 0;
-        if ((item.events & EPOLLOUT) != 0) item.epoll->blocked = true;
+        if ((item.events & EPOLLOUT) == 0 || item.connection == nullptr || !in_user_space(*item.connection)) return 0;
+        if (!std::exchange(item.blocked, true)) epoll.blocked = true;
+        if (item.connection->end().holding()) epoll.held = true;
         return 0;
     }
+    item.blocked = false;
     return (item.events & EPOLLET) == 0 || is_edge(item, found) ? found : 0;
 }
 
@@ -99,15 +107,17 @@ void collect(Epoll &epoll, Answer &answer) {
     const EpollItem *const last = epoll.ready_tail;
     const EpollItem *first_back = nullptr;  // where the queue is back at its beginning, should another thread take `last`
     while (answer.room() > 0) {
-        EpollItem *item = pop_ready(epoll);
+        uint32_t name = 0;
+        EpollItem *item = pop_ready(epoll, name);
         if (item == nullptr) break;
-        if (const uint32_t found = news_of(*item); found != 0) {
+        const uint32_t found = news_of(epoll, *item);
+        // With EPOLLONESHOT one thread alone is told, though another may have taken the item from the queue meanwhile.
+        const bool told_already = found != 0 && (item->events & EPOLLONESHOT) != 0 && item->disarmed.exchange(true);
+        if (found != 0 && !told_already) {
             answer.tell(*item, found);
             if ((item->events & EPOLLET) != 0) take_note(*item, found);
-            if ((item->events & EPOLLONESHOT) != 0) {
-                item->disarmed = true;
-            } else if ((item->events & EPOLLET) == 0) {
-                queue_item(*item);
+            if ((item->events & (EPOLLET | EPOLLONESHOT)) == 0) {
+                queue_item(epoll, *item, name);
                 if (item == first_back) break;
                 if (first_back == nullptr) first_back = item;
             }
@@ -143,7 +153,7 @@ void translate(Epoll &epoll, Process &process, Answer &answer, int found_by_kern
             continue;
         }
         if (in_user_space(*item.connection)) {
-            queue_item(item);
+            queue_item(epoll, item, name);
             queued = true;
             continue;
         }
@@ -180,6 +190,33 @@ int kernel_wait(Epoll &epoll, epoll_event *events, int size, uint64_t timeout_ns
     return kernel_wait_now(epoll, events, size, late ? 0 : timeout_ns, mask, &asleep);
 }
 
+/// A thread that is about to sleep on the instance. Another one may sleep on already: the last that leaves takes the announcement back.
+class EpollParking final : public Undo {
+public:
+    EpollParking(Undo *outer, Process &process, Epoll &epoll, bool sleeps)
+        : Undo(outer), process_(process), epoll_(epoll), announced_(sleeps && epoll.waker != memory::kNoWaker) {
+        if (!announced_) return;
+        stream::Guard guard(epoll_.park_lock);
+        ++epoll_.parked;
+        park(process_, epoll_.waker);
+    }
+    ~EpollParking() { EpollParking::undo(); }
+
+private:
+    void undo() override {
+        if (!announced_) return;
+        stream::Guard guard(epoll_.park_lock);
+        if (--epoll_.parked == 0) {
+            unpark(process_, epoll_.waker);
+        } else {
+            park(process_, epoll_.waker);  // the wake that the last ticket was for may have been ours
+        }
+    }
+    Process &process_;
+    Epoll &epoll_;
+    const bool announced_;
+};
+
 bool someone_on_my_cpu(Process &process) {
     // Any peer thread that last ran here would be kept off the CPU by our spinning.
     const uint32_t me = current_cpu();
@@ -214,6 +251,7 @@ static bool answer_is_due(Epoll &epoll, Process &process, Answer &answer) {
 
 static int wait_both(Epoll &epoll, epoll_event *events, int size, uint64_t timeout_ns, const sigset_t *mask) {
     Process &process = *Process::get();
+    if (__builtin_expect(std::exchange(epoll.inherited, false), 0)) take_over_all(process);
     if (size <= 0) return kernel_wait_now(epoll, events, size, timeout_ns, mask, nullptr);
     if (!guarded_copy(events, events, sizeof *events)) {  // wrong only once there is something to tell
         pollfd set{epoll.fd, POLLIN, 0};
@@ -254,7 +292,7 @@ static int wait_both(Epoll &epoll, epoll_event *events, int size, uint64_t timeo
         bool first_nap = false;
         {
             Spin sleep_meter(epoll.spin, 0, true);
-            Parking parking(nullptr, process, deadline == 0 ? memory::kNoWaker : epoll.waker);
+            EpollParking parking(nullptr, process, epoll, deadline != 0);
             if (deadline != 0) pump(process);
             const bool inner_blocked = holds_sets && refresh_sets(process);
             uint64_t left = 0;
@@ -264,7 +302,7 @@ static int wait_both(Epoll &epoll, epoll_event *events, int size, uint64_t timeo
                 const uint64_t at = now_ns();
                 left = deadline > at ? deadline - at : 0;
             }
-            first_nap = (epoll.blocked || inner_blocked) && left > kFirstSleepNs;
+            first_nap = (epoll.blocked || epoll.held || inner_blocked) && left > kFirstSleepNs;
             if (first_nap) left = kFirstSleepNs;
             if (epoll.ready_head != nullptr) left = 0;
             const int found = kernel_wait(epoll, events, size, left, mask, &parking);
@@ -276,9 +314,9 @@ static int wait_both(Epoll &epoll, epoll_event *events, int size, uint64_t timeo
         collect(epoll, answer);
         if (answer.count > 0) return answer.count;
         if (first_nap) {
-            // Somebody who waits for room may have been missed: look at everything once, then sleep for good.
-            epoll.blocked = false;
-            process.queue_all(epoll);
+            // Somebody who waits for room may have been missed: look at everything once, then sleep for good, unless time alone helps.
+            epoll.blocked = epoll.held = false;
+            process.queue_blocked(epoll);
             continue;
         }
         if (deadline == 0) return 0;
@@ -295,10 +333,11 @@ int epoll_wait_both(Epoll &epoll, epoll_event *events, int size, uint64_t timeou
 bool has_news(Epoll &epoll) {
     const EpollItem *const last = epoll.ready_tail;
     for (;;) {
-        EpollItem *item = pop_ready(epoll);
+        uint32_t name = 0;
+        EpollItem *item = pop_ready(epoll, name);
         if (item == nullptr) return false;
-        if (news_of(*item) != 0) {
-            queue_item(*item);
+        if (news_of(epoll, *item) != 0) {
+            queue_item(epoll, *item, name);
             return true;
         }
         if (item == last) return false;

@@ -20,6 +20,8 @@ void close_epoll(int fd, Epoll &epoll);
 
 /// Puts an item, or all items of a connection, into the ready queues; any thread.
 void queue_item(EpollItem &item);
+/// The same for one that somebody may have given back meanwhile: unless its name is still the same.
+void queue_item(Epoll &epoll, EpollItem &item, uint32_t name);
 void queue_items(Connection &connection);
 /// Makes an epoll instance wake up for the provider side of this item. False: no wake object to be had.
 bool cover(EpollItem &item);

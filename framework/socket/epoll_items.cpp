@@ -53,11 +53,13 @@ void wake(Process &process, Epoll &epoll) {
     if (epoll.waker != memory::kNoWaker) raw_syscall(SYS_write, process.wake_object(epoll.waker).fd.load(), &one, sizeof one);
 }
 
-void queue_item(EpollItem &item) {
-    if (item.queued.exchange(true, std::memory_order_acq_rel)) return;
-    Epoll &epoll = *item.epoll;
+void queue_item(EpollItem &item) { queue_item(*item.epoll, item, item.name); }
+
+void queue_item(Epoll &epoll, EpollItem &item, uint32_t name) {
+    if (item.queued.load(std::memory_order_acquire)) return;
     {
         stream::Guard guard(epoll.lock);
+        if (!item.live || item.name != name || item.queued.exchange(true, std::memory_order_acq_rel)) return;
         item.next_ready = nullptr;
         (epoll.ready_tail != nullptr ? epoll.ready_tail->next_ready : epoll.ready_head) = &item;
         epoll.ready_tail = &item;
@@ -75,7 +77,8 @@ bool cover(EpollItem &item) {
     Process &process = *Process::get();
     Epoll &epoll = *item.epoll;
     if (epoll.waker == memory::kNoWaker) {
-        const uint16_t id = process.new_wake_object();
+        stream::Guard guard(epoll.park_lock);
+        const uint16_t id = epoll.waker == memory::kNoWaker ? process.new_wake_object() : epoll.waker.load();
         if (id == memory::kNoWaker) return false;
         epoll_event event{EPOLLIN | EPOLLET, {.u64 = kOurs | kWakeUp}};
         raw_syscall(SYS_epoll_ctl, epoll.fd, EPOLL_CTL_ADD, process.wake_object(id).fd.load(), &event);

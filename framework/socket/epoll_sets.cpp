@@ -35,7 +35,7 @@ bool refresh_sets(Process &process) {
         if (epoll.used.load(std::memory_order_acquire) == 0 || !epoll.nested.load(std::memory_order_relaxed)) continue;
         if (epoll.blocked) {
             epoll.blocked = false;
-            process.queue_all(epoll);
+            process.queue_blocked(epoll);
         }
         readable(epoll);
         blocked |= epoll.blocked;

@@ -58,6 +58,9 @@ private:
     void run();
     void take_submitted();
     void give_back();
+    void look_for_orphans();
+    bool lingers();
+    void tell_releases();
     void doorbell();
     void socket_event(uint32_t index, uint32_t generation, uint32_t events);
     void look_after(Connection &connection);
@@ -68,6 +71,10 @@ private:
     Meetings meetings_;
     uint32_t submitted_ = 0;  ///< What is left of those that were taken last.
     uint64_t trim_due_ns_ = UINT64_MAX, trim_wait_ns_ = kTrimNs;
+    static constexpr uint64_t kLingerNs = 10'000'000;
+    static constexpr uint64_t kOrphansNs = 1'000'000'000;
+    static constexpr uint64_t kFullNs = 1'000'000;  ///< A channel that took no more is tried again after this long.
+    uint64_t orphans_due_ns_ = UINT64_MAX, releases_due_ns_ = UINT64_MAX;
 };
 
 bool HelperThread::start() {
@@ -100,11 +107,13 @@ void HelperThread::run() {
         process_.set_policy(runtime->policy());
         process_.set_runtime(runtime);
     }
+    process_.prepare_wake_objects();
     clock.finish();
     for (;;) {
         epoll_event events[32];
-        const uint64_t due = std::min(meetings_.next_due_ns(), trim_due_ns_);
+        uint64_t due = std::min({meetings_.next_due_ns(), trim_due_ns_, orphans_due_ns_, releases_due_ns_});
         const uint64_t now = now_ns();
+        if (process_.is_child() && lingers()) due = std::min(due, now + kLingerNs);  // the peer rings the helper of our parent
         const int timeout_ms = submitted_ != 0 ? 0 : due == UINT64_MAX ? -1 : due <= now ? 0 : static_cast<int>((due - now) / 1'000'000 + 1);
         const long count = raw_syscall(SYS_epoll_pwait, meetings_.epoll_fd(), events, 32, timeout_ms, nullptr, 8);
         for (long i = 0; i < count; ++i) {
@@ -121,6 +130,8 @@ void HelperThread::run() {
         meetings_.timers();
         meetings_.couriers().timers();
         give_back();
+        look_for_orphans();
+        tell_releases();
         process_.recycle();  // between two events this thread holds no connection
     }
 }
@@ -202,6 +213,34 @@ void HelperThread::give_back() {
     trim_wait_ns_ = std::min(2 * trim_wait_ns_, kTrimNsMax);
 }
 
+/// What a full channel did not take.
+void HelperThread::tell_releases() {
+    bool all = true;
+    for (Peer &peer : process_.peers()) {
+        if (peer.used.load(std::memory_order_acquire) != 0 && peer.alive.load()) all &= Helper::tell_releases_again(peer);
+    }
+    releases_due_ns_ = all ? UINT64_MAX : now_ns() + kFullNs;
+}
+
+/// Whether some closed connection's peer has yet to read the rest. Those that have are done with.
+bool HelperThread::lingers() {
+    bool some = false;
+    for (uint32_t i = 0; i < process_.connections_used(); ++i) {
+        Connection &connection = process_.connection_at(i);
+        if (!connection.is_open() || connection.phase() != Phase::kLingering) continue;
+        look_after(connection);
+        some |= connection.is_open();
+    }
+    return some;
+}
+
+/// Nobody says that a sibling has ended, so they are looked at now and then, as long as there are any.
+void HelperThread::look_for_orphans() {
+    const uint64_t now = now_ns();
+    if (process_.take_orphans_expected()) orphans_due_ns_ = std::min(orphans_due_ns_, now + kOrphansNs);
+    if (now >= orphans_due_ns_) orphans_due_ns_ = take_orphans_apart(process_) ? now + kOrphansNs : UINT64_MAX;
+}
+
 /// A few at a time: when a thousand connections come at once, the answers to the first must be read while the last are proposed.
 void HelperThread::take_submitted() {
     if (submitted_ == 0) submitted_ = process_.take_submitted();
@@ -211,6 +250,7 @@ void HelperThread::take_submitted() {
         Connection &connection = process_.connection_at(index);
         if (!connection.is_open()) continue;
         if (connection.phase() == Phase::kMeeting) meetings_.begin(connection);
+        if (connection.phase() == Phase::kAttached) meetings_.watch_socket(connection);  // a parent's, until now
         if (connection.phase() == Phase::kLingering) {
             look_after(connection);
         }
@@ -230,25 +270,57 @@ bool Helper::is_this_thread() { return helper_thread; }
 
 void Helper::forget_after_fork(Process &process) {
     for (Peer &peer : process.peers()) peer.alive.store(false, std::memory_order_relaxed);
-    Meetings::forget_after_fork();
     forget_couriers(process);
 }
 
-void Helper::tell_wake_object(Peer &peer, uint16_t id, int fd) {
+bool Helper::tell_wake_object(Peer &peer, uint16_t id, int fd) {
     uint8_t untold = 0;
-    if (!peer.told[id].compare_exchange_strong(untold, 1)) return;
+    if (!peer.told[id].compare_exchange_strong(untold, 1)) return true;
     Message message;
     message.type = MessageType::kWakeObject;
     message.waker = id;
-    if (send_message(peer.channel, message, fd) < 0) peer.told[id].store(0);  // until then the peer rings the helper instead
+    const int sent = send_message(peer.channel, message, fd);
+    if (sent < 0) peer.told[id].store(0);  // until then the peer rings the helper instead
+    return sent >= 0 || sent == -EAGAIN || sent == -ETOOMANYREFS;
 }
 
-void Helper::tell_released(Connection &connection) {
+namespace {
+
+int send_released(const Peer &peer, uint32_t arena, uint32_t slot) {
     Message message;
     message.type = MessageType::kReleased;
-    message.arena = connection.peer_arena;
-    message.slot = connection.peer_slot;
-    send_message(connection.peer->channel, message);
+    message.arena = arena;
+    message.slot = slot;
+    return send_message(peer.channel, message);
+}
+
+}  // namespace
+
+void Helper::tell_released(Connection &connection) {
+    Peer &peer = *connection.peer;
+    if (send_released(peer, connection.peer_arena, connection.peer_slot) != -EAGAIN) return;
+    peer.unreleased[connection.peer_arena][connection.peer_slot / 64].fetch_or(uint64_t{1} << connection.peer_slot % 64);
+    peer.owes_releases.store(true, std::memory_order_release);
+    Process::get()->ring_helper();
+}
+
+bool Helper::tell_releases_again(Peer &peer) {
+    if (!peer.owes_releases.load(std::memory_order_acquire)) return true;
+    peer.owes_releases.store(false);
+    for (uint32_t arena = 0; arena < kArenasPerPeer; ++arena) {
+        for (uint32_t word = 0; word < memory::kSlotsPerArena / 64; ++word) {
+            std::atomic<uint64_t> &slots = peer.unreleased[arena][word];
+            for (uint64_t left = slots.load(); left != 0; left &= left - 1) {
+                const auto bit = static_cast<uint32_t>(__builtin_ctzll(left));
+                slots.fetch_and(~(uint64_t{1} << bit));
+                if (send_released(peer, arena, word * 64 + bit) != -EAGAIN) continue;
+                slots.fetch_or(uint64_t{1} << bit);
+                peer.owes_releases.store(true);
+                return false;
+            }
+        }
+    }
+    return true;
 }
 
 }  // namespace sansock::socket

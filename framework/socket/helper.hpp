@@ -11,10 +11,12 @@ public:
     static bool is_this_thread();
     /// Right after fork in the child: the thread and its descriptors are the parent's.
     static void forget_after_fork(Process &process);
-    /// Registers one of our wake objects with a peer; any thread.
-    static void tell_wake_object(Peer &peer, uint16_t id, int fd);
+    /// Registers one of our wake objects with a peer; any thread. False: the peer will never know it.
+    static bool tell_wake_object(Peer &peer, uint16_t id, int fd);
     /// Our end of a connection is closed: the peer may reuse its slot; any thread.
     static void tell_released(Connection &connection);
+    /// The same once more for all that the channel did not take; the helper alone. False: it still does not take them.
+    static bool tell_releases_again(Peer &peer);
 };
 
 }  // namespace sansock::socket

@@ -38,14 +38,19 @@ struct Closing {
     [[nodiscard]] long close() const { return unseen ? 0 : raw_syscall(SYS_close, fd); }
 };
 
+/// From here on the helper lets the descriptor alone.
+void take_fd(Connection &connection) {
+    stream::Guard guard(connection.fd_lock);
+    connection.fd.store(-1);
+}
+
 /// The last descriptor of the last holder goes.
 long close_last(Process &process, const Closing &closing, Connection &connection) {
     const Phase phase = connection.phase();
     if (phase != Phase::kAttached || !connection.mapped.load()) {
         report_connection(connection);
-        stream::Guard guard(connection.fd_lock);
-        connection.fd.store(-1);
-        const long rc = closing.close();
+        take_fd(connection);
+        const long rc = closing.close();  // may wait for what SO_LINGER says: without the lock, which the helper takes in turn
         if (connection.mapped.load()) let_go_of_memory(process, connection);
         process.free_connection(connection);
         return rc;
@@ -56,8 +61,8 @@ long close_last(Process &process, const Closing &closing, Connection &connection
     if (!closing.unseen) raw_syscall(SYS_getsockopt, closing.fd, SOL_SOCKET, SO_LINGER, &option, &size);
     const auto how = end.close(option.l_onoff != 0 && option.l_linger == 0);
     report_connection(connection);
-    stream::Guard guard(connection.fd_lock);
     if (how == stream::End::Close::kLinger && !closing.unseen) {
+        stream::Guard guard(connection.fd_lock);
         // The peer reads the rest at its leisure. The helper keeps the TCP connection open meanwhile, so that a peer that steps
         // back (to execute another program, say) can still get it.
         const long kept = raw_syscall(SYS_dup, closing.fd);
@@ -72,7 +77,7 @@ long close_last(Process &process, const Closing &closing, Connection &connection
         }
     }
     if (how == stream::End::Close::kReset && !closing.unseen) reset_on_close(closing.fd);
-    connection.fd.store(-1);
+    take_fd(connection);
     const long rc = closing.close();
     let_go_of_memory(process, connection);
     process.free_connection(connection);
@@ -87,9 +92,8 @@ long close_for_good(Process &process, const Closing &closing, Connection &connec
     if (!connection.shared->holders.let_go(static_cast<uint32_t>(process.pid()))) return close_last(process, closing, connection);
     // Siblings hold it still: only our view of it ends.
     retire_courier(connection);
-    stream::Guard guard(connection.fd_lock);
-    connection.mapped.store(false, std::memory_order_release);
-    connection.fd.store(-1);
+    take_fd(connection);
+    if (connection.mapped.exchange(false)) process.expect_orphans();
     return closing.close();
 }
 
@@ -197,6 +201,22 @@ void finish_lingering(Process &process, Connection &connection) {
     raw_syscall(SYS_close, fd);
     let_go_of_memory(process, connection);
     process.free_connection(connection);
+}
+
+bool take_orphans_apart(Process &process) {
+    bool some_left = false;
+    for (uint32_t i = 0; i < process.connections_used(); ++i) {
+        Connection &connection = process.connection_at(i);
+        if (!connection.is_orphan()) continue;
+        if (connection.shared->holders.abandoned()) {
+            let_go_of_memory(process, connection);
+            connection.peer = nullptr;
+            process.free_connection(connection);
+        } else {
+            some_left = true;
+        }
+    }
+    return some_left;
 }
 
 void release_peer(Process &process, Peer &peer) {

@@ -137,7 +137,8 @@ void Meetings::hello(Peer &peer, Received &received) {
     reply.type = MessageType::kWelcome;
     if (send_message(peer.channel, reply, process_.helper_doorbell()) < 0) return close_channel(peer);
     if (const auto reason = make_arena(peer, meeting_of(*first).choice); reason != stream::Reason::kNone) {
-        give_up(*first, reason);
+        // A peer that has closed it has another channel to us, and proposes over that one.
+        if (reason != stream::Reason::kPeerSilent) give_up(*first, reason);
         close_channel(peer);
     }
 }
@@ -187,7 +188,5 @@ void Meetings::released(Peer &peer, const Message &message) {
     }
     peer.ours[message.arena].end_slot(message.slot, memory::Arena::kPeerEnd);
 }
-
-void Meetings::forget_after_fork() {}
 
 }  // namespace sansock::socket

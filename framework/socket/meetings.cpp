@@ -18,6 +18,9 @@ namespace {
 
 constexpr uint64_t kSharedRetryNs = 1'000'000;  ///< First; doubled from then on.
 constexpr uint64_t kFullNs = 1'000'000;        ///< A channel that takes no more is left alone for this long.
+constexpr uint32_t kFirstEpoch = 1;
+constexpr int kAnswerTries = 100;
+constexpr long kAnswerPauseNs = 1'000'000;
 constexpr uint64_t kBindDelayNs = 2'000'000;   ///< An acceptor that has channels gives the peer this long to propose over one.
 
 bool same_host(const Connection &connection) {
@@ -73,11 +76,18 @@ void Meetings::end_meeting(Meeting &meeting) {
     if (meeting.has_slot) {
         memory::Arena &arena = process_.peers()[meeting.peer - 1].ours[meeting.arena];
         if (meeting.slot_named) {
-            // Our answer may cross the peer's: should it attach to this slot after all, it finds that we stay on TCP.
+            // Our answer may cross the peer's: should it attach to this slot after all, it finds that we stay on TCP, having gone back
+            // there already, or it would wait for our part in a step of its own.
             memory::Slot &slot = arena.slot(meeting.slot);
             slot.cold.pinned.store(1, std::memory_order_release);
+            slot.cold.frozen.store(kFirstEpoch, std::memory_order_release);
+            slot.cold.step.store(kFirstEpoch, std::memory_order_release);
+            slot.cold.stepped.store(kFirstEpoch, std::memory_order_release);
             slot.hot.attention.fetch_add(1, std::memory_order_release);
             arena.end_slot(meeting.slot, memory::Arena::kOurEnd);
+            const uint64_t one = 1;
+            const int doorbell = process_.peers()[meeting.peer - 1].helper_doorbell;
+            if (doorbell > 0) raw_syscall(SYS_write, doorbell, &one, sizeof one);
         } else {
             arena.give_slot(meeting.slot);
         }
@@ -255,9 +265,9 @@ stream::Reason Meetings::make_arena(Peer &peer, const Choice &choice) {
     Message message;
     message.type = MessageType::kArena;
     message.arena = index;
-    if (send_message(peer.channel, message, peer.ours[index].fd()) < 0) {
+    if (const int sent = send_message(peer.channel, message, peer.ours[index].fd()); sent < 0) {
         peer.ours[index].close();
-        return stream::Reason::kNoResources;
+        return sent == -EPIPE || sent == -ECONNRESET ? stream::Reason::kPeerSilent : stream::Reason::kNoResources;
     }
     peer.ours[index].forget_fd();
     peer.arena_provider[index] = choice.provider;
@@ -444,8 +454,16 @@ void Meetings::answer(Connection &connection, Peer &peer, const Message &proposa
     message.local = connection.shared->local;
     message.remote = connection.shared->remote;
     SANSOCK_POINT("U1.attached");
-    send_message(peer.channel, message, connection.fd.load(), answer_fds);
+    // From here on the peer must hear of it. Its channel is full, or has too many descriptors under way, for no longer than its helper
+    // is kept from reading.
+    int sent = -EAGAIN;
+    for (int tries = 0; tries < kAnswerTries && (sent == -EAGAIN || sent == -ETOOMANYREFS); ++tries) {
+        const timespec pause{0, kAnswerPauseNs};
+        if (tries > 0) raw_syscall(SYS_nanosleep, &pause, nullptr);
+        sent = send_message(peer.channel, message, connection.fd.load(), answer_fds);
+    }
     SANSOCK_POINT("U1.answered");
+    if (sent < 0) connection.end().fail(stream::Reason::kNoResources);
 }
 
 void Meetings::accepted(Peer &peer, Received &received) {
@@ -454,7 +472,8 @@ void Meetings::accepted(Peer &peer, Received &received) {
     if (named == nullptr) return;
     Connection &connection = *named;
     Meeting &meeting = meeting_of(connection);
-    if (meeting.state != Meeting::kProposed || meeting.peer != index_of(peer) + 1 || connection.phase() != Phase::kMeeting) return;
+    if (meeting.state != Meeting::kProposed || meeting.peer != index_of(peer) + 1) return;
+    if (connection.phase() != Phase::kMeeting) return end_meeting(meeting);  // it has gone on without: the peer must hear of that at once
     stream::Guard guard(connection.fd_lock);
     if (connection.fd.load() < 0) return end_meeting(meeting);
     if (!process_.runtime()->take_answer(meeting.endpoint, message.offer, received.more) || !is_usable(meeting)) {
@@ -494,6 +513,10 @@ void Meetings::declined(Peer &peer, const Message &message) {
     give_up(connection, stream::Reason::kPeerDeclined);
 }
 
+void Meetings::watch_socket(Connection &connection) {
+    watch(connection.fd.load(), {Watch::kSocket, connection.index, connection.generation}, EPOLLRDHUP | EPOLLOUT | EPOLLET);
+}
+
 /// Both slots are known: from now on the stream decides.
 bool Meetings::attach(Connection &connection, Peer &peer, const Message &message) {
     Meeting &meeting = meeting_of(connection);
@@ -518,7 +541,7 @@ bool Meetings::attach(Connection &connection, Peer &peer, const Message &message
         memory.path = &meeting.courier->carrier.landing().slot();
     }
     connection.construct_end(memory);
-    state.epoch.store(1, std::memory_order_relaxed);
+    state.epoch.store(kFirstEpoch, std::memory_order_relaxed);
     if (meeting.courier != nullptr) {
         if (!couriers_.start(*meeting.courier, connection, choice, message)) {
             connection.mapped.store(false, std::memory_order_release);
@@ -555,7 +578,7 @@ bool Meetings::attach(Connection &connection, Peer &peer, const Message &message
 
     peer.connection_of_slot[peer_arena][peer_slot].store(connection.index + 1, std::memory_order_release);
     peer.connections.fetch_add(1);
-    watch(fd, {Watch::kSocket, connection.index, connection.generation}, EPOLLRDHUP | EPOLLOUT | EPOLLET);
+    watch_socket(connection);
     meeting.has_slot = false;
     end_meeting(meeting);
     SANSOCK_POINT("U1.mapped");

@@ -40,8 +40,8 @@ public:
     void warn(const Connection &connection, stream::Reason reason);
     [[nodiscard]] uint64_t next_due_ns() const { return std::min(next_due_ns_, couriers_.next_due_ns()); }
     [[nodiscard]] Couriers &couriers() { return couriers_; }
-
-    static void forget_after_fork();
+    /// From now on the end of its TCP connection is seen.
+    void watch_socket(Connection &connection);
 
 private:
     /// Where a connection's meeting stands.

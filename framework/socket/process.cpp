@@ -79,8 +79,9 @@ uint32_t Process::abandoned_place() {
     for (uint32_t looks = std::min(used, kLooksForAbandoned); looks > 0; --looks) {
         const uint32_t index = shared_->looked_at++ % used;
         const Phase phase = static_cast<Phase>(shared_connections_[index].phase.load(std::memory_order_acquire));
-        // One that lingers is its helper's.
-        if (phase != Phase::kFree && phase != Phase::kLingering && shared_connections_[index].holders.abandoned()) return index;
+        // One that lingers is its helper's, and so is one that has memory of ours.
+        if (phase == Phase::kFree || phase == Phase::kLingering || connections_[index].is_orphan()) continue;
+        if (shared_connections_[index].holders.abandoned()) return index;
     }
     return kConnectionsMax;
 }
@@ -210,10 +211,10 @@ void Process::free_item(EpollItem *item) {
     free_items_ = item;
 }
 
-void Process::queue_all(Epoll &epoll) {
+void Process::queue_blocked(Epoll &epoll) {
     const uint32_t fresh = items_fresh_.load(std::memory_order_relaxed);
     for (uint32_t i = 0; i < fresh; ++i) {
-        if (items_[i].live && items_[i].epoll == &epoll && items_[i].inner == nullptr) queue_item(items_[i]);
+        if (items_[i].blocked && items_[i].live && items_[i].epoll == &epoll && items_[i].inner == nullptr) queue_item(epoll, items_[i], items_[i].name);
     }
 }
 
@@ -245,35 +246,57 @@ int Process::hide(int fd) {
     return fd;
 }
 
-uint16_t Process::new_wake_object() {
-    for (uint16_t id = kHelperWaker + 1; id < memory::kWakeObjects; ++id) {
-        uint32_t free = 0;
-        if (wake_objects_[id].used.load(std::memory_order_relaxed) != 0 || !wake_objects_[id].used.compare_exchange_strong(free, 1)) {
-            continue;
+constexpr rlim_t kDescriptorsAmple = 1024;
+constexpr size_t kSpareWakeObjects = 4;
+
+/// One that nobody uses, or else one whose user has died.
+uint16_t Process::take_wake_number() {
+    const auto me = static_cast<uint32_t>(pid_);
+    for (const bool of_the_dead : {false, true}) {
+        for (uint16_t id = kHelperWaker + 1; id < memory::kWakeObjects; ++id) {
+            std::atomic<uint32_t> &owner = shared_->wake_owners[id];
+            uint32_t before = owner.load(std::memory_order_relaxed);
+            if (before != 0 && (!of_the_dead || before == me || raw_syscall(SYS_kill, before, 0) != -ESRCH)) continue;
+            if (owner.compare_exchange_strong(before, me)) return id;
         }
-        if (wake_objects_[id].fd.load() >= 0) return id;
-        const int fd = static_cast<int>(raw_syscall(SYS_eventfd2, 0, EFD_NONBLOCK | EFD_CLOEXEC));
-        if (fd < 0) {
-            wake_objects_[id].used.store(0);
-            return memory::kNoWaker;
-        }
-        wake_objects_[id].fd = hide(fd);
-        return id;
     }
     return memory::kNoWaker;
 }
 
-/// Its eventfd stays for the next user: peers know it by the number, and would go on waking the former one for a while.
-void Process::free_wake_object(uint16_t id) {
-    if (id != memory::kNoWaker) wake_objects_[id].used.store(0, std::memory_order_release);
+uint16_t Process::new_wake_object() {
+    const uint16_t id = take_wake_number();
+    if (id == memory::kNoWaker || wake_objects_[id].fd.load() >= 0) return id;
+    const int fd = static_cast<int>(raw_syscall(SYS_eventfd2, 0, EFD_NONBLOCK | EFD_CLOEXEC));
+    if (fd < 0) {
+        free_wake_object(id);
+        return memory::kNoWaker;
+    }
+    wake_objects_[id].fd = hide(fd);
+    return id;
 }
 
-void Process::tell_peers(uint16_t id) {
+void Process::prepare_wake_objects() {
+    rlimit limit{};
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur < kDescriptorsAmple) return;
+    uint16_t made[kSpareWakeObjects];
+    for (uint16_t &id : made) id = new_wake_object();
+    for (const uint16_t id : made) free_wake_object(id);
+}
+
+/// Its eventfd stays for the next user: peers know it by the number, and would go on waking the former one for a while.
+void Process::free_wake_object(uint16_t id) {
+    auto me = static_cast<uint32_t>(pid_);
+    if (id != memory::kNoWaker) shared_->wake_owners[id].compare_exchange_strong(me, 0, std::memory_order_release);  // unless it is our parent's
+}
+
+bool Process::tell_peers(uint16_t id) {
+    bool all = true;
     for (Peer &peer : peers()) {
-        if (peer.used.load(std::memory_order_acquire) != 0 && peer.alive.load(std::memory_order_acquire)) {
-            Helper::tell_wake_object(peer, id, wake_objects_[id].fd.load());
-        }
+        // A forked child's peers are not alive to it, but they hear what it says as long as they listen to its parent.
+        if (peer.used.load(std::memory_order_acquire) == 0 || (!peer.alive.load(std::memory_order_acquire) && peer.connections.load() == 0)) continue;
+        all &= Helper::tell_wake_object(peer, id, wake_objects_[id].fd.load());
     }
+    return all;
 }
 
 constexpr rlim_t kDescriptorsMin = 32;
@@ -335,8 +358,10 @@ void Process::after_fork_in_parent(int child) {
 
 void Process::after_fork_in_child() {
     forget_thread_id();
+    critical_depth = 0;  // the fork was made under a lock that is replaced below
     pid_ = static_cast<int>(raw_syscall(SYS_getpid));
     new (&fork_lock_) ProcessLock();
+    is_child_ = true;
     // The arenas that came along charge the parent's account for ever; ours begins empty.
     if (auto *fresh = reserve_array<memory::Account>(kAccounts, MAP_SHARED); fresh != nullptr) accounts_ = fresh;
     grown_.store(false, std::memory_order_relaxed);
@@ -360,10 +385,19 @@ void Process::after_fork_in_child() {
     freed_head_.store(0, std::memory_order_relaxed);  // the parent's helper gives those away
     // What waits for a next user would be the parent's next user's, too.
     for (uint16_t id = 0; id < memory::kWakeObjects; ++id) {
-        const int fd = wake_objects_[id].used.load(std::memory_order_relaxed) != 0 ? -1 : wake_objects_[id].fd.exchange(-1);
+        const int fd = shared_->wake_owners[id].load(std::memory_order_relaxed) != 0 ? -1 : wake_objects_[id].fd.exchange(-1);
         if (fd < 0) continue;
         raw_syscall(SYS_close, fd);
         for (Peer &peer : peers()) peer.told[id].store(0, std::memory_order_relaxed);
+    }
+    for (uint32_t i = 0; i < connections_used(); ++i) {
+        Connection &inherited = connections_[i];
+        if (holds(i) && inherited.mapped.load() && inherited.phase() == Phase::kAttached) inherited.inherited.store(Connection::kMemory);
+    }
+    for (Epoll &epoll : epolls()) {
+        epoll.inherited = true;
+        epoll.parked = 0;
+        new (&epoll.park_lock) ProcessLock();
     }
     Helper::forget_after_fork(*this);
 }

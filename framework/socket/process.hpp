@@ -42,13 +42,15 @@ struct Peer {
     std::atomic<bool> has_windows;   ///< Some of our arenas are registered with a provider that carries messages.
     sansock_region *windows[kArenasPerPeer];
     uint32_t arena_provider[kArenasPerPeer];  ///< Whose buffers each of our arenas holds.
+    /// Slots of the peer's that we have left and could not tell it of, by arena; the helper tries again.
+    std::atomic<uint64_t> unreleased[kArenasPerPeer][memory::kSlotsPerArena / 64];
+    std::atomic<bool> owes_releases;
     uint32_t log_read;               ///< Entries of the peer's activity log that were read.
     ProcessLock log_lock;
 };
 
 /// Something that threads of this process sleep on and peers can wake: an eventfd.
 struct WakeObject {
-    std::atomic<uint32_t> used;
     std::atomic<int> fd{-1};
     std::atomic<uint32_t> ticket;    ///< The last ticket given out.
 };
@@ -65,8 +67,9 @@ struct EpollItem {
     uint32_t kernel_events;          ///< As the kernel knows it.
     bool in_kernel;
     bool live;
-    bool disarmed;                   ///< EPOLLONESHOT has fired.
+    std::atomic<bool> disarmed;      ///< EPOLLONESHOT has fired.
     bool covered;                    ///< The epoll instance wakes up for it.
+    bool blocked;                    ///< It wants to write and found no room.
     std::atomic<bool> queued;        ///< In the epoll's ready queue.
     EpollItem *next_of_connection;
     EpollItem *next_ready;
@@ -81,7 +84,7 @@ struct Epoll {
     std::atomic<uint32_t> used;
     int fd;
     std::atomic<uint32_t> refs;
-    uint16_t waker;                  ///< Wake object; kNoWaker until the first connection is attached.
+    std::atomic<uint16_t> waker;     ///< Wake object; kNoWaker until the first connection is attached.
     std::atomic<uint32_t> attached;  ///< Items whose connection is attached.
     std::atomic<uint32_t> items;
     std::atomic<uint32_t> sets;      ///< Epoll instances registered in this one.
@@ -89,7 +92,11 @@ struct Epoll {
     EpollItem *ready_head, *ready_tail;
     std::atomic<uint32_t> asleep;    ///< Threads in the kernel's wait.
     std::atomic<bool> nested;        ///< The instance is itself watched.
+    bool inherited;                  ///< From the process that this one was forked from, and not waited on since.
     bool blocked;                    ///< An item that wants to write found no room.
+    bool held;                       ///< Or is held back for a while, of whose end nobody tells.
+    ProcessLock park_lock;           ///< Taken before a peer's log_lock, and never with `lock`.
+    uint32_t parked;                 ///< Threads that have announced that they sleep; under park_lock.
     uint64_t kernel_looked;          ///< In ticks; 0: it had something to tell, and may have more.
     uint32_t full_answers;           ///< In a row, with no room for what the kernel has to tell.
     SpinPolicy spin;
@@ -144,26 +151,36 @@ public:
         return nullptr;
     }
     [[nodiscard]] std::span<Epoll> epolls() { return {epolls_, epolls_fresh_.load(std::memory_order_relaxed)}; }
-    /// Queues every item of an epoll instance.
-    void queue_all(Epoll &epoll);
+    /// Queues the items of an epoll instance that found no room to write.
+    void queue_blocked(Epoll &epoll);
 
     // --- peers and wake objects ---
     [[nodiscard]] std::span<Peer> peers() { return {peers_, peers_high_.load(std::memory_order_acquire)}; }
     Peer *new_peer();
     uint16_t new_wake_object();
     void free_wake_object(uint16_t id);
+    /// Makes some for whoever needs one later: where they are made, a descriptor is for a moment where the application might look for one.
+    void prepare_wake_objects();
     [[nodiscard]] WakeObject &wake_object(uint16_t id) { return wake_objects_[id]; }
-    /// Tells every peer that it may find `id` in our hot lines.
-    void tell_peers(uint16_t id);
+    /// Tells every peer that it may find `id` in our hot lines. False: one of them cannot be told.
+    bool tell_peers(uint16_t id);
 
     /// What this process's own arenas of a provider take together.
     [[nodiscard]] memory::Account *account(uint32_t provider) { return provider < kAccounts ? &accounts_[provider] : nullptr; }
+    /// Siblings hold what we have closed: the helper looks after it when they have ended.
+    void expect_orphans() {
+        orphans_expected_.store(true, std::memory_order_release);
+        ring_helper();
+    }
+    bool take_orphans_expected() { return orphans_expected_.exchange(false, std::memory_order_acq_rel); }
     /// Arenas have grown since the last call.
     bool take_growth() { return grown_.exchange(false, std::memory_order_acq_rel); }
 
     // --- helper ---
     /// Starts the helper thread if there is none. False: it cannot be started (the connection stays on TCP).
     bool start_helper();
+    /// There is none and never will be.
+    void forbid_helper() { helper_state_.store(3, std::memory_order_release); }
     void ring_helper();
     [[nodiscard]] int helper_doorbell() const { return helper_doorbell_; }
     /// Hands a connection to the helper: a new candidate, or one that closed with bytes kept.
@@ -179,6 +196,8 @@ public:
     [[nodiscard]] Runtime *runtime() const { return runtime_.load(std::memory_order_acquire); }
     void set_runtime(Runtime *runtime) { runtime_.store(runtime, std::memory_order_release); }
     [[nodiscard]] int pid() const { return pid_; }
+    /// It was forked by a process that had connections.
+    [[nodiscard]] bool is_child() const { return is_child_; }
 
     // --- fork ---
     void before_fork();
@@ -208,6 +227,8 @@ private:
         std::atomic<uint32_t> free_head;  ///< Index + 1.
         uint32_t looked_at;               ///< Places ever looked at for having been abandoned.
         std::atomic<uint32_t> forks;      ///< Ever begun in the family.
+        /// The process that uses each wake object; 0: none. Peers know it by its number alone, whoever of the family it belongs to.
+        std::atomic<uint32_t> wake_owners[memory::kWakeObjects];
     };
 
     [[nodiscard]] uint32_t entry_of(int fd) const {
@@ -215,6 +236,7 @@ private:
         return table_[fd].load(std::memory_order_acquire);
     }
     bool reserve();
+    uint16_t take_wake_number();
     /// kConnectionsMax: none was found. Under the shared lock.
     uint32_t abandoned_place();
 
@@ -230,7 +252,7 @@ private:
     Peer *peers_ = nullptr;
     static constexpr uint32_t kAccounts = 64;
     memory::Account *accounts_ = nullptr;
-    std::atomic<bool> grown_{false};
+    std::atomic<bool> grown_{false}, orphans_expected_{false};
     std::atomic<uint32_t> peers_high_{0};
     WakeObject wake_objects_[memory::kWakeObjects] = {};
     std::atomic<uint32_t> epolls_fresh_{0}, items_fresh_{0};
@@ -245,6 +267,7 @@ private:
     std::atomic<uint32_t> freed_head_{0}, freed_count_{0};
     std::atomic<uint32_t> *submitted_next_ = nullptr;  ///< What follows in the list, + 1; 0: not in the list.
     int pid_ = 0;
+    bool is_child_ = false;
     Policy policy_;
     std::atomic<Runtime *> runtime_{nullptr};
 };

@@ -95,10 +95,11 @@ uint16_t thread_waker() {
     }
     my_waker = process.new_wake_object();
     my_waker_pid = process.pid();
-    if (my_waker != memory::kNoWaker) {
-        pthread_setspecific(waker_key, &my_waker);
-        process.tell_peers(my_waker);
+    if (my_waker != memory::kNoWaker && !process.tell_peers(my_waker)) {
+        process.free_wake_object(my_waker);
+        my_waker = memory::kNoWaker;
     }
+    if (my_waker != memory::kNoWaker) pthread_setspecific(waker_key, &my_waker);
     return my_waker;
 }
 
@@ -142,15 +143,31 @@ void wake_sleepers(Process &process, Peer &peer) {
     if (peer.our_arenas.load() == 0) return;
     for (uint16_t id = kHelperWaker + 1; id < memory::kWakeObjects; ++id) {
         if (peer.ours[0].header().parked[id].load(std::memory_order_relaxed) == 0) continue;
+        if (process.wake_object(id).fd.load() < 0) continue;  // a relative's
         raw_syscall(SYS_write, process.wake_object(id).fd.load(), &one, sizeof one);
         if (peer.told[id].load() == 0 && peer.alive.load()) Helper::tell_wake_object(peer, id, process.wake_object(id).fd.load());
     }
 }
 
-void get_ready(Connection &connection) {
-    if (__builtin_expect(connection.path_is_parents.load(std::memory_order_relaxed), 0) && connection.path_is_parents.exchange(false)) {
+/// A forked child's first use of what its parent has: from now on somebody here watches for the peer's death.
+static void take_over(Connection &connection) {
+    const uint8_t what = connection.inherited.exchange(Connection::kNothing);
+    if (what == Connection::kCourier || (what == Connection::kMemory && !Process::get()->start_helper())) {
         return_to_kernel(connection, stream::Reason::kSharedFd);
+    } else if (what == Connection::kMemory) {
+        Process::get()->submit(connection);
     }
+}
+
+void take_over_all(Process &process) {
+    for (uint32_t i = 0; i < process.connections_used(); ++i) {
+        Connection &connection = process.connection_at(i);
+        if (connection.inherited.load(std::memory_order_relaxed) != Connection::kNothing && connection.is_open()) take_over(connection);
+    }
+}
+
+void get_ready(Connection &connection) {
+    if (__builtin_expect(connection.inherited.load(std::memory_order_relaxed) != Connection::kNothing, 0)) take_over(connection);
     const memory::Slot &mine = *connection.end().memory().mine;
     if (mine.cold.ready.load(std::memory_order_relaxed) == connection.shared->stream.epoch.load(std::memory_order_relaxed)) return;
     {
@@ -203,6 +220,7 @@ static int wait_on_tcp(Connection &connection, bool sending, uint64_t deadline_n
     Parking parking(outer, process, id);
     get_ready(connection);
     int result = 0;
+    interrupted = false;
     const memory::HotLine &peer = end.path().hot;
     const auto moved = [&] {
         return end.attention_pending() || connection.shared->stream.events.load() != events_seen ||
@@ -234,6 +252,8 @@ static int wait_on_tcp(Connection &connection, bool sending, uint64_t deadline_n
             if (first && id != memory::kNoWaker) continue;
             break;
         }
+        // poll() ends for every handler; a read or write goes on after those that were installed with SA_RESTART.
+        if (rc == -EINTR && deadline_ns == kForever && handlers_are_seen.load(std::memory_order_relaxed) && !interrupted) continue;
         if (rc == -EINTR) result = -EINTR;
         if (rc == 0) result = -EAGAIN;
         if ((fds[1].revents & POLLIN) != 0) {

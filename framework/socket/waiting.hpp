@@ -99,6 +99,8 @@ private:
     uint16_t id_;
 };
 
+/// A forked child is about to wait on what it has from its parent.
+void take_over_all(Process &process);
 /// Makes every waiter of an attached connection cover the provider, then tells the peer that it may switch.
 void get_ready(Connection &connection);
 /// Reads the peers' activity logs and queues what they name.
@@ -113,6 +115,9 @@ long close_descriptor(int fd, Connection &connection);
 void forget_descriptor(int fd, Connection &connection);
 /// A closed connection whose peer had not read everything: done by now?
 void finish_lingering(Process &process, Connection &connection);
+/// Connections whose last holder was a sibling that has ended without closing them: what this process had for them goes. True: siblings
+/// hold some still.
+bool take_orphans_apart(Process &process);
 /// Gives everything of a dead peer back, once no connection needs it.
 void release_peer(Process &process, Peer &peer);
 

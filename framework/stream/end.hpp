@@ -189,8 +189,11 @@ private:
     [[nodiscard]] bool peer_has_frozen(uint32_t epoch) const {
         return m_.peer->cold.frozen.load(std::memory_order_acquire) >= epoch || peer_has_left();
     }
-    [[nodiscard]] bool peer_has_stepped(uint32_t epoch) const {
-        return m_.peer->cold.stepped.load(std::memory_order_acquire) >= epoch || peer_has_left();
+    [[nodiscard]] bool peer_has_stepped(uint32_t epoch) const { return peer_said_stepped(epoch) || peer_has_left(); }
+    /// It cannot have, before it has named its Z and seen ours: then the word means nothing.
+    [[nodiscard]] bool peer_said_stepped(uint32_t epoch) const {
+        return m_.peer->cold.stepped.load(std::memory_order_acquire) >= epoch && m_.peer->cold.frozen.load(std::memory_order_relaxed) >= epoch &&
+               m_.mine->cold.frozen.load(std::memory_order_relaxed) >= epoch;
     }
     [[nodiscard]] uint64_t never_consumed() const;
     [[nodiscard]] bool is_gone() const { return s_.tcp_ended.load(std::memory_order_acquire) != kTcpOpen; }
@@ -211,6 +214,7 @@ private:
     long or_owed(long answer);
     long take_note(long answer);
     bool return_to_window();
+    [[nodiscard]] bool kernel_knows_more();
     [[nodiscard]] bool unread_by_us();
     [[nodiscard]] bool unread_in_window();
     [[nodiscard]] bool foreign_bytes_in_between();

@@ -14,14 +14,18 @@ bool End::finish_writing() {
         if (at_rest_on_tcp()) return false;
         const uint32_t epoch = s_.epoch.load(std::memory_order_relaxed);
         memory::ColdWords &mine = m_.mine->cold;
-        mine.fin_at.store(s_.out.out.load(std::memory_order_relaxed), std::memory_order_relaxed);
-        SANSOCK_POINT("E1.named");
-        mine.fin.store(1, std::memory_order_release);
-        SANSOCK_POINT("E1.fin");
+        // Of bytes that went past us, or are on their way by a call that has yet to count them, only the kernel knows the number: it
+        // shall tell the end, and a peer that heard ours would stop short of them.
+        if (s_.out.path == Path::kProvider || !kernel_knows_more()) {
+            mine.fin_at.store(s_.out.out.load(std::memory_order_relaxed), std::memory_order_relaxed);
+            SANSOCK_POINT("E1.named");
+            mine.fin.store(1, std::memory_order_release);
+            SANSOCK_POINT("E1.fin");
+            peer_covers = m_.peer->cold.ready.load(std::memory_order_acquire) == epoch;
+        }
         // The repeat of a STEP sends the kernel's FIN behind itself; if it is through already, that is left to us.
         const bool through = mine.stepped.load(std::memory_order_relaxed) == epoch;
         if (SANSOCK_MUTATE("KERNEL_FIN_ON_SHUTDOWN", through, true)) env_.tcp_shutdown_write();
-        peer_covers = m_.peer->cold.ready.load(std::memory_order_acquire) == epoch;
     }
     bump_attention();
     SANSOCK_POINT("E1.told");
@@ -35,6 +39,13 @@ bool End::finish_writing() {
         env_.tcp_shutdown_write();
     }
     return true;
+}
+
+/// Under the out lock, on TCP.
+bool End::kernel_knows_more() {
+    KernelCounts counts;
+    return s_.kernel_writes.load(std::memory_order_acquire) != 0 ||
+           (env_.tcp_counts(counts) >= 0 && counts.sent != s_.out.out.load(std::memory_order_relaxed) - s_.out.skipped);
 }
 
 bool End::both_finished() const {

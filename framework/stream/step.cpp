@@ -232,7 +232,7 @@ bool End::died_on_provider() const {
 bool End::peer_is_dead() const {
     const uint32_t ended = s_.tcp_ended.load(std::memory_order_acquire);
     return ended == kTcpReset || peer_has_left() ||
-           (ended == kTcpFin && m_.peer->cold.stepped.load(std::memory_order_acquire) < s_.epoch.load(std::memory_order_relaxed));
+           (ended == kTcpFin && !peer_said_stepped(s_.epoch.load(std::memory_order_relaxed)));
 }
 
 void End::poison(Reason reason) {

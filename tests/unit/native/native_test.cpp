@@ -9,6 +9,7 @@
 #include <chrono>
 #include <cstring>
 #include <functional>
+#include <iostream>
 #include <numeric>
 #include <thread>
 #include <vector>
@@ -286,7 +287,12 @@ TEST_F(Native, HundredsOfStreamsThatStartAtOnceAllMove) {
         std::byte byte{1};
         while (byte == std::byte{1}) {
             for (Stream &stream : streams) {
-                if (stream.read(std::span(&byte, 1), watchdog()).value_or(0) != 1) _exit(1);
+                if (stream.read(std::span(&byte, 1), watchdog()).value_or(0) != 1) {
+                    for (const Stream &each : streams) {
+                        if (each.statistics().sent.provider == 0) std::cerr << "the server's end stays on TCP: " << each.statistics().reason << '\n';
+                    }
+                    _exit(1);
+                }
                 if (!stream.write(std::span(&byte, 1), watchdog())) _exit(1);
             }
         }
