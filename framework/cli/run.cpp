@@ -102,7 +102,7 @@ Status run(const Options &options, const std::vector<std::string> &command) {
     preload(library->string());
     set_or_unset("SANSOCK_CONFIG", options.config.empty() ? "" : fs::absolute(options.config).string());
     set_or_unset("SANSOCK_REPORT", options.report.empty() ? "" : fs::absolute(options.report).string());
-    set_or_unset("SANSOCK_REQUIRE", config::requires_upgrade(*config) ? "1" : "");
+    set_or_unset("SANSOCK_REQUIRE", options.config.empty() ? "" : config::requires_upgrade(*config) ? "1" : "0");
     return execute(command);
 }
 

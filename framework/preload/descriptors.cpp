@@ -74,6 +74,17 @@ void forget_range(unsigned first, unsigned last) {
     }
 }
 
+/// Calls `close` for the range, but for descriptors of our own, which the application never had. Its answer, the first bad one.
+template <class Close>
+int close_around_ours(unsigned first, unsigned last, Close close) {
+    const Process *process = in_vfork_child() ? nullptr : Process::get();
+    for (int ours; process != nullptr && first <= last && (ours = process->hidden_in(first, last)) >= 0; first = static_cast<unsigned>(ours) + 1) {
+        const int rc = static_cast<unsigned>(ours) > first ? close(first, static_cast<unsigned>(ours) - 1) : 0;
+        if (rc != 0) return rc;
+    }
+    return first <= last ? close(first, last) : 0;
+}
+
 int control(int fd, int command, void *argument) {
     const int rc = SANSOCK_REAL(fcntl)(fd, command, argument);
     if (rc < 0) return rc;
@@ -97,13 +108,17 @@ SANSOCK_EXPORT int close(int fd) {
 SANSOCK_ALIAS(__close, close);
 
 SANSOCK_EXPORT int close_range(unsigned first, unsigned last, int flags) noexcept {
-    if ((flags & CLOSE_RANGE_CLOEXEC) == 0 && first <= last) forget_range(first, last);
-    return SANSOCK_REAL(close_range)(first, last, flags);
+    if ((flags & CLOSE_RANGE_CLOEXEC) != 0 || first > last) return SANSOCK_REAL(close_range)(first, last, flags);
+    forget_range(first, last);
+    return close_around_ours(first, last, [flags](unsigned from, unsigned to) { return SANSOCK_REAL(close_range)(from, to, flags); });
 }
 
 SANSOCK_EXPORT void closefrom(int first) noexcept {
-    forget_range(static_cast<unsigned>(std::max(first, 0)), ~0u);
-    SANSOCK_REAL(closefrom)(first);
+    const auto from = static_cast<unsigned>(std::max(first, 0));
+    forget_range(from, ~0u);
+    const Process *process = Process::get();
+    if (in_vfork_child() || process == nullptr || process->hidden_in(from, ~0u) < 0) return SANSOCK_REAL(closefrom)(first);
+    close_around_ours(from, ~0u, [](unsigned begin, unsigned end) { return SANSOCK_REAL(close_range)(begin, end, 0); });
 }
 
 SANSOCK_EXPORT int dup(int fd) noexcept { return duplicated(fd, SANSOCK_REAL(dup)(fd)); }

@@ -8,12 +8,23 @@
 
 #include <cstring>
 
+#include "base/unique_fd.hpp"
+
 namespace sansock::runtime {
+
+namespace {
+
+UniqueFd open_log(const std::string &file) { return UniqueFd(open(file.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640)); }
+
+}  // namespace
 
 Log::Log(const config::Logging &settings) : level_(settings.level) {
     if (settings.file.empty()) return;
-    file_.reset(open(settings.file.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640));
-    if (!file_) error(fmt::format("cannot open the log file {}: {}", settings.file, std::strerror(errno)));
+    if (open_log(settings.file)) {
+        file_ = settings.file;
+    } else {
+        error(fmt::format("cannot open the log file {}: {}", settings.file, std::strerror(errno)));
+    }
 }
 
 void Log::from_plugin(std::string_view plugin, int level, std::string_view text) {
@@ -28,8 +39,8 @@ void Log::write(config::LogLevel level, std::string_view text) {
     if (level > level_) return;
     // One write a line: processes that share a file do not mix theirs.
     const std::string line = fmt::format("sansock[{}]: {}\n", getpid(), text);
-    const int to = file_ ? file_.get() : STDERR_FILENO;
-    raw_syscall(SYS_write, to, line.data(), line.size());
+    const UniqueFd file = file_.empty() ? UniqueFd() : open_log(file_);
+    raw_syscall(SYS_write, file ? file.get() : STDERR_FILENO, line.data(), line.size());
 }
 
 }  // namespace sansock::runtime

@@ -3,7 +3,6 @@
 #include <string>
 #include <string_view>
 
-#include "base/unique_fd.hpp"
 #include "config/config.hpp"
 
 namespace sansock::runtime {
@@ -22,7 +21,7 @@ private:
     void write(config::LogLevel level, std::string_view text);
 
     config::LogLevel level_ = config::LogLevel::warning;
-    UniqueFd file_;
+    std::string file_;  ///< Opened for each line: a descriptor kept would be one of the application's, as far as that can tell.
 };
 
 }  // namespace sansock::runtime

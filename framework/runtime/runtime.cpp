@@ -53,7 +53,7 @@ public:
     }
 
     const socket::Policy &policy() override { return policy_; }
-    Choice choose(const sockaddr_in6 &server) override;
+    Choice choose(const sockaddr_in6 &server, uint64_t refused, const char *wanted) override;
     bool may_share(uid_t one, uid_t other) override { return config::may_share(config_, one, other); }
     void warn(const char *text) override { log_.warning(text); }
     void *create(const Choice &choice) override;
@@ -102,6 +102,8 @@ void ConfiguredRuntime::fill_policy() {
     // A connection becomes a candidate before anybody has looked for its route: the most eager one decides about that.
     config::UpgradeAfter earliest = config_.upgrade_after;
     for (const config::Route &route : config_.routes) {
+        const bool ours = route.programs.empty() || std::ranges::find(route.programs, program_) != route.programs.end();
+        if (!ours || route.policy == config::Policy::forbid) continue;
         earliest.calls = std::min(earliest.calls, route.upgrade_after.calls);
         earliest.bytes = std::min(earliest.bytes, route.upgrade_after.bytes);
     }
@@ -115,7 +117,7 @@ void ConfiguredRuntime::fill_policy() {
     policy_.path_timeout_ns = ns(config_.timeouts.path);
 }
 
-Choice ConfiguredRuntime::choose(const sockaddr_in6 &server) {
+Choice ConfiguredRuntime::choose(const sockaddr_in6 &server, uint64_t refused, const char *wanted) {
     close_retired();
     Choice choice;
     const auto endpoint = config::Endpoint::from(reinterpret_cast<const sockaddr *>(&server), sizeof server);
@@ -129,11 +131,13 @@ Choice ConfiguredRuntime::choose(const sockaddr_in6 &server) {
         choice.refused = stream::Reason::kForbidden;
         return choice;
     }
+    choice.after_calls = route->upgrade_after.calls;
+    choice.after_bytes = route->upgrade_after.bytes;
     for (const config::Guid &guid : route->providers) {
         const config::Provider *block = config_.find(guid);
-        if (block == nullptr) continue;
+        if (block == nullptr || (wanted != nullptr && guid.text() != wanted)) continue;
         const auto index = static_cast<uint32_t>(block - config_.providers.data());
-        if (provider(index) == nullptr) continue;
+        if ((index < 64 && (refused >> index & 1) != 0) || provider(index) == nullptr) continue;
         choice.provider = index;
         choice.send_buffers = block->send_buffers;
         choice.buffer_size = block->buffer_size;
@@ -161,7 +165,7 @@ plugin::Provider *ConfiguredRuntime::provider(uint32_t index) {
     auto provider = host_.open(block.plugin, block.guid.text(), block.block_yaml, block.origin);
     if (!provider) {
         opened.failed = true;
-        say("connections stay on TCP", provider.error());
+        log_.warning(fmt::format("provider {} is passed over: {}", block.guid.text(), provider.error().text));
         return nullptr;
     }
     if (!fits(block, *provider)) {
@@ -176,7 +180,7 @@ plugin::Provider *ConfiguredRuntime::provider(uint32_t index) {
 bool ConfiguredRuntime::fits(const config::Provider &block, plugin::Provider &provider) {
     const sansock_limits &limits = provider.limits();
     if (!carries_messages(provider) || (limits.slice_count_max >= 2 && limits.receive_depth_max >= path::Credits::kReceivesMin)) return true;
-    log_.error(fmt::format("connections stay on TCP: plugin '{}' takes {} slices and {} receives, messages need 2 and {}", block.plugin,
+    log_.warning(fmt::format("provider {} is passed over: plugin '{}' takes {} slices and {} receives, messages need 2 and {}", block.guid.text(), block.plugin,
                            limits.slice_count_max, limits.receive_depth_max, path::Credits::kReceivesMin));
     return false;
 }

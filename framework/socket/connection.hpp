@@ -48,6 +48,9 @@ struct SharedConnection {
     std::atomic<uint64_t> send_timeout_ns;
     std::atomic<uint32_t> send_buffer_shown;   ///< SO_SNDBUF as the application knows it; 0: as the kernel says.
     std::atomic<Requirement> requirement;
+    std::atomic<bool> route_known;             ///< The next two are what its route says, in place of the process's earliest.
+    std::atomic<uint32_t> after_calls;
+    std::atomic<uint64_t> after_bytes;
     std::atomic<uint32_t> calls_in;
     std::atomic<uint32_t> calls_out;
     sockaddr_in6 local;                     ///< IPv4 as v4-mapped, so that both ends compare alike.

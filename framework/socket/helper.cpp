@@ -116,6 +116,7 @@ void HelperThread::run() {
         if (process_.is_child() && lingers()) due = std::min(due, now + kLingerNs);  // the peer rings the helper of our parent
         const int timeout_ms = submitted_ != 0 ? 0 : due == UINT64_MAX ? -1 : due <= now ? 0 : static_cast<int>((due - now) / 1'000'000 + 1);
         const long count = raw_syscall(SYS_epoll_pwait, meetings_.epoll_fd(), events, 32, timeout_ms, nullptr, 8);
+        if (count == -EBADF || count == -EINVAL) return process_.forbid_helper();  // the application has closed every number that there is
         for (long i = 0; i < count; ++i) {
             const Watch watch = Watch::unpack(events[i].data.u64);
             switch (watch.kind) {

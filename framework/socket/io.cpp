@@ -117,11 +117,15 @@ void KernelCall::done(long moved, int flags) {
     const uint32_t calls = (sending_ ? shared.calls_out : shared.calls_in).fetch_add(1, std::memory_order_relaxed) + 1 +
                            (sending_ ? shared.calls_in : shared.calls_out).load(std::memory_order_relaxed);
     if (connection_.phase() != Phase::kTracked) return;
+    if (is_worth_moving(shared, calls)) become_candidate(connection_);
+}
+
+bool is_worth_moving(const SharedConnection &shared, uint32_t calls) {
     const Policy &policy = Process::get()->policy();
-    if (calls >= policy.upgrade_after_calls ||
-        state.out.out.load(std::memory_order_relaxed) + state.in.in.load(std::memory_order_relaxed) >= policy.upgrade_after_bytes) {
-        become_candidate(connection_);
-    }
+    const bool known = shared.route_known.load(std::memory_order_acquire);
+    const uint64_t bytes = shared.stream.out.out.load(std::memory_order_relaxed) + shared.stream.in.in.load(std::memory_order_relaxed);
+    return calls >= (known ? shared.after_calls.load(std::memory_order_relaxed) : policy.upgrade_after_calls) ||
+           bytes >= (known ? shared.after_bytes.load(std::memory_order_relaxed) : policy.upgrade_after_bytes);
 }
 
 long send_stream(Connection &connection, const iovec *parts, int count, int flags) {

@@ -39,6 +39,8 @@ long return_to_kernel(Connection &connection, stream::Reason reason);
 
 /// A TCP socket has just been made (Role::kNone), connected or accepted. nullptr: it cannot be tracked; the kernel has it.
 Connection *track(int fd, Role role);
+/// Whether it has moved enough, in `calls` calls or in bytes.
+bool is_worth_moving(const SharedConnection &shared, uint32_t calls);
 /// A tracked socket has been connected, or is about to be.
 void connected(Connection &connection);
 /// A tracked socket has been disconnected, and may be connected again.

@@ -20,7 +20,7 @@ __attribute__((constructor)) void look() {
     keep(at_start.config, secure_getenv("SANSOCK_CONFIG"));
     keep(at_start.report, secure_getenv("SANSOCK_REPORT"));
     const char *require = secure_getenv("SANSOCK_REQUIRE");
-    at_start.require = require != nullptr && *require != '\0';
+    at_start.require = require == nullptr ? Launch::kUnknown : strcmp(require, "0") == 0 ? Launch::kNo : Launch::kYes;
     keep(at_start.plugin_path, secure_getenv("SANSOCK_PLUGIN_PATH"));
 }
 

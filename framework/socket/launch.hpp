@@ -9,7 +9,8 @@ struct Launch {
     char program[64];
     char config[4096];       ///< SANSOCK_CONFIG: the configuration file.
     char report[4096];       ///< SANSOCK_REPORT: where to append a line for every connection.
-    bool require;            ///< SANSOCK_REQUIRE: some route says `require`.
+    enum Require : char { kUnknown = 0, kNo, kYes };
+    Require require;         ///< SANSOCK_REQUIRE: whether some route says `require`.
     char plugin_path[4096];  ///< SANSOCK_PLUGIN_PATH: directories of manifests, separated by colons.
 };
 

@@ -1,14 +1,17 @@
 #include "socket/meetings.hpp"
 
+#include <fcntl.h>
 #include <netinet/tcp.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include <cstdio>
 #include <cstring>
+#include <string_view>
 
 #include "base/point.hpp"
 #include "socket/helper.hpp"
+#include "socket/io.hpp"
 #include "socket/required.hpp"
 #include "socket/waiting.hpp"
 #include "stream/reason.hpp"
@@ -18,6 +21,7 @@ namespace {
 
 constexpr uint64_t kSharedRetryNs = 1'000'000;  ///< First; doubled from then on.
 constexpr uint64_t kFullNs = 1'000'000;        ///< A channel that takes no more is left alone for this long.
+constexpr uint64_t kRingsNs = 200'000'000;
 constexpr uint32_t kFirstEpoch = 1;
 constexpr int kAnswerTries = 100;
 constexpr long kAnswerPauseNs = 1'000'000;
@@ -29,6 +33,23 @@ bool same_host(const Connection &connection) {
     const bool v4_loopback = IN6_IS_ADDR_V4MAPPED(&remote) && remote.s6_addr[12] == 127;
     // A host that talks to one of its own addresses uses it as its source as well.
     return v4_loopback || IN6_IS_ADDR_LOOPBACK(&remote) || std::memcmp(&remote, &local, sizeof remote) == 0;
+}
+
+const sockaddr_in6 &server_of(const SharedConnection &shared) { return shared.role == Role::kConnect ? shared.remote : shared.local; }
+
+/// It is no candidate any more, until its next call.
+void begin_again_later(Connection &connection) {
+    uint8_t meeting = static_cast<uint8_t>(Phase::kMeeting);
+    connection.shared->phase.compare_exchange_strong(meeting, static_cast<uint8_t>(Phase::kTracked));
+}
+
+/// The connection has become a candidate by the earliest limit of all routes: by that of its own, too? If not, that one holds from now on.
+bool is_reached(SharedConnection &shared, const Choice &choice) {
+    if (choice.required || choice.refused != stream::Reason::kNone || shared.route_known.load(std::memory_order_relaxed)) return true;
+    shared.after_calls.store(choice.after_calls, std::memory_order_relaxed);
+    shared.after_bytes.store(choice.after_bytes, std::memory_order_relaxed);
+    shared.route_known.store(true, std::memory_order_release);
+    return is_worth_moving(shared, shared.calls_in.load(std::memory_order_relaxed) + shared.calls_out.load(std::memory_order_relaxed));
 }
 
 }  // namespace
@@ -106,7 +127,8 @@ void Meetings::end_meeting(Meeting &meeting) {
 void Meetings::begin(Connection &connection, uint64_t deadline_ns) {
     Meeting &meeting = meeting_of(connection);
     const bool peer_wants = meeting.state == Meeting::kHeld;
-    const Message proposal = meeting.proposal;
+    Message proposal = meeting.proposal;
+    proposal.guid[sizeof proposal.guid - 1] = '\0';
     const OwnedFds proposal_fds(std::exchange(meeting.proposal_fds, {}));
     Peer *asking = peer_wants ? &process_.peers()[meeting.peer - 1] : nullptr;
     if (peer_wants) meeting.state = Meeting::kIdle;  // answered below, not declined
@@ -124,6 +146,7 @@ void Meetings::begin(Connection &connection, uint64_t deadline_ns) {
         if (!settle_requirement(connection) && !peer_wants) return let_go(connection);
         if (shared.requirement.load() == Requirement::kRequired) deadline_ns = connection.required_until_ns;
     }
+    if (has_rings()) return refuse(stream::Reason::kIoUring);
     if (!same_host(connection)) return refuse(stream::Reason::kRemoteHost);
     if (same_address(shared.local, shared.remote)) return refuse(stream::Reason::kUnmodelled);
     if (!shared.holders.only(static_cast<uint32_t>(process_.pid()))) {
@@ -137,7 +160,13 @@ void Meetings::begin(Connection &connection, uint64_t deadline_ns) {
         return wait_until(meeting, std::min(deadline_ns, now + std::max(kSharedRetryNs, waited)));
     }
     if (process_.runtime() == nullptr) return refuse(stream::Reason::kNoProvider);
-    meeting.choice = process_.runtime()->choose(shared.role == Role::kConnect ? shared.remote : shared.local);
+    meeting.choice = process_.runtime()->choose(server_of(shared), 0, peer_wants ? proposal.guid : nullptr);
+    if (!peer_wants && !is_reached(shared, meeting.choice)) return begin_again_later(connection);
+    if (peer_wants && meeting.choice.refused == stream::Reason::kNoProvider) {  // the peer may propose another
+        decline(*asking, proposal, stream::Reason::kNoProvider);
+        connection.set_reason(stream::Reason::kNoProvider);
+        return begin_again_later(connection);
+    }
     if (meeting.choice.refused != stream::Reason::kNone) return refuse(meeting.choice.refused);
     meeting.deadline_ns = deadline_ns;
     SANSOCK_POINT("U1.chosen");
@@ -151,11 +180,29 @@ void Meetings::begin(Connection &connection, uint64_t deadline_ns) {
     meet_by_name(connection, !has_channels);
 }
 
+/// The process has io_uring's rings: bytes may move where nobody sees it. The map of its memory tells, which is long to read: now and then.
+bool Meetings::has_rings() {
+    const uint64_t now = now_ns();
+    if (has_rings_ || now < rings_looked_ns_ + kRingsNs) return has_rings_;
+    rings_looked_ns_ = now;
+    const UniqueFd maps(static_cast<int>(raw_syscall(SYS_openat, AT_FDCWD, "/proc/self/maps", O_RDONLY | O_CLOEXEC, 0)));
+    constexpr char kRing[] = "anon_inode:[io_uring]";
+    static char text[16 * 1024];
+    size_t kept = 0;
+    for (long got; maps && (got = raw_syscall(SYS_read, maps.get(), text + kept, sizeof text - kept)) > 0;) {
+        const std::string_view part(text, kept + static_cast<size_t>(got));
+        if (part.find(kRing) != std::string_view::npos) return has_rings_ = true;
+        kept = std::min(part.size(), sizeof kRing);
+        std::memmove(text, text + part.size() - kept, kept);
+    }
+    return false;
+}
+
 /// Whether the connection's route requires the upgrade.
 bool Meetings::settle_requirement(Connection &connection) {
     SharedConnection &shared = *connection.shared;
     if (shared.requirement.load() == Requirement::kAsked && process_.runtime() != nullptr) {
-        const bool required = process_.runtime()->choose(shared.role == Role::kConnect ? shared.remote : shared.local).required;
+        const bool required = process_.runtime()->choose(server_of(shared), 0, nullptr).required;
         shared.requirement.store(required ? Requirement::kRequired : Requirement::kNone, std::memory_order_release);
         if (!required) wake_held_back(connection);
     }
@@ -433,8 +480,6 @@ void Meetings::answer(Connection &connection, Peer &peer, const Message &proposa
         decline(peer, proposal, reason);
         give_up(connection, reason);
     };
-    // Both ends' routes must agree on the provider: its settings are each end's own.
-    if (std::memcmp(proposal.guid, meeting.choice.guid, sizeof proposal.guid) != 0) return refuse(stream::Reason::kNoProvider);
     if (const auto reason = make_endpoint(meeting); reason != stream::Reason::kNone) return refuse(reason);
     Message message;
     OwnedFds answer_fds;
@@ -505,6 +550,19 @@ void Meetings::declined(Peer &peer, const Message &message) {
         stream::Guard guard(connection.fd_lock);
         if (connection.fd.load() >= 0) meet_by_name(connection, true);
         return;
+    }
+    if (message.reason == static_cast<uint32_t>(stream::Reason::kNoProvider) && meeting.choice.provider < 64) {
+        const uint64_t refused = meeting.refused | uint64_t{1} << meeting.choice.provider, deadline = meeting.deadline_ns;
+        const Choice next = process_.runtime()->choose(server_of(*connection.shared), refused, nullptr);
+        if (next.refused == stream::Reason::kNone) {
+            end_meeting(meeting);
+            meeting.refused = refused;
+            meeting.deadline_ns = deadline;
+            meeting.choice = next;
+            stream::Guard guard(connection.fd_lock);
+            if (connection.fd.load() >= 0) propose(connection, peer);
+            return;
+        }
     }
     const char *why = stream::reason_name(static_cast<stream::Reason>(message.reason));
     char what[64];

@@ -56,6 +56,7 @@ private:
         bool has_slot;
         bool slot_named;           ///< The peer was told of the slot: it is ours alone again only when the peer says so.
         Choice choice;
+        uint64_t refused;          ///< Providers that the peer does not have, a bit each.
         void *endpoint;            ///< Of the provider; not yet the connection's.
         Courier *courier;          ///< Or that, where the provider carries messages.
         Message proposal;          ///< kHeld: it came before we had moved anything.
@@ -85,6 +86,7 @@ private:
     void broke_protocol(Peer &peer, const char *what);
     void expire_channels(uint64_t now);
     void expire_required(uint64_t now);
+    bool has_rings();
     /// The meeting of this very connection; what an earlier user of its place left behind is ended first.
     Meeting &meeting_of(Connection &connection);
     void end_meeting(Meeting &meeting);
@@ -130,6 +132,8 @@ private:
     Meeting *meetings_ = nullptr;
     Channel *channels_ = nullptr;
     uint64_t required_due_ns_ = UINT64_MAX;
+    uint64_t rings_looked_ns_ = 0;
+    bool has_rings_ = false;
     Offence offences_[kOffencesKept] = {};
     uint32_t offences_next_ = 0;
 };

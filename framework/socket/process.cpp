@@ -4,6 +4,7 @@
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 
 #include "socket/epoll.hpp"
 #include "socket/helper.hpp"
@@ -52,8 +53,9 @@ bool Process::reserve() {
         if (Process *process = get(); process != nullptr && !process->grown_.exchange(true, std::memory_order_acq_rel)) process->ring_helper();
     });
     submitted_next_ = reserve_array<std::atomic<uint32_t>>(kConnectionsMax + 1, MAP_PRIVATE);
+    hidden_ = reserve_array<std::atomic<uint64_t>>(kDescriptorsMax, MAP_PRIVATE);
     pid_ = static_cast<int>(raw_syscall(SYS_getpid));
-    return table_ != nullptr && shared_ != nullptr && shared_connections_ != nullptr && connections_ != nullptr &&
+    return hidden_ != nullptr && table_ != nullptr && shared_ != nullptr && shared_connections_ != nullptr && connections_ != nullptr &&
            epolls_ != nullptr && items_ != nullptr && peers_ != nullptr && accounts_ != nullptr && submitted_next_ != nullptr;
 }
 
@@ -231,6 +233,35 @@ Peer *Process::new_peer() {
     return peer;
 }
 
+namespace {
+
+constexpr unsigned kHiddenMost = 2 * 4096;  ///< They lie in the last 4096 places of the range that the limit leaves.
+
+uint64_t inode_of(int fd) {
+    struct stat status;
+    return raw_syscall(SYS_fstat, fd, &status) == 0 ? status.st_ino : 0;
+}
+
+}  // namespace
+
+void Process::note_hidden(int fd) {
+    if (static_cast<uint32_t>(fd) >= kDescriptorsMax) return;
+    hidden_[fd].store(inode_of(fd), std::memory_order_relaxed);
+    unsigned lowest = hidden_from_.load(std::memory_order_relaxed);
+    while (static_cast<unsigned>(fd) < lowest && !hidden_from_.compare_exchange_weak(lowest, static_cast<unsigned>(fd))) {
+    }
+}
+
+int Process::hidden_in(unsigned first, unsigned last) const {
+    if (helper_state_.load(std::memory_order_acquire) != 2) return -1;
+    for (unsigned fd = std::max(first, hidden_from_.load(std::memory_order_relaxed)); fd <= last && fd < kDescriptorsMax; ++fd) {
+        const uint64_t inode = hidden_[fd].load(std::memory_order_relaxed);
+        if (inode != 0 && inode_of(static_cast<int>(fd)) == inode) return static_cast<int>(fd);
+        if (fd - hidden_from_.load(std::memory_order_relaxed) > kHiddenMost) break;
+    }
+    return -1;
+}
+
 int Process::hide(int fd) {
     rlimit limit{};
     if (fd < 0 || getrlimit(RLIMIT_NOFILE, &limit) != 0) return fd;
@@ -240,6 +271,7 @@ int Process::hide(int fd) {
         const long moved = raw_syscall(SYS_fcntl, fd, F_DUPFD_CLOEXEC, top - reserve);
         if (moved >= 0) {
             raw_syscall(SYS_close, fd);
+            note_hidden(static_cast<int>(moved));
             return static_cast<int>(moved);
         }
     }

@@ -216,6 +216,8 @@ public:
 
     /// Descriptors of our own go to the top of the range, out of the application's way. Takes `fd` over.
     int hide(int fd);
+    /// One of those, in the range [first, last], or -1; in a process whose helper lives by them.
+    [[nodiscard]] int hidden_in(unsigned first, unsigned last) const;
 
 private:
     static constexpr uint32_t kKindMask = 0xc000'0000u, kConnectionKind = 0x8000'0000u, kEpollKind = 0x4000'0000u;
@@ -237,6 +239,7 @@ private:
     }
     bool reserve();
     uint16_t take_wake_number();
+    void note_hidden(int fd);
     /// kConnectionsMax: none was found. Under the shared lock.
     uint32_t abandoned_place();
 
@@ -244,6 +247,8 @@ private:
 
     std::atomic<uint32_t> *table_ = nullptr;
     std::atomic<int> highest_fd_{0};
+    std::atomic<uint64_t> *hidden_ = nullptr;  ///< The inode of each descriptor of our own when it was hidden; 0: none was.
+    std::atomic<unsigned> hidden_from_{kDescriptorsMax};
     Shared *shared_ = nullptr;
     SharedConnection *shared_connections_ = nullptr;
     Connection *connections_ = nullptr;

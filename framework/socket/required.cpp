@@ -1,9 +1,14 @@
 #include "socket/required.hpp"
 
 #include <netinet/tcp.h>
+#include <fcntl.h>
+#include <string.h>
 #include <sys/socket.h>
 
+#include <algorithm>
+
 #include "base/futex.hpp"
+#include "base/unique_fd.hpp"
 #include "socket/io.hpp"
 #include "socket/launch.hpp"
 
@@ -19,10 +24,41 @@ uint8_t tcp_state(const Connection &connection) {
     return state;
 }
 
+/// Whether the word `require` stands in the configuration other than as a key: the helper, who can read it properly, is not there yet.
+bool names_require(const char *file) {
+    const UniqueFd fd(static_cast<int>(raw_syscall(SYS_openat, AT_FDCWD, file, O_RDONLY | O_CLOEXEC, 0)));
+    constexpr char kWord[] = "require";
+    char window[4096];
+    size_t kept = 0;
+    for (long got; fd && (got = raw_syscall(SYS_read, fd.get(), window + kept, sizeof window - kept - 1)) > 0;) {
+        const size_t size = kept + static_cast<size_t>(got);
+        window[size] = '\0';
+        for (const char *at = window; (at = strstr(at, kWord)) != nullptr; ++at) {
+            const char after = at[sizeof kWord - 1];
+            if (after != ':' && after != 's') return true;  // the end of a buffer counts as well
+        }
+        kept = std::min(size, sizeof kWord);
+        memmove(window, window + size - kept, kept);
+    }
+    return false;
+}
+
+/// Without `sansock run`, which knows, a file that may say so is taken to say so until the helper has read it.
+bool may_require() {
+    static std::atomic<char> known{Launch::kUnknown};
+    char answer = known.load(std::memory_order_relaxed);
+    if (__builtin_expect(answer == Launch::kUnknown, 0)) {
+        answer = launch().require;
+        if (answer == Launch::kUnknown) answer = launch().config[0] != '\0' && names_require(launch().config) ? Launch::kYes : Launch::kNo;
+        known.store(answer, std::memory_order_relaxed);
+    }
+    return answer == Launch::kYes;
+}
+
 }  // namespace
 
 void expect_upgrade(Connection &connection) {
-    if (!launch().require) return;
+    if (!may_require()) return;
     connection.shared->requirement.store(Requirement::kAsked, std::memory_order_relaxed);
     if (tcp_state(connection) == TCP_ESTABLISHED) become_candidate(connection);
 }

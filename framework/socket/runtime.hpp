@@ -44,6 +44,8 @@ struct MessageLimits {
 struct Choice {
     bool required = false;                           ///< The route says `require`.
     stream::Reason refused = stream::Reason::kNone;  ///< Why it stays on TCP; kNone: it may move.
+    uint32_t after_calls = 0;                        ///< How much the connection moves before it is worth it: calls,
+    uint64_t after_bytes = 0;                        ///< or bytes.
     uint32_t provider = 0;                           ///< In the configuration's order.
     uint32_t send_buffers = 0;
     uint32_t buffer_size = 0;
@@ -58,7 +60,9 @@ class Runtime {
 public:
     virtual const Policy &policy() = 0;
     /// `server`: the address of the connection's server side.
-    virtual Choice choose(const sockaddr_in6 &server) = 0;
+    /// Of the route's providers the first that can be used and that is not among the `refused` ones, a bit each; or the one whose GUID
+    /// is `wanted`, if the route names it.
+    virtual Choice choose(const sockaddr_in6 &server, uint64_t refused, const char *wanted) = 0;
     virtual bool may_share(uid_t one, uid_t other) = 0;
     /// A line in the log.
     virtual void warn(const char *text) = 0;

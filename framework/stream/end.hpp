@@ -166,8 +166,7 @@ private:
     void repair_input();
     void repair_step();
     struct OutGuard : RepairingGuard<&End::repair_output> {
-        explicit OutGuard(End &end) : OutGuard(end, end.s_.out.lock) {}
-        OutGuard(End &end, FamilyLock &lock) : RepairingGuard(end, lock) {}
+        explicit OutGuard(End &end) : RepairingGuard(end, end.s_.out.lock) {}
     };
     struct InGuard : RepairingGuard<&End::repair_input> {
         explicit InGuard(End &end) : InGuard(end, end.s_.in.lock) {}

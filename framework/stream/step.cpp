@@ -44,7 +44,7 @@ bool End::freeze(uint32_t epoch) {
 
 /// Nothing goes to the window from here on; `step` says so, and that nobody else has written to TCP meanwhile. False: poisoned.
 bool End::stop_sending(uint32_t epoch) {
-    OutGuard guard(*this, SANSOCK_MUTATE("STOP_WITHOUT_LOCK", s_.out.lock, s_.park_lock));
+    OutGuard guard(*this);
     memory::ColdWords &mine = m_.mine->cold;
     if (mine.step.load(std::memory_order_relaxed) == epoch) return true;
     if (s_.out.path == Path::kProvider && foreign_bytes_written()) {

@@ -195,6 +195,18 @@ Subject descriptors() {
         t.value("send", send(900, "x", 1, 0));
     });
 
+    cases.add("closefrom_leaves_later_connections_alone", [](Case &t) {
+        const auto before = t.connect();
+        echo(t, before.fd, before.peer, "before");
+        closefrom(900);
+        echo(t, before.fd, before.peer, "after");
+        close_range(901, 1 << 19, 0);
+        const auto c = t.connect();
+        echo(t, c.fd, c.peer, "another");
+        t.value("shutdown", shutdown(c.fd, SHUT_WR));
+        t.outcome("peer", c.peer.receive_to_end());
+    });
+
     cases.add("a_number_used_again_by_a_file", [](Case &t) {
         const auto c = t.connect();
         close(c.fd);

@@ -36,12 +36,14 @@ struct Walk {
     std::string scenario;
     Counts *counts;
     std::string ending = "end";
+    std::atomic<int> send_error{0};  // of the two threads, one is told of a reset
 
     bool send_bytes(size_t size, int flags = 0) {
         for (size_t done = 0; done < size;) {
             const uint64_t at = counts->sent.load();
             const auto run = pattern_at(at, std::min(size - done, size_t{1} + (at * 7919) % 50'000));
             const ssize_t sent = send(fd, run.data(), run.size(), flags | MSG_NOSIGNAL);
+            if (sent < 0) send_error = errno;
             if (sent <= 0) return false;
             counts->sent.fetch_add(static_cast<uint64_t>(sent));
             done += static_cast<size_t>(sent);
@@ -155,6 +157,7 @@ int walk(int count, char **arguments) {
     if (void *arm = dlsym(RTLD_DEFAULT, "sansock_arm_points")) reinterpret_cast<void (*)()>(arm)();
     walk.run(arguments);
     close(walk.fd);
+    if (walk.send_error == ECONNRESET || (walk.send_error == EPIPE && walk.ending == "ENOTCONN")) walk.ending = strerrorname_np(walk.send_error);
     printf("received %lu %s\n", walk.counts->received.load(), walk.ending.c_str());
     if (before) say_what_is_held(*before);
     return 0;

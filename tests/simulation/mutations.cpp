@@ -10,7 +10,6 @@ constexpr Mutation kMutations[] = {
     {"FREE_BEFORE_CONSUMED", "D2, I1: room is given back before the application has the bytes"},
     {"NO_DATA_BELL", "D3: a parked peer is not woken"},
     {"FREEZE_WITHOUT_LOCK", "S1: a reader goes on after Z was named"},
-    {"STOP_WITHOUT_LOCK", "S1: a writer publishes after the repeat"},
     {"NO_STEP_BELL", "S1: the peer's helper is not rung"},
     {"REPEAT_BELOW_X", "S3: repeat from Z, not from max(Z, X)"},
     {"STEPPED_BEFORE_REPLAY", "S3: `stepped` is stored before the bytes are in the kernel"},

@@ -34,6 +34,8 @@ class Watcher {
 public:
     /// May kill or stop the actor: then nothing runs there any more.
     virtual void passed(Actor &actor, int point) = 0;
+    /// It has lost its processor for a while.
+    virtual void preempted(Actor &actor) = 0;
 
 protected:
     ~Watcher() = default;

@@ -32,6 +32,7 @@ void World::set_up() {
     hits_ = points_since_ = 0;
     leaving_ = -1;
     next_drain_ = 0;
+    drains_now_ = false;
     for (int side = 0; side < 2; ++side) {
         process[side] = std::make_unique<Process>(*this, side);
         Process &p = *process[side];
@@ -144,10 +145,11 @@ void World::run_operator() {
     for (int i = 0; i < scenario.drains; ++i) {
         // The last one must have begun before the first bytes are through, or the run would wait for it.
         const uint64_t at = scheduler.random.below(2 * kBytesMin);
-        while (process[0]->got + process[1]->got < at || !(p.end->on_provider(true) || p.end->on_provider(false))) {
+        while ((process[0]->got + process[1]->got < at && !drains_now_) || !(p.end->on_provider(true) || p.end->on_provider(false))) {
             if (p.finished) return;
             scheduler.sleep({&next_drain_}, kForever);
         }
+        drains_now_ = false;
         stream::Guard guard(p.fd_lock);
         if (!p.mapped || p.phase != Phase::kAttached) return;
         cover(p, Event::kDrain);
@@ -182,6 +184,13 @@ void World::passed(Actor &actor, int point) {
         scheduler.trace("FAULT: %s of side %d", fault_name(scenario.fault), scenario.victim);
         progressed();
     }
+}
+
+/// A STEP in just that moment is worth more than at any other.
+void World::preempted(Actor &actor) {
+    if (actor.process != scenario.victim || !scheduler.random.chance(30)) return;
+    drains_now_ = true;
+    scheduler.wake(&next_drain_);
 }
 
 void World::last_call(const Process &p) {

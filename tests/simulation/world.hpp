@@ -113,6 +113,7 @@ public:
     Outcome run(uint64_t seed);
 
     void passed(Actor &actor, int point) override;
+    void preempted(Actor &actor) override;
 
     Scheduler &scheduler = Scheduler::get();
     Scenario scenario{};
@@ -150,6 +151,7 @@ private:
     uint32_t hits_ = 0, points_since_ = 0;
     int leaving_ = -1;
     uint64_t next_drain_ = 0;
+    bool drains_now_ = false;
 };
 
 }  // namespace sansock::simulation
