@@ -1,4 +1,4 @@
-/* What the two ends of one connection know and say. The numbers T1, T2, ... are those of docs/stream-protocol.md.
+/* What the two ends of one connection know and say. docs/stream-protocol.md says which of its transitions T1, T2, ... are.
  *
  * End 0 and end 1; P(me) is the other. The direction that end `me` sends has the number of `me` as well. A byte of the
  * stream is modelled by its own offset, so a reader that gets anything but the next number has caught a lost, repeated,
