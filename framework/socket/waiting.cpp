@@ -74,13 +74,19 @@ void ClockMeasurement::finish() const {
     if (elapsed_ns > 0) ticks_per_ms.store((ticks() - start_ticks_) * 1'000'000 / elapsed_ns, std::memory_order_relaxed);
 }
 
-Spin::Spin(SpinPolicy &policy, uint32_t longest_ns, bool peer_on_my_cpu) : policy_(policy), start_(ticks()), budget_(0) {
+Spin::Spin(SpinPolicy &policy, uint32_t longest_ns, bool peer_on_my_cpu) : policy_(policy), start_(ticks()), budget_(0), longest_ns_(longest_ns) {
     const bool pays = policy.mean_wait_ns <= longest_ns || Process::get()->policy().spin_always || ++policy.probe % kProbeEvery == 0;
     if (!peer_on_my_cpu && pays) budget_ = ticks_of_ns(longest_ns);
 }
 
 void Spin::learn() {
     const auto waited = static_cast<uint32_t>(std::min<uint64_t>(ns_of_ticks(ticks() - start_), kLongWaitNs));
+    if (budget_ != 0 && waited <= longest_ns_ && policy_.mean_wait_ns > longest_ns_) {
+        // A try that came off. Two ends that both sleep make each other's waits long: now both shall spin for some waits, and stay with it
+        // if those are short. Where they are not, three or so cost a spin each.
+        policy_.mean_wait_ns = longest_ns_ / 2;
+        return;
+    }
     policy_.mean_wait_ns += (static_cast<int32_t>(waited) - static_cast<int32_t>(policy_.mean_wait_ns)) / 8;
 }
 

@@ -54,6 +54,7 @@ private:
     SpinPolicy &policy_;
     uint64_t start_;
     uint64_t budget_;
+    uint32_t longest_ns_;
 };
 
 /// Blocks until a direction of an attached connection deserves another look: for a receiver, until more than `ahead` bytes lie
