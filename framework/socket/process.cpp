@@ -324,9 +324,13 @@ void Process::free_wake_object(uint16_t id) {
 bool Process::tell_peers(uint16_t id) {
     bool all = true;
     for (Peer &peer : peers()) {
-        // A forked child's peers are not alive to it, but they hear what it says as long as they listen to its parent.
-        if (peer.used.load(std::memory_order_acquire) == 0 || (!peer.alive.load(std::memory_order_acquire) && peer.connections.load() == 0)) continue;
-        all &= Helper::tell_wake_object(peer, id, wake_objects_[id].fd.load());
+        if (peer.used.load(std::memory_order_acquire) == 0) continue;
+        if (peer.alive.load(std::memory_order_acquire)) {
+            Helper::tell_wake_object(peer, id, wake_objects_[id].fd.load());
+        } else if (is_child_ && peer.connections.load() != 0) {
+            // A forked child's peers are not alive to it, but they hear what it says as long as they listen to its parent.
+            all &= Helper::tell_wake_object(peer, id, wake_objects_[id].fd.load());
+        }
     }
     return all;
 }

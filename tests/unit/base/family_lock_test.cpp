@@ -82,10 +82,14 @@ TEST_F(FamilyLockTest, WakesAWaiterThatFellAsleep) {
 
 TEST_F(FamilyLockTest, SurvivesAnOwnerThatDied) {
     waitpid(in_child([&] { shared->lock.lock(); }), nullptr, 0);
+    EXPECT_TRUE(shared->lock.abandoned());
     shared->lock.lock();
     EXPECT_TRUE(shared->lock.held_by_me());
+    EXPECT_TRUE(shared->lock.take_inherited()) << "what it guards may be half done";
+    EXPECT_FALSE(shared->lock.take_inherited());
     shared->lock.unlock();
     EXPECT_TRUE(shared->lock.try_lock());
+    EXPECT_FALSE(shared->lock.take_inherited());
 }
 
 TEST_F(FamilyLockTest, SurvivesADeadOwnerWhomNobodyHasReaped) {

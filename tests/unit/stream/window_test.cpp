@@ -53,6 +53,22 @@ TEST_F(Window, GivesABufferBackForASmallMessage) {
     EXPECT_EQ(read(10), 10u);
 }
 
+/// A sibling was killed between listing the full segment as closed and opening the next one.
+TEST_F(Window, GoesOnWhereAKilledWriterHadClosedItsSegment) {
+    EXPECT_EQ(write(kBufferSize), kBufferSize);
+    const uint64_t word = slot->hot.segment.load();
+    slot->closed[out.closed % memory::kSegmentsPerSlot].word.store(word);
+    slot->closed[out.closed % memory::kSegmentsPerSlot].end.store(out.out.load());
+    slot->hot.closed.store(++out.closed);
+    writer().repair();
+    EXPECT_EQ(out.buffers_held, 1u);
+    EXPECT_EQ(write(kBufferSize), kBufferSize);
+    EXPECT_EQ(read(2 * kBufferSize), 2 * kBufferSize);
+    EXPECT_EQ(write(10), 10u);
+    EXPECT_EQ(read(10), 10u);
+    EXPECT_EQ(arena.buffers_taken(), 0u) << "a buffer was given back twice, or not at all";
+}
+
 TEST_F(Window, TakesNoMoreThanItsWindowOrItsBuffers) {
     EXPECT_EQ(write(10 * kWindow), kWindow);
     EXPECT_EQ(writer().room(), 0u);
