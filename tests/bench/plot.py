@@ -11,7 +11,8 @@ import sys
 from xml.sax.saxutils import escape
 
 WIDTH, HEIGHT = 640, 360
-LEFT, RIGHT, TOP, BOTTOM = 70, 20, 48, 52
+LEFT, RIGHT, TOP, BOTTOM = 70, 28, 48, 52
+LABEL = 56  # what the name of a size takes
 # Told apart by people who do not see red and green (Okabe and Ito), and by their marks.
 SERIES = {"tcp": ("TCP loopback", "#d55e00"), "unix": ("Unix socket", "#0072b2"), "sansock": ("sansock", "#009e73")}
 
@@ -47,8 +48,12 @@ class Plot:
             at = self.y(10.0**power)
             yield f'<line x1="{LEFT}" y1="{at:.1f}" x2="{WIDTH - RIGHT}" y2="{at:.1f}" stroke="#ddd"/>'
             yield f'<text x="{LEFT - 8}" y="{at + 4:.1f}" text-anchor="end">{10**power if power >= 0 else 10.0**power:,}</text>'
+        last = -LABEL
         for size in self.sizes:
-            yield f'<text x="{self.x(size):.1f}" y="{HEIGHT - BOTTOM + 20}" text-anchor="middle">{short(size)}</text>'
+            if self.x(size) - last < LABEL:
+                continue  # it would run into the one before
+            last = self.x(size)
+            yield f'<text x="{last:.1f}" y="{HEIGHT - BOTTOM + 20}" text-anchor="middle">{short(size)}</text>'
         yield f'<text x="{(LEFT + WIDTH - RIGHT) / 2}" y="{HEIGHT - 10}" text-anchor="middle">size of a message</text>'
         middle = (TOP + HEIGHT - BOTTOM) / 2
         yield f'<text x="16" y="{middle}" text-anchor="middle" transform="rotate(-90 16 {middle})">{escape(self.unit)}</text>'
