@@ -52,12 +52,16 @@ void on_signal(int number, siginfo_t *info, void *context) {
     }
 }
 
+/// Those of faults.hpp, before it has put its own handler in front of the application's, are the kernel's business alone; and a vfork child
+/// must leave its parent's book alone.
+bool is_left_alone(int number) { return number < 1 || number >= kSignals || number == SIGSEGV || number == SIGBUS || in_vfork_child(); }
+
 bool is_handler(const struct sigaction &action) { return action.sa_handler != SIG_DFL && action.sa_handler != SIG_IGN; }
 
 }  // namespace
 
 int change_action(int number, const struct sigaction *action, struct sigaction *before) {
-    if (number < 1 || number >= kSignals || in_vfork_child()) return SANSOCK_REAL(sigaction)(number, action, before);
+    if (is_left_alone(number)) return SANSOCK_REAL(sigaction)(number, action, before);
     stream::Guard guard(actions_lock);
     handlers_are_seen.store(true, std::memory_order_relaxed);
     const struct sigaction kept = actions[number];
@@ -79,7 +83,7 @@ int change_action(int number, const struct sigaction *action, struct sigaction *
 }
 
 sighandler_t change_handler(int number, sighandler_t handler) {
-    if (in_vfork_child()) return SANSOCK_REAL(signal)(number, handler);
+    if (is_left_alone(number)) return SANSOCK_REAL(signal)(number, handler);
     struct sigaction before {}, now {};
     if (change_action(number, nullptr, &before) != 0 || SANSOCK_REAL(signal)(number, handler) == SIG_ERR) return SIG_ERR;
     SANSOCK_REAL(sigaction)(number, nullptr, &now);  // with the flags that siginterrupt() has asked for

@@ -1,5 +1,6 @@
 #include <sys/epoll.h>
 #include <sys/mman.h>
+#include <unistd.h>
 #include <sys/uio.h>
 
 #include <csetjmp>
@@ -58,6 +59,16 @@ Subject faults() {
         t.value("write", write(c.fd, nowhere(), 6));
         t.value("send of null", send(c.fd, nullptr, 6, 0));
         still_works(t, c);
+    });
+
+    cases.add("a_handler_from_before_the_first_connection", [](Case &t) {
+        struct sigaction mine {}, now {};
+        mine.sa_handler = [](int) { _exit(3); };
+        sigaction(SIGSEGV, &mine, nullptr);
+        const auto c = t.connect();
+        t.value("send", send(c.fd, nowhere(), 6, 0));
+        sigaction(SIGSEGV, nullptr, &now);
+        t.yes_no("it is still the same", now.sa_handler == mine.sa_handler);
     });
 
     cases.add("receive_with_nothing_there", [](Case &t) {
