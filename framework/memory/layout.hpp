@@ -90,6 +90,21 @@ struct alignas(kPage) Slot {
     uint8_t inline_buffer[kInlineSize];
     ColdWords cold;
     ClosedSegment closed[kSegmentsPerSlot];
+
+    /// The writer's: lists segment `number`, the next one, as closed.
+    void list(uint32_t number, uint64_t word, uint64_t end) {
+        ClosedSegment &entry = closed[number % kSegmentsPerSlot];
+        entry.word.store(word, std::memory_order_release);
+        entry.end.store(end, std::memory_order_release);
+    }
+    /// The reader's: what is listed about segment `number`. False when its place serves a later one by now, or is being written anew: a
+    /// mixture of two entries must not pass for one. What is lost so was consumed, for a writer keeps fewer than the list has places.
+    bool look_up(uint32_t number, uint64_t &word, uint64_t &end) const {
+        const ClosedSegment &entry = closed[number % kSegmentsPerSlot];
+        word = entry.word.load(std::memory_order_acquire);
+        end = entry.end.load(std::memory_order_acquire);
+        return hot.closed.load(std::memory_order_relaxed) - number < kSegmentsPerSlot;
+    }
 };
 static_assert(sizeof(Slot) == kSlotSize);
 static_assert(offsetof(Slot, closed) == kPage);

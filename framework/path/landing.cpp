@@ -57,9 +57,7 @@ void Landing::publish(uint32_t number, uint32_t size) {
     const uint64_t start = tail();
     if (has_segment_) {
         const uint32_t closed = hot.closed.load(std::memory_order_relaxed);
-        memory::ClosedSegment &entry = slot().closed[closed % memory::kSegmentsPerSlot];
-        entry.word.store(hot.segment.load(std::memory_order_relaxed), std::memory_order_relaxed);
-        entry.end.store(start, std::memory_order_relaxed);
+        slot().list(closed, hot.segment.load(std::memory_order_relaxed), start);
         hot.closed.store(closed + 1, std::memory_order_release);
     }
     has_segment_ = true;

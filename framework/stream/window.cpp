@@ -40,9 +40,7 @@ void WindowWriter::give(uint16_t buffer) {
 void WindowWriter::close_segment() {
     const uint64_t out = s_.out.load(std::memory_order_relaxed);
     if (s_.segment_buffer == kInlineBuffer) s_.inline_free_at = out;
-    ClosedSegment &entry = mine_.closed[s_.closed % kSegmentsPerSlot];
-    entry.word.store(SegmentWord::pack(s_.segment_start, s_.segment_buffer), std::memory_order_relaxed);
-    entry.end.store(out, std::memory_order_relaxed);
+    mine_.list(s_.closed, SegmentWord::pack(s_.segment_start, s_.segment_buffer), out);
     ++s_.closed;
     SANSOCK_POINT("D1.listed");
     mine_.hot.closed.store(s_.closed, std::memory_order_release);
@@ -173,14 +171,12 @@ void WindowWriter::leave() {
 /// The writer is at least a segment ahead of `offset`: looks it up among the closed ones.
 bool WindowReader::find_closed(uint64_t offset, uint64_t &word, uint64_t &end) {
     const uint32_t closed = peer_.hot.closed.load(std::memory_order_acquire);
-    if (closed - s_.closed_read > kSegmentsPerSlot) s_.closed_read = closed - kSegmentsPerSlot;
+    if (closed - s_.closed_read >= kSegmentsPerSlot) s_.closed_read = closed - kSegmentsPerSlot + 1;
     const uint64_t in = s_.in.load(std::memory_order_relaxed);
     for (uint32_t i = s_.closed_read; i != closed; ++i) {
-        const ClosedSegment &entry = peer_.closed[i % kSegmentsPerSlot];
-        word = entry.word.load(std::memory_order_relaxed);
-        end = entry.end.load(std::memory_order_relaxed);
-        if (offset < end && SegmentWord::covers(word, offset)) return true;
-        if (end <= in && i == s_.closed_read) ++s_.closed_read;  // read to its end: never looked at again
+        const bool there = peer_.look_up(i, word, end);
+        if (there && offset < end && SegmentWord::covers(word, offset)) return true;
+        if ((!there || end <= in) && i == s_.closed_read) ++s_.closed_read;  // read to its end: never looked at again
     }
     return false;
 }

@@ -1,6 +1,8 @@
 #include "stream/window.hpp"
 
+#include <atomic>
 #include <random>
+#include <thread>
 
 #include "window_support.hpp"
 
@@ -102,6 +104,44 @@ TEST_F(Window, FindsClosedSegmentsWhenTheReaderIsBehind) {
     }
     read(kWindow);
     EXPECT_EQ(in.in, out.out);
+    EXPECT_GT(slot->hot.closed.load(), 2 * memory::kSegmentsPerSlot);
+}
+
+/// A reader that has long found all in the open segment, and a writer in the middle of listing one more: the place of an old segment
+/// shows the old start and the new end, which is no segment at all.
+TEST_F(Window, TakesNoEntryThatIsBeingWrittenAnew) {
+    for (uint32_t i = 0; i < memory::kSegmentsPerSlot; ++i) {
+        write(kBufferSize + 1);
+        read(kBufferSize + 1);
+    }
+    write(kBufferSize);
+    write(kBufferSize);
+    ASSERT_GT(out.closed, memory::kSegmentsPerSlot);
+    in.closed_read = out.closed - memory::kSegmentsPerSlot;
+    slot->closed[out.closed % memory::kSegmentsPerSlot].end.store(out.out);
+    EXPECT_EQ(read(2 * kBufferSize), 2 * kBufferSize);
+}
+
+TEST_F(Window, FindsClosedSegmentsWhileTheListGoesRound) {
+    constexpr uint64_t kBytes = 40'000'000;
+    std::atomic<uint64_t> consumed{0};
+    std::thread writing([&] {
+        while (out.out < kBytes) {
+            WindowWriter window = writer();
+            ASSERT_TRUE(window.believe_consumed(consumed.load(std::memory_order_acquire)));
+            const size_t room = window.room();
+            // A small buffer that is full at once, so that segments are many.
+            const auto space = room == 0 ? WindowWriter::Space{} : window.space(std::min<size_t>(kBufferSize, room));
+            for (size_t i = 0; i < space.size; ++i) space.data[i] = byte_at(out.out + i);
+            if (space.size > 0) window.publish(space.size);
+        }
+    });
+    while (in.in < kBytes && !HasFailure()) {
+        read(kBufferSize);
+        consumed.store(in.in, std::memory_order_release);
+    }
+    consumed.store(UINT64_MAX >> 1);
+    writing.join();
     EXPECT_GT(slot->hot.closed.load(), 2 * memory::kSegmentsPerSlot);
 }
 
