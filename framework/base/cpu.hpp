@@ -27,6 +27,9 @@ inline uint64_t now_ns() {
     return static_cast<uint64_t>(ts.tv_sec) * 1'000'000'000u + static_cast<uint64_t>(ts.tv_nsec);
 }
 
+/// The processor's tick counter: constant rate, the same on all CPUs.
+inline uint64_t ticks() { return __builtin_ia32_rdtsc(); }
+
 /// The CPU this thread runs on, from the restartable-sequences area that glibc (2.35 and later) registers: one load.
 inline uint32_t current_cpu() {
     if (__rseq_size == 0) return static_cast<uint32_t>(sched_getcpu());

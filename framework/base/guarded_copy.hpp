@@ -11,6 +11,9 @@ namespace sansock {
 /// Without an installed handler a bad pointer raises the signal as memcpy would.
 extern "C" bool sansock_guarded_copy(void *to, const void *from, size_t n) noexcept;
 inline bool guarded_copy(void *to, const void *from, size_t n) { return sansock_guarded_copy(to, from, n); }
+/// The same, but what is written goes to memory and leaves no cache line behind, neither here nor with a processor that held it.
+extern "C" bool sansock_guarded_copy_past_cache(void *to, const void *from, size_t n) noexcept;
+inline bool guarded_copy_past_cache(void *to, const void *from, size_t n) { return sansock_guarded_copy_past_cache(to, from, n); }
 
 /// For a signal handler: when `ucontext` (the third argument of a SA_SIGINFO handler) was interrupted inside a guarded copy, makes that
 /// copy answer false and says true; otherwise changes nothing and says false.

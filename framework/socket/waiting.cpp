@@ -61,7 +61,6 @@ void thread_ends(void *) {
 
 }  // namespace
 
-uint64_t ticks() { return __builtin_ia32_rdtsc(); }
 uint64_t ticks_of_ns(uint64_t ns) { return ns * ticks_per_ms.load(std::memory_order_relaxed) / 1'000'000; }
 uint64_t ns_of_ticks(uint64_t t) { return t * 1'000'000 / ticks_per_ms.load(std::memory_order_relaxed); }
 

@@ -30,7 +30,6 @@ public:
 private:
     uint64_t start_ns_, start_ticks_;
 };
-uint64_t ticks();
 uint64_t ticks_of_ns(uint64_t ns);
 uint64_t ns_of_ticks(uint64_t ticks);
 inline uint64_t to_ns(const timeval &t) {

@@ -79,12 +79,17 @@ long End::send_provider(const iovec *parts, int count) {
             break;
         }
         size_t filled = 0;
+        const CopyPolicy::Choice copy = out.copy.choose(space.size);
+        const uint64_t begun = copy.measured ? ticks() : 0;
         while (filled < space.size) {
             const auto run = source.next(space.size - filled);
             if (run.size == 0) break;
-            if (!guarded_copy(space.data + filled, run.data, run.size)) return sent > 0 ? sent : -EFAULT;
+            const bool copied = copy.past_cache ? guarded_copy_past_cache(space.data + filled, run.data, run.size)
+                                                : guarded_copy(space.data + filled, run.data, run.size);
+            if (!copied) return sent > 0 ? sent : -EFAULT;
             filled += run.size;
         }
+        if (copy.measured) out.copy.learn(copy, filled, ticks() - begun);
         SANSOCK_POINT("D1.copied");
         window.publish(filled);
         SANSOCK_POINT("D1.published");

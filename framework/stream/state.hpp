@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "base/family_lock.hpp"
+#include "stream/copy_policy.hpp"
 
 namespace sansock::stream {
 
@@ -64,6 +65,7 @@ struct OutState {
     bool guarded;              ///< The linger guard is on: the kernel has not taken all of a replay yet.
     uint32_t woken_ticket;     ///< The peer's parked_in ticket that was woken last.
     std::atomic<uint64_t> bytes_provider;
+    CopyPolicy copy;
 };
 
 /// Receiving half, all under `lock`.

@@ -12,7 +12,7 @@ namespace {
 
 constexpr size_t kPage = 4096;
 /// Around every change of method in the copy, and several pages.
-constexpr size_t kSizes[] = {0, 1, 2, 3, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65, 100, 511, 512, 513, 1000, 4096, 5000};
+constexpr size_t kSizes[] = {0, 1, 2, 3, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65, 100, 255, 256, 257, 319, 320, 321, 511, 512, 513, 1000, 4096, 5000};
 
 void on_fault(int number, siginfo_t *, void *context) {
     if (!recover_guarded_copy(context)) signal(number, SIG_DFL);
@@ -34,7 +34,9 @@ private:
     uint8_t *base_;
 };
 
-class GuardedCopy : public testing::Test {
+using Copy = bool (*)(void *, const void *, size_t);
+
+class GuardedCopy : public testing::TestWithParam<Copy> {
 protected:
     GuardedCopy() {
         struct sigaction action {};
@@ -51,13 +53,13 @@ private:
     struct sigaction before_ {};
 };
 
-TEST_F(GuardedCopy, CopiesEverySizeAtEveryAlignmentAndNothingElse) {
+TEST_P(GuardedCopy, CopiesEverySizeAtEveryAlignmentAndNothingElse) {
     for (const size_t size : kSizes) {
         for (size_t shift = 0; shift < 17; ++shift) {
             uint8_t *target = to.begin() + 64 + (shift * 5) % 16;
             const uint8_t *source = from.begin() + shift;
             std::memset(to.begin(), 0xee, size + 256);
-            ASSERT_TRUE(guarded_copy(target, source, size)) << size << " bytes, shift " << shift;
+            ASSERT_TRUE(GetParam()(target, source, size)) << size << " bytes, shift " << shift;
             ASSERT_EQ(std::memcmp(target, source, size), 0) << size << " bytes, shift " << shift;
             ASSERT_EQ(target[-1], 0xee);
             ASSERT_EQ(target[size], 0xee);
@@ -65,44 +67,47 @@ TEST_F(GuardedCopy, CopiesEverySizeAtEveryAlignmentAndNothingElse) {
     }
 }
 
-TEST_F(GuardedCopy, ReachesTheLastByteBeforeAHole) {
+TEST_P(GuardedCopy, ReachesTheLastByteBeforeAHole) {
     for (const size_t size : kSizes) {
-        EXPECT_TRUE(guarded_copy(to.begin(), from.end() - size, size)) << size;
-        EXPECT_TRUE(guarded_copy(to.end() - size, from.begin(), size)) << size;
+        EXPECT_TRUE(GetParam()(to.begin(), from.end() - size, size)) << size;
+        EXPECT_TRUE(GetParam()(to.end() - size, from.begin(), size)) << size;
     }
 }
 
-TEST_F(GuardedCopy, AnswersFalseForABadSource) {
+TEST_P(GuardedCopy, AnswersFalseForABadSource) {
     for (const size_t size : kSizes) {
         if (size == 0) continue;
         for (const size_t missing : {size_t{1}, size_t{2}, size_t{9}, size_t{17}, size / 2, size}) {
             if (missing == 0 || missing > size) continue;
-            EXPECT_FALSE(guarded_copy(to.begin(), from.end() - (size - missing), size)) << size << " bytes, " << missing << " missing behind";
-            EXPECT_FALSE(guarded_copy(to.begin(), from.begin() - missing, size)) << size << " bytes, " << missing << " missing in front";
+            EXPECT_FALSE(GetParam()(to.begin(), from.end() - (size - missing), size)) << size << " bytes, " << missing << " missing behind";
+            EXPECT_FALSE(GetParam()(to.begin(), from.begin() - missing, size)) << size << " bytes, " << missing << " missing in front";
         }
-        EXPECT_FALSE(guarded_copy(to.begin(), nullptr, size));
-        EXPECT_FALSE(guarded_copy(to.begin(), reinterpret_cast<void *>(uintptr_t{1} << 63), size));  // not an address at all
+        EXPECT_FALSE(GetParam()(to.begin(), nullptr, size));
+        EXPECT_FALSE(GetParam()(to.begin(), reinterpret_cast<void *>(uintptr_t{1} << 63), size));  // not an address at all
     }
 }
 
-TEST_F(GuardedCopy, AnswersFalseForABadTarget) {
+TEST_P(GuardedCopy, AnswersFalseForABadTarget) {
     for (const size_t size : kSizes) {
         if (size == 0) continue;
         for (const size_t missing : {size_t{1}, size_t{9}, size_t{17}, size / 2, size}) {
             if (missing == 0 || missing > size) continue;
-            EXPECT_FALSE(guarded_copy(to.end() - (size - missing), from.begin(), size)) << size << " bytes, " << missing << " missing behind";
+            EXPECT_FALSE(GetParam()(to.end() - (size - missing), from.begin(), size)) << size << " bytes, " << missing << " missing behind";
         }
-        EXPECT_FALSE(guarded_copy(nullptr, from.begin(), size));
+        EXPECT_FALSE(GetParam()(nullptr, from.begin(), size));
     }
 }
 
-TEST_F(GuardedCopy, LeavesOtherFaultsToOthers) {
+TEST_P(GuardedCopy, LeavesOtherFaultsToOthers) {
     EXPECT_EXIT(
         {
             *const_cast<volatile char *>(reinterpret_cast<char *>(from.end())) = 1;
         },
         testing::KilledBySignal(SIGSEGV), "");
 }
+
+INSTANTIATE_TEST_SUITE_P(Both, GuardedCopy, testing::Values(&guarded_copy, &guarded_copy_past_cache),
+                         [](const auto &which) { return which.index == 0 ? "ThroughTheCache" : "PastTheCache"; });
 
 }  // namespace
 }  // namespace sansock
