@@ -236,7 +236,7 @@ constexpr Setting kSettings[] = {
      .name = "spin",
      .kind = Kind::duration,
      .max = ns(1ms),
-     .fallback = "20us",
+     .fallback = "100us",
      .summary = "Longest time to spin before a thread sleeps.",
      .store = put<&Config::waiting, &Waiting::spin_max>},
 

@@ -20,6 +20,10 @@ std::atomic<uint64_t> ticks_per_ms{2'000'000};  // until measured: a slow proces
 constexpr uint64_t kLookAgainNs = 50'000'000;
 constexpr uint32_t kProbeEvery = 16;
 constexpr uint32_t kLongWaitNs = 1'000'000;  // longer waits say no more than this one
+constexpr uint64_t kLostNs = 30'000;          // between two looks of a spin: the processor was somebody else's
+constexpr uint64_t kContestedNs = 50'000'000; // so long after that it counts as wanted by others
+constexpr uint32_t kContestedSpinNs = 20'000;
+std::atomic<uint64_t> contested_at{0};        // ticks
 
 timespec timespec_of(uint64_t ns) { return {static_cast<time_t>(ns / 1'000'000'000u), static_cast<long>(ns % 1'000'000'000u)}; }
 
@@ -73,10 +77,17 @@ void ClockMeasurement::finish() const {
     if (elapsed_ns > 0) ticks_per_ms.store((ticks() - start_ticks_) * 1'000'000 / elapsed_ns, std::memory_order_relaxed);
 }
 
-Spin::Spin(SpinPolicy &policy, uint32_t longest_ns, bool peer_on_my_cpu) : policy_(policy), start_(ticks()), budget_(0), longest_ns_(longest_ns) {
-    const bool pays = policy.mean_wait_ns <= longest_ns || Process::get()->policy().spin_always || ++policy.probe % kProbeEvery == 0;
-    if (!peer_on_my_cpu && pays) budget_ = ticks_of_ns(longest_ns);
+Spin::Spin(SpinPolicy &policy, uint32_t longest_ns, bool peer_on_my_cpu) : policy_(policy), start_(ticks()), looked_(start_), longest_ns_(longest_ns) {
+    const bool always = Process::get()->policy().spin_always;
+    const bool contested = start_ - contested_at.load(std::memory_order_relaxed) < ticks_of_ns(kContestedNs);
+    if (contested && !always) longest_ns_ = std::min(longest_ns_, kContestedSpinNs);
+    const bool pays = policy.mean_wait_ns <= longest_ns_ || always || ++policy.probe % kProbeEvery == 0;
+    if (peer_on_my_cpu || !pays) return;
+    budget_ = ticks_of_ns(longest_ns_);
+    lost_ = ticks_of_ns(kLostNs);
 }
+
+void Spin::lost_processor(uint64_t now) { contested_at.store(now, std::memory_order_relaxed); }
 
 void Spin::learn() {
     const auto waited = static_cast<uint32_t>(std::min<uint64_t>(ns_of_ticks(ticks() - start_), kLongWaitNs));

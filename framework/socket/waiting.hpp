@@ -3,7 +3,8 @@
 // A spinning waiter answers in under a microsecond and burns a CPU; a sleeping one costs two system calls and 10 us. Spinning pays
 // only when the peer runs on another CPU right now and answers soon; on a busy machine a spinning waiter keeps the very
 // peer off the CPU that it waits for. So: sleep at once when the peer last ran on our CPU, or when waits have lately been
-// long (moving average), and try a spin once in a while to notice when that changes.
+// long (moving average), and try a spin once in a while to notice when that changes. And spin briefly where a spinning thread has lately
+// lost the processor to somebody: what it burns there, others need.
 #pragma once
 #include <sys/time.h>
 
@@ -44,15 +45,20 @@ public:
     [[nodiscard]] bool again() {
         if (budget_ == 0) return false;
         cpu_relax();
-        return ticks() - start_ < budget_;
+        const uint64_t now = ticks();
+        if (__builtin_expect(now - looked_ > lost_, 0)) lost_processor(now);
+        looked_ = now;
+        return now - start_ < budget_;
     }
     /// The wait is over.
     void learn();
 
 private:
+    void lost_processor(uint64_t now);
     SpinPolicy &policy_;
-    uint64_t start_;
-    uint64_t budget_;
+    uint64_t start_, looked_;
+    uint64_t budget_ = 0;
+    uint64_t lost_ = 0;
     uint32_t longest_ns_;
 };
 

@@ -20,7 +20,7 @@ void expect_defaults(const Config &sut) {
     EXPECT_EQ(sut.upgrade_after.calls, 4u);
     EXPECT_EQ(sut.upgrade_after.bytes, 64u << 10);
     EXPECT_EQ(sut.waiting.policy, WaitPolicy::adaptive);
-    EXPECT_EQ(sut.waiting.spin_max, 20us);
+    EXPECT_EQ(sut.waiting.spin_max, 100us);
     EXPECT_EQ(sut.timeouts.step, 5s);
     EXPECT_EQ(sut.timeouts.rendezvous, 1s);
     EXPECT_EQ(sut.timeouts.require, 1s);
