@@ -8,6 +8,7 @@
 
 #include <cstddef>
 
+#include "base/point.hpp"
 #include "socket/courier.hpp"
 #include "socket/epoll.hpp"
 #include "socket/report.hpp"
@@ -109,7 +110,9 @@ void ConnectionEnvironment::wake_objects_of_peer() {
     const memory::Slot &theirs = *c_.end().memory().peer;
     if (theirs.hot.in_log.load(std::memory_order_relaxed) != 0) {
         memory::Header &head = peer.ours[0].header();
-        const uint32_t number = head.log_head.fetch_add(1, std::memory_order_acq_rel);
+        // A full barrier before the look at who sleeps. The entry itself may become visible later: pump() knows.
+        const uint32_t number = head.log_head.fetch_add(1, std::memory_order_seq_cst);
+        SANSOCK_POINT("D3.numbered");
         const uint32_t slot = c_.arena * memory::kSlotsPerArena + c_.slot;
         const uint32_t cpu = current_cpu();
         if (head.cpu.load(std::memory_order_relaxed) != cpu) head.cpu.store(cpu, std::memory_order_relaxed);

@@ -275,14 +275,14 @@ static int wait_both(Epoll &epoll, epoll_event *events, int size, uint64_t timeo
             if (answer.count > 0) return answer.count;
             continue;  // only a wake-up: connections have been attached meanwhile
         }
-        pump(process);
+        pump(process, false);
         collect(epoll, answer);
         if (answer_is_due(epoll, process, answer)) return answer.count;
         if (deadline != 0 && !holds_sets) {
             Spin spin(epoll.spin, process.policy().spin_ns_max, someone_on_my_cpu(process));
             bool moved = false;
             while (!moved && spin.again()) {
-                pump(process);
+                pump(process, false);
                 moved = epoll.ready_head != nullptr;
             }
             if (moved) collect(epoll, answer);
@@ -293,7 +293,7 @@ static int wait_both(Epoll &epoll, epoll_event *events, int size, uint64_t timeo
         {
             Spin sleep_meter(epoll.spin, 0, true);
             EpollParking parking(nullptr, process, epoll, deadline != 0);
-            if (deadline != 0) pump(process);
+            if (deadline != 0) pump(process, true);
             const bool inner_blocked = holds_sets && refresh_sets(process);
             uint64_t left = 0;
             if (deadline == kForever) {
@@ -310,7 +310,7 @@ static int wait_both(Epoll &epoll, epoll_event *events, int size, uint64_t timeo
             if (found < 0) return found;
             translate(epoll, process, answer, found);
         }
-        pump(process);
+        pump(process, true);
         collect(epoll, answer);
         if (answer.count > 0) return answer.count;
         if (first_nap) {

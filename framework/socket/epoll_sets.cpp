@@ -18,7 +18,7 @@ bool readable(Epoll &epoll) {
         park(process, epoll.waker);
         uint64_t rings;
         raw_syscall(SYS_read, process.wake_object(epoll.waker).fd.load(), &rings, sizeof rings);
-        pump(process);
+        pump(process, true);
         if (has_news(epoll)) {
             wake(process, epoll);
             return true;

@@ -197,7 +197,16 @@ void get_ready(Connection &connection) {
     if (courier == nullptr || courier->carrier.established()) connection.end().declare_ready();
 }
 
-void pump(Process &process) {
+/// Queues whatever is registered of a peer's connections.
+static void queue_all(Process &process, Peer &peer) {
+    for (uint32_t arena = 0; arena < peer.their_arenas.load(); ++arena) {
+        for (auto &entry : peer.connection_of_slot[arena]) {
+            if (const uint32_t index = entry.load(std::memory_order_acquire); index != 0) queue_items(process.connection_at(index - 1));
+        }
+    }
+}
+
+void pump(Process &process, bool before_sleep) {
     for (Peer &peer : process.peers()) {
         if (peer.connections.load(std::memory_order_relaxed) == 0 || peer.their_arenas.load(std::memory_order_acquire) == 0) continue;
         const memory::Header &head = peer.theirs[0].header();
@@ -205,24 +214,24 @@ void pump(Process &process) {
         stream::Guard guard(peer.log_lock);
         if (peer.their_arenas.load(std::memory_order_acquire) == 0) continue;
         const uint32_t newest = head.log_head.load(std::memory_order_acquire);
-        const bool lapped = newest - peer.log_read > memory::kLogEntries;
-        if (lapped) {  // entries were overwritten before we came: look at everything of this peer
-            peer.log_read = newest;
-            for (uint32_t arena = 0; arena < peer.their_arenas.load(); ++arena) {
-                for (auto &entry : peer.connection_of_slot[arena]) {
-                    if (const uint32_t index = entry.load(std::memory_order_acquire); index != 0) queue_items(process.connection_at(index - 1));
-                }
-            }
-            continue;
-        }
-        while (peer.log_read != newest) {
+        bool all_named = newest - peer.log_read <= memory::kLogEntries;  // or entries were overwritten before we came
+        while (all_named && peer.log_read != newest) {
             const uint32_t entry = head.log[peer.log_read % memory::kLogEntries].load(std::memory_order_acquire);
-            if (entry >> 16 != (peer.log_read & 0xffff)) break;  // its number is taken, the entry not yet written
+            if (entry >> 16 != (peer.log_read & 0xffff)) {
+                // Its number is taken, the entry not yet written, or never will be. What it tells of was published before the number was
+                // taken, and whoever writes it may have found us awake: a sleeper must not wait for it.
+                all_named = !before_sleep;
+                break;
+            }
             ++peer.log_read;
             const uint32_t slot = entry & 0xffff;
             if (slot >= kArenasPerPeer * memory::kSlotsPerArena) continue;
             const uint32_t index = peer.connection_of_slot[slot / memory::kSlotsPerArena][slot % memory::kSlotsPerArena].load(std::memory_order_acquire);
             if (index != 0) queue_items(process.connection_at(index - 1));
+        }
+        if (!all_named) {
+            peer.log_read = newest;
+            queue_all(process, peer);
         }
     }
 }

@@ -109,8 +109,8 @@ private:
 void take_over_all(Process &process);
 /// Makes every waiter of an attached connection cover the provider, then tells the peer that it may switch.
 void get_ready(Connection &connection);
-/// Reads the peers' activity logs and queues what they name.
-void pump(Process &process);
+/// Reads the peers' activity logs and queues what they name. Before a sleep also what they are about to name.
+void pump(Process &process, bool before_sleep);
 /// Wakes whatever sleeps on connections of this peer.
 void wake_sleepers(Process &process, Peer &peer);
 
