@@ -112,8 +112,11 @@ void End::step_on() {
     for (;;) {
         const uint32_t epoch = s_.epoch.load(std::memory_order_relaxed);
         const bool wanted = s_.step_wanted.load(std::memory_order_relaxed) == epoch && mine.step.load(std::memory_order_relaxed) != epoch;
-        if (peer.step.load(std::memory_order_acquire) < epoch && mine.step.load(std::memory_order_relaxed) != epoch && !wanted) return;
+        const uint32_t asked = peer.step.load(std::memory_order_acquire);
+        if (asked < epoch && mine.step.load(std::memory_order_relaxed) != epoch && !wanted) return;
         if (mine.state.load(std::memory_order_relaxed) == static_cast<uint32_t>(memory::EndState::kPoisoned)) return;
+        // Nobody can be further ahead than the epoch that follows: else every epoch of a number at random would be gone through here.
+        if (asked > epoch + 2) return poison(Reason::kProtocol);
         if (s_.required) return poison(static_cast<Reason>(peer.reason.load(std::memory_order_relaxed)));
         const bool answered = mine.step.load(std::memory_order_relaxed) == epoch;
         if (!freeze(epoch) || !stop_sending(epoch)) return;
