@@ -78,6 +78,7 @@ int Arena::create_charged(uint32_t buffer_size, uint64_t max_memory) {
     base_ = static_cast<uint8_t *>(base);
     shape_ = shape;
     lists_ = static_cast<Lists *>(lists);
+    maker_ = raw_syscall(SYS_getpid);
     Header &head = header();
     head.version = kLayoutVersion;
     head.slots = shape.slots;
@@ -90,7 +91,10 @@ int Arena::create_charged(uint32_t buffer_size, uint64_t max_memory) {
 
 void Arena::close() {
     if (base_ == nullptr) return;
-    credit(kHeaderSize + uint64_t{lists_->slots_taken.load()} * kSlotSize + uint64_t{lists_->buffers_resident.load()} * shape_.buffer_size);
+    // A forked child's view goes without a word: its parent keeps the arena for as long as any of the family has a connection in it.
+    if (maker_ == raw_syscall(SYS_getpid)) {
+        credit(kHeaderSize + uint64_t{lists_->slots_taken.load()} * kSlotSize + uint64_t{lists_->buffers_resident.load()} * shape_.buffer_size);
+    }
     munmap(base_, shape_.size());
     munmap(lists_, sizeof(Lists));
     account_ = nullptr;

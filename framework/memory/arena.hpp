@@ -103,6 +103,7 @@ private:
     ArenaShape shape_;
     Lists *lists_ = nullptr;
     Account *account_ = nullptr;
+    long maker_ = 0;  ///< The process that made it and is charged for it.
     uint64_t max_memory_ = 0;
     bool keeps_pages_ = false;
 };

@@ -74,6 +74,7 @@ public:
 private:
     struct Opened {
         std::optional<plugin::Provider> provider;
+        Queues queues;
         bool failed = false;  ///< Said once; not tried again for every connection.
     };
 
@@ -195,7 +196,7 @@ void ConfiguredRuntime::forget_parents() {
 void *ConfiguredRuntime::create(const Choice &choice) {
     plugin::Provider *opened = provider(choice.provider);
     if (opened == nullptr) return nullptr;
-    auto made = Session::open(*opened, choice);
+    auto made = Session::open(*opened, providers_[choice.provider].queues, choice);
     if (!made) {
         say("no endpoint", made.error());
         return nullptr;

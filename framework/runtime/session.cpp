@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 
+#include <algorithm>
 #include <cstring>
 
 namespace sansock::runtime {
@@ -10,6 +11,9 @@ namespace {
 
 using socket::OfferBytes;
 using socket::OfferFds;
+
+constexpr uint32_t kDepthUnused = 2;  ///< An endpoint has at least one send and one receive.
+constexpr uint32_t kSharers = 64;     ///< Endpoints on one completion queue, where that is deep enough.
 
 Result<void> carry(plugin::Offer &from, OfferBytes &bytes, OfferFds &fds) {
     if (from.bytes.size() > socket::kOfferMax || from.fds.size() > socket::kOfferFdsMax) return fail(EMSGSIZE, "it is too long");
@@ -31,13 +35,31 @@ int32_t status_of(const Error &error) { return error.code > 0 ? -error.code : SA
 
 }  // namespace
 
-Result<std::unique_ptr<Session>> Session::open(plugin::Provider &provider, const socket::Choice &choice) {
+Result<Queues::Queue> Queues::make(plugin::Provider &provider, uint32_t depth) {
+    auto queue = provider.create_completion_queue(depth);
+    if (!queue) return std::unexpected(queue.error());
+    return std::make_shared<plugin::CompletionQueue>(std::move(*queue));
+}
+
+Result<Queues::Queue> Queues::take_shared(plugin::Provider &provider) {
+    const uint32_t depth = std::min(kSharers * kDepthUnused, provider.limits().completion_depth_max);
+    std::erase_if(shared_, [](const auto &queue) { return queue.expired(); });
+    for (const auto &known : shared_) {
+        Queue queue = known.lock();
+        if (static_cast<uint32_t>(queue.use_count()) * kDepthUnused <= depth) return queue;  // this use is counted already
+    }
+    auto queue = make(provider, depth);
+    if (queue) shared_.push_back(*queue);
+    return queue;
+}
+
+Result<std::unique_ptr<Session>> Session::open(plugin::Provider &provider, Queues &queues, const socket::Choice &choice) {
     const bool messages = choice.carries_messages;
     const uint32_t sends = messages ? choice.messages.sends : 1, receives = messages ? choice.messages.receives : 1;
-    auto queue = provider.create_completion_queue(sends + receives);
+    auto queue = messages ? Queues::make(provider, sends + receives) : queues.take_shared(provider);
     if (!queue) return std::unexpected(queue.error());
     auto endpoint = provider.create_endpoint(
-        *queue, {.send_depth = sends, .receive_depth = receives, .context = 0, .wants_shared_memory = !messages});
+        **queue, {.send_depth = sends, .receive_depth = receives, .context = 0, .wants_shared_memory = !messages});
     if (!endpoint) return std::unexpected(endpoint.error());
     return std::unique_ptr<Session>(new Session(std::move(*queue), std::move(*endpoint)));
 }
@@ -57,12 +79,12 @@ Result<void> Session::accept(const OfferBytes &offer, const OfferFds &fds, Offer
 Result<void> Session::take_answer(const OfferBytes &answer, const OfferFds &fds) { return endpoint_.take_answer(carried(answer, fds)); }
 
 int32_t Session::poll(std::span<sansock_completion> completions) noexcept {
-    const auto count = queue_.poll(completions);
+    const auto count = queue_->poll(completions);
     return count ? static_cast<int32_t>(*count) : status_of(count.error());
 }
 
 int32_t Session::arm() noexcept {
-    const auto armed = queue_.arm();
+    const auto armed = queue_->arm();
     return armed ? SANSOCK_OK : status_of(armed.error());
 }
 

@@ -1,6 +1,7 @@
 #include "socket/channel.hpp"
 
 #include <fcntl.h>
+#include <netinet/tcp.h>
 #include <sys/un.h>
 
 #include <charconv>
@@ -212,6 +213,12 @@ uint64_t network_namespace_of(int fd) {
     uint64_t cookie = 0;
     socklen_t size = sizeof cookie;
     return raw_syscall(SYS_getsockopt, fd, SOL_SOCKET, SO_NETNS_COOKIE, &cookie, &size) < 0 ? 0 : cookie;
+}
+
+bool is_established(int fd) {
+    uint8_t state = TCP_CLOSE;  // tcpi_state, the first byte of tcp_info
+    socklen_t size = sizeof state;
+    return raw_syscall(SYS_getsockopt, fd, IPPROTO_TCP, TCP_INFO, &state, &size) == 0 && state == TCP_ESTABLISHED;
 }
 
 bool same_address(const sockaddr_in6 &a, const sockaddr_in6 &b) {

@@ -40,6 +40,8 @@ uint64_t process_start_time(int pid);
 /// Fills addresses as v4-mapped IPv6; false when the socket is not a connected TCP socket.
 bool socket_addresses(int fd, sockaddr_in6 &local, sockaddr_in6 &remote);
 uint64_t network_namespace_of(int fd);
+/// Neither end has been shut down, and no reset has come.
+bool is_established(int fd);
 bool same_address(const sockaddr_in6 &a, const sockaddr_in6 &b);
 
 }  // namespace sansock::socket

@@ -96,9 +96,31 @@ struct SpinPolicy {
     uint32_t probe = 0;         ///< Counts waits that did not spin; one in a while spins, to notice that times have changed.
 };
 
-struct Connection {
+/// A descriptor, or -1; memory that nobody has written to yet holds none.
+class DescriptorWord {
+public:
+    [[nodiscard]] int load() const { return ~word_.load(std::memory_order_acquire); }
+    void store(int fd) { word_.store(~fd, std::memory_order_release); }
+    int exchange(int fd) { return ~word_.exchange(~fd, std::memory_order_acq_rel); }
+
+private:
+    std::atomic<int> word_;
+};
+
+/// What stays where it is while one connection after the other has the place: who passes by, the helper or a thread that was told of
+/// activity on the former connection, finds it whole at any time.
+struct ConnectionPlace {
+    /// A descriptor of this process that refers to the connection; -1: none, and nothing of ConnectionView means anything to a passer-by.
+    DescriptorWord fd;
+    ProcessLock fd_lock;               ///< Held while the helper uses `fd`, so that a close cannot give the number away.
+    ProcessLock items_lock;
+    std::atomic<EpollItem *> items;
+    std::atomic<bool> orphan;          ///< We have let go of the connection, siblings had not; what we have of its memory is there still. Changed under fd_lock.
+};
+
+/// What starts anew with every connection.
+struct ConnectionView {
     uint32_t index = 0;
-    std::atomic<int> fd{-1};           ///< A descriptor of this process that refers to it.
     std::atomic<uint32_t> refs{0};     ///< Descriptors of this process that refer to it.
     uint32_t generation = 0;           ///< Of the shared half, as this process knows it.
     SharedConnection *shared = nullptr;
@@ -106,9 +128,6 @@ struct Connection {
     uint32_t arena = 0, slot = 0;            ///< Ours, within the peer's pair.
     uint32_t peer_arena = 0, peer_slot = 0;
     std::atomic<bool> mapped{false};   ///< end() may be used in this process.
-    std::atomic<EpollItem *> items{nullptr};
-    ProcessLock fd_lock;                ///< Held while the helper uses `fd`, so that a close cannot give the number away.
-    ProcessLock items_lock;
     SpinPolicy spin_in, spin_out;
     /// Threads of this process that sleep in a call on it. As in the kernel, the connection lives until they have returned.
     std::atomic<uint32_t> waiting[8] = {};
@@ -124,16 +143,17 @@ struct Connection {
     enum Inherited : uint8_t { kNothing = 0, kMemory, kCourier };
     std::atomic<uint8_t> inherited{kNothing};
 
+    alignas(stream::End) unsigned char end_storage[sizeof(stream::End)];
+    alignas(ConnectionEnvironment) unsigned char environment_storage[sizeof(ConnectionEnvironment)];
+};
+
+struct Connection : ConnectionPlace, ConnectionView {
     [[nodiscard]] stream::End &end() { return *std::launder(reinterpret_cast<stream::End *>(end_storage)); }
     [[nodiscard]] Phase phase() const { return static_cast<Phase>(shared->phase.load(std::memory_order_acquire)); }
     /// This process has a descriptor of it. False also for what only siblings ever held.
-    [[nodiscard]] bool is_open() const { return shared != nullptr && fd.load(std::memory_order_relaxed) >= 0; }
-    /// This process has let go of it, its siblings had not, and what it has of the peer's memory and its own is there still.
-    [[nodiscard]] bool is_orphan() const {
-        return peer != nullptr && shared != nullptr && generation == shared->generation.load(std::memory_order_relaxed) &&
-               !mapped.load(std::memory_order_acquire) && fd.load(std::memory_order_relaxed) < 0 && refs.load(std::memory_order_relaxed) == 0 &&
-               phase() != Phase::kFree;
-    }
+    [[nodiscard]] bool is_open() const { return fd.load() >= 0; }
+    /// Some process of the family has the connection still, or may have died with it; else the place is free or another one's.
+    [[nodiscard]] bool is_in_family() const { return generation == shared->generation.load(std::memory_order_relaxed) && phase() != Phase::kFree; }
     void set_phase(Phase phase) { shared->phase.store(static_cast<uint8_t>(phase), std::memory_order_release); }
     void set_reason(stream::Reason reason) { shared->stream.reason.store(static_cast<uint8_t>(reason), std::memory_order_relaxed); }
     void construct_end(const stream::End::Memory &memory) {
@@ -141,9 +161,6 @@ struct Connection {
         new (end_storage) stream::End(shared->stream, memory, *std::launder(reinterpret_cast<ConnectionEnvironment *>(environment_storage)));
         mapped.store(true, std::memory_order_release);
     }
-
-    alignas(stream::End) unsigned char end_storage[sizeof(stream::End)];
-    alignas(ConnectionEnvironment) unsigned char environment_storage[sizeof(ConnectionEnvironment)];
 };
 
 }  // namespace sansock::socket

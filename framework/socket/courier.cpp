@@ -218,7 +218,7 @@ bool Couriers::peer_is_gone(Connection &connection) {
         memory.peer->cold.fin_at.load(std::memory_order_relaxed) <= memory.path->hot.tail.load(std::memory_order_relaxed)) {
         return true;
     }
-    pollfd fd{connection.fd.load(std::memory_order_relaxed), POLLRDHUP, 0};
+    pollfd fd{connection.fd.load(), POLLRDHUP, 0};
     const timespec none{};
     return raw_syscall(SYS_ppoll, &fd, 1, &none, nullptr, 8) == 1;
 }

@@ -29,32 +29,32 @@ long ConnectionEnvironment::tcp_send(const iovec *parts, int count, int flags) {
     msghdr message{};
     message.msg_iov = const_cast<iovec *>(parts);
     message.msg_iovlen = static_cast<size_t>(count);
-    return raw_syscall(SYS_sendmsg, c_.fd.load(std::memory_order_relaxed), &message, flags);
+    return raw_syscall(SYS_sendmsg, c_.fd.load(), &message, flags);
 }
 
 long ConnectionEnvironment::tcp_receive(const iovec *parts, int count, int flags) {
     msghdr message{};
     message.msg_iov = const_cast<iovec *>(parts);
     message.msg_iovlen = static_cast<size_t>(count);
-    return raw_syscall(SYS_recvmsg, c_.fd.load(std::memory_order_relaxed), &message, flags);
+    return raw_syscall(SYS_recvmsg, c_.fd.load(), &message, flags);
 }
 
 long ConnectionEnvironment::tcp_unsent() {
     int bytes = 0;
-    const long rc = raw_syscall(SYS_ioctl, c_.fd.load(std::memory_order_relaxed), SIOCOUTQ, &bytes);
+    const long rc = raw_syscall(SYS_ioctl, c_.fd.load(), SIOCOUTQ, &bytes);
     return rc < 0 ? rc : bytes;
 }
 
 long ConnectionEnvironment::tcp_unread() {
     int bytes = 0;
-    const long rc = raw_syscall(SYS_ioctl, c_.fd.load(std::memory_order_relaxed), SIOCINQ, &bytes);
+    const long rc = raw_syscall(SYS_ioctl, c_.fd.load(), SIOCINQ, &bytes);
     return rc < 0 ? rc : bytes;
 }
 
 long ConnectionEnvironment::tcp_counts(stream::KernelCounts &counts) {
     TcpInfoLong info{};
     socklen_t size = sizeof info;
-    const long rc = raw_syscall(SYS_getsockopt, c_.fd.load(std::memory_order_relaxed), IPPROTO_TCP, TCP_INFO, &info, &size);
+    const long rc = raw_syscall(SYS_getsockopt, c_.fd.load(), IPPROTO_TCP, TCP_INFO, &info, &size);
     if (rc < 0) return rc;
     if (size < sizeof info) return -ENOSYS;
     const long queued = tcp_unsent();
@@ -70,30 +70,30 @@ long ConnectionEnvironment::tcp_counts(stream::KernelCounts &counts) {
 }
 
 bool ConnectionEnvironment::tcp_has_error() {
-    pollfd fd{c_.fd.load(std::memory_order_relaxed), 0, 0};
+    pollfd fd{c_.fd.load(), 0, 0};
     const timespec none{};
     return raw_syscall(SYS_ppoll, &fd, 1, &none, nullptr, 8) == 1 && (fd.revents & POLLERR) != 0;
 }
 
-void ConnectionEnvironment::tcp_shutdown_write() { raw_syscall(SYS_shutdown, c_.fd.load(std::memory_order_relaxed), SHUT_WR); }
+void ConnectionEnvironment::tcp_shutdown_write() { raw_syscall(SYS_shutdown, c_.fd.load(), SHUT_WR); }
 
 void ConnectionEnvironment::tcp_acknowledge() {
     const int on = 1;
-    raw_syscall(SYS_setsockopt, c_.fd.load(std::memory_order_relaxed), IPPROTO_TCP, TCP_QUICKACK, &on, sizeof on);
+    raw_syscall(SYS_setsockopt, c_.fd.load(), IPPROTO_TCP, TCP_QUICKACK, &on, sizeof on);
 }
 
 uint64_t ConnectionEnvironment::now_ns() { return sansock::now_ns(); }
 
 void ConnectionEnvironment::tcp_guard(bool on) {
     const linger option{on ? 1 : 0, 0};
-    raw_syscall(SYS_setsockopt, c_.fd.load(std::memory_order_relaxed), SOL_SOCKET, SO_LINGER, &option, sizeof option);
+    raw_syscall(SYS_setsockopt, c_.fd.load(), SOL_SOCKET, SO_LINGER, &option, sizeof option);
 }
 
 void ConnectionEnvironment::tcp_poison() {
     note_peer(c_, *c_.peer, "is its peer");
     sockaddr none{};
     none.sa_family = AF_UNSPEC;
-    raw_syscall(SYS_connect, c_.fd.load(std::memory_order_relaxed), &none, sizeof none);
+    raw_syscall(SYS_connect, c_.fd.load(), &none, sizeof none);
     ring_own_helper();  // which writes the log
 }
 

@@ -31,7 +31,7 @@ uint32_t evaluate(EpollItem &item) {
     short kernel = 0;
     if (!end.on_provider(false) || !end.on_provider(true)) {
         // While one direction is the kernel's, ask it; a moment later it is not any more.
-        pollfd fd{connection.fd.load(std::memory_order_relaxed), static_cast<short>(item.events & (POLLIN | POLLOUT | POLLRDHUP | POLLPRI)), 0};
+        pollfd fd{connection.fd.load(), static_cast<short>(item.events & (POLLIN | POLLOUT | POLLRDHUP | POLLPRI)), 0};
         const timespec none{};
         raw_syscall(SYS_ppoll, &fd, 1, &none, nullptr, 8);
         kernel = fd.revents;

@@ -242,7 +242,7 @@ void close_epoll(int fd, Epoll &epoll) {
     }
     for (uint32_t i = 0; epoll.items.load() != 0 && i < process.connections_used(); ++i) {
         Connection &connection = process.connection_at(i);
-        if (connection.shared == nullptr || connection.items.load() == nullptr) continue;
+        if (connection.items.load() == nullptr) continue;
         drop_items(connection, [&](const EpollItem &item) { return item.epoll == &epoll; });
     }
     forget_sets(epoll);

@@ -142,7 +142,7 @@ void HelperThread::doorbell() {
     raw_syscall(SYS_read, process_.helper_doorbell(), &count, sizeof count);
     for (uint32_t i = 0; i < process_.connections_used(); ++i) {
         Connection &connection = process_.connection_at(i);
-        if (connection.mapped.load(std::memory_order_acquire)) look_after(connection);
+        if (connection.is_open() && connection.mapped.load(std::memory_order_acquire)) look_after(connection);
     }
     meetings_.couriers().sweep();
     // A peer that did not know our wake object rings here: pass it on to whoever sleeps.
@@ -167,13 +167,6 @@ void HelperThread::look_after(Connection &connection) {
     if (phase == Phase::kLingering) finish_lingering(process_, connection);
 }
 
-/// Our own shutdown(SHUT_RD) looks like the peer's end to epoll; the state of the connection tells them apart.
-bool peer_has_closed(int fd) {
-    uint8_t state = TCP_CLOSE;
-    socklen_t size = sizeof state;
-    return raw_syscall(SYS_getsockopt, fd, IPPROTO_TCP, TCP_INFO, &state, &size) == 0 && state != TCP_ESTABLISHED;
-}
-
 void HelperThread::socket_event(uint32_t index, uint32_t generation, uint32_t events) {
     Connection &connection = process_.connection_at(index);
     stream::Guard guard(connection.fd_lock);
@@ -181,7 +174,7 @@ void HelperThread::socket_event(uint32_t index, uint32_t generation, uint32_t ev
     if ((events & (EPOLLERR | EPOLLHUP)) != 0) {
         // A clean double close is a hang-up without an error.
         connection.end().tcp_ended((events & EPOLLERR) != 0 ? stream::kTcpReset : stream::kTcpFin);
-    } else if ((events & EPOLLRDHUP) != 0 && peer_has_closed(connection.fd.load())) {
+    } else if ((events & EPOLLRDHUP) != 0 && !is_established(connection.fd.load())) {  // our own shutdown(SHUT_RD) looks alike to epoll
         connection.end().tcp_ended(stream::kTcpFin);
     }
     if ((events & EPOLLOUT) != 0 && connection.shared->stream.out.replaying) connection.end().progress();
@@ -199,7 +192,7 @@ void HelperThread::give_back() {
     if (now < trim_due_ns_) return;
     for (uint32_t i = 0; i < process_.connections_used(); ++i) {
         Connection &connection = process_.connection_at(i);
-        if (!connection.mapped.load(std::memory_order_acquire)) continue;
+        if (!connection.is_open() || !connection.mapped.load(std::memory_order_acquire)) continue;
         stream::Guard guard(connection.fd_lock);
         if (!connection.is_open() || !connection.mapped.load(std::memory_order_acquire) || connection.phase() != Phase::kAttached) continue;
         const uint64_t out = connection.end().state().out.out.load(std::memory_order_relaxed);

@@ -39,7 +39,7 @@ bool is_blocking(Connection &connection) {
     auto &blocking = connection.shared->blocking;
     Blocking known = blocking.load(std::memory_order_relaxed);
     if (known == Blocking::kUnknown) {
-        const long flags = raw_syscall(SYS_fcntl, connection.fd.load(std::memory_order_relaxed), F_GETFL, 0);
+        const long flags = raw_syscall(SYS_fcntl, connection.fd.load(), F_GETFL, 0);
         const Blocking asked = flags >= 0 && (flags & O_NONBLOCK) != 0 ? Blocking::kNo : Blocking::kYes;
         // Another thread may have changed it since; what it says then is newer than what the kernel said.
         if (blocking.compare_exchange_strong(known, asked, std::memory_order_relaxed)) known = asked;
@@ -296,9 +296,10 @@ void adopt(int fd) {
         if (connection.refs.load() == 0) {  // we had let go of it, and our siblings have not
             connection.shared = &shared;
             connection.closing.store(Connection::kOpen);
-            connection.fd.store(fd);
+            stream::Guard guard(connection.fd_lock);
             shared.holders.add(static_cast<uint32_t>(process->pid()));
-            if (connection.peer != nullptr) connection.mapped.store(true, std::memory_order_release);
+            if (connection.orphan.exchange(false)) connection.mapped.store(true, std::memory_order_release);
+            connection.fd.store(fd);
         }
         process->bind(fd, connection);
         return;

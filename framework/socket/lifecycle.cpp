@@ -11,19 +11,25 @@
 namespace sansock::socket {
 namespace {
 
-/// This process's part in a connection's memory ends.
-void let_go_of_memory(Process &process, Connection &connection) {
+/// What this process alone has of a connection's memory.
+void drop_view(Process &process, Connection &connection) {
     Peer &peer = *connection.peer;
-    retire_courier(connection);
-    connection.mapped.store(false, std::memory_order_release);
-    peer.connection_of_slot[connection.peer_arena][connection.peer_slot].store(0, std::memory_order_release);
-    Helper::tell_released(connection);
+    uint32_t ours = connection.index + 1;  // the peer may use its slot for another one by now
+    peer.connection_of_slot[connection.peer_arena][connection.peer_slot].compare_exchange_strong(ours, 0, std::memory_order_acq_rel);
     if (connection.endpoint != nullptr) {
         process.runtime()->retire(connection.endpoint);
         connection.endpoint = nullptr;
     }
-    connection.end().leave_memory();
     if (peer.connections.fetch_sub(1) == 1 && !peer.alive.load()) release_peer(process, peer);
+}
+
+/// The family's part in a connection's memory ends.
+void let_go_of_memory(Process &process, Connection &connection) {
+    retire_courier(connection);
+    connection.mapped.store(false, std::memory_order_release);
+    Helper::tell_released(connection);
+    connection.end().leave_memory();
+    drop_view(process, connection);
 }
 
 void reset_on_close(int fd) {
@@ -93,7 +99,13 @@ long close_for_good(Process &process, const Closing &closing, Connection &connec
     // Siblings hold it still: only our view of it ends.
     retire_courier(connection);
     take_fd(connection);
-    if (connection.mapped.exchange(false)) process.expect_orphans();
+    if (connection.mapped.exchange(false)) {
+        {
+            stream::Guard guard(connection.fd_lock);
+            connection.orphan.store(true);
+        }
+        process.expect_orphans();
+    }
     return closing.close();
 }
 
@@ -203,17 +215,26 @@ void finish_lingering(Process &process, Connection &connection) {
     process.free_connection(connection);
 }
 
+void forget_orphan(Process &process, Connection &connection) { drop_view(process, connection); }
+
 bool take_orphans_apart(Process &process) {
     bool some_left = false;
     for (uint32_t i = 0; i < process.connections_used(); ++i) {
         Connection &connection = process.connection_at(i);
-        if (!connection.is_orphan()) continue;
-        if (connection.shared->holders.abandoned()) {
+        if (!connection.orphan.load()) continue;
+        stream::Guard guard(connection.fd_lock);
+        if (!connection.orphan.load()) continue;
+        const bool in_family = connection.is_in_family();
+        if (in_family && !connection.shared->holders.abandoned()) {
+            some_left = true;
+            continue;
+        }
+        connection.orphan.store(false);
+        if (in_family) {
             let_go_of_memory(process, connection);
-            connection.peer = nullptr;
             process.free_connection(connection);
         } else {
-            some_left = true;
+            forget_orphan(process, connection);
         }
     }
     return some_left;

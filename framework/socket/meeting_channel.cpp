@@ -14,7 +14,9 @@ constexpr const char *kOutOfTurn = "sends a message out of turn";
 
 }  // namespace
 
+/// Under the connection's fd_lock.
 void Meetings::new_channel(UniqueFd fd, Connection &connection, bool connected_by_us) {
+    if (connection.fd.load() < 0) return;  // the application has closed it: there is nothing left to meet about
     Peer *peer = process_.new_peer();
     if (peer == nullptr) return give_up(connection, stream::Reason::kNoResources);
     Channel &channel = channels_[index_of(*peer)];

@@ -139,7 +139,7 @@ void Meetings::begin(Connection &connection, uint64_t deadline_ns) {
     };
 
     stream::Guard guard(connection.fd_lock);
-    const int fd = connection.fd.load(std::memory_order_relaxed);
+    const int fd = connection.fd.load();
     SharedConnection &shared = *connection.shared;
     if (fd < 0 || !socket_addresses(fd, shared.local, shared.remote)) return refuse(stream::Reason::kNoResources);
     if (shared.requirement.load() != Requirement::kNone) {
@@ -262,6 +262,7 @@ void Meetings::meeting_readable(uint32_t connection_index) {
     raw_syscall(SYS_close, meeting.listener - 1);
     meeting.listener = 0;
     meeting.state = Meeting::kConnecting;
+    stream::Guard guard(connection.fd_lock);
     new_channel(UniqueFd(process_.hide(static_cast<int>(fd))), connection, connection.shared->role == Role::kConnect);
 }
 
@@ -422,16 +423,14 @@ Connection *Meetings::find(const sockaddr_in6 &local, const sockaddr_in6 &remote
 
 /// The passed socket is the other end of ours: mirrored addresses, established, in our own network namespace (addresses alone
 /// can be forged in another one).
-bool Meetings::proves(const Connection &connection, const Received &received) const {
-    if (!received.fd) return false;
+Meetings::Proof Meetings::proof(const Connection &connection, const Received &received) const {
     sockaddr_in6 local{}, remote{};
-    if (!socket_addresses(received.fd.get(), local, remote)) return false;
-    tcp_info info{};
-    socklen_t size = sizeof info;
-    if (raw_syscall(SYS_getsockopt, received.fd.get(), IPPROTO_TCP, TCP_INFO, &info, &size) < 0) return false;
-    return info.tcpi_state == TCP_ESTABLISHED && same_address(local, connection.shared->remote) &&
-           same_address(remote, connection.shared->local) &&
-           network_namespace_of(received.fd.get()) == network_namespace_of(connection.fd.load());
+    const int ours = connection.fd.load(), theirs = received.fd.get();
+    if (theirs >= 0 && socket_addresses(theirs, local, remote) && same_address(local, connection.shared->remote) &&
+        same_address(remote, connection.shared->local) && network_namespace_of(theirs) == network_namespace_of(ours)) {
+        return is_established(theirs) ? Proof::kGiven : Proof::kEnded;
+    }
+    return is_established(ours) ? Proof::kNone : Proof::kEnded;
 }
 
 void Meetings::decline(Peer &peer, const Message &proposal, stream::Reason reason) {
@@ -450,7 +449,9 @@ void Meetings::proposed(Peer &peer, Received &received) {
     if (connection == nullptr) return decline(peer, proposal, stream::Reason::kNotYet);
     {
         stream::Guard guard(connection->fd_lock);
-        if (connection->fd.load() < 0 || connection->shared->role == Role::kConnect || !proves(*connection, received)) {
+        const Proof given = proof(*connection, received);
+        if (given == Proof::kEnded) return decline(peer, proposal, stream::Reason::kHalfClosed);
+        if (connection->shared->role == Role::kConnect || given == Proof::kNone) {
             // Who holds the other end may still come.
             blame(*connection, stream::Reason::kProtocol, peer, "does not hold the other end that it claims");
             return decline(peer, proposal, stream::Reason::kProtocol);
@@ -525,7 +526,9 @@ void Meetings::accepted(Peer &peer, Received &received) {
         blame(connection, stream::Reason::kNoProvider, peer, "answers what the provider does not take");
         return give_up(connection, stream::Reason::kNoProvider);
     }
-    if (!proves(connection, received)) {
+    const Proof given = proof(connection, received);
+    if (given == Proof::kEnded) return give_up(connection, stream::Reason::kHalfClosed);
+    if (given == Proof::kNone) {
         blame(connection, stream::Reason::kProtocol, peer, "does not hold the other end that it claims");
         return give_up(connection, stream::Reason::kProtocol);
     }
@@ -551,6 +554,7 @@ void Meetings::declined(Peer &peer, const Message &message) {
         if (connection.fd.load() >= 0) meet_by_name(connection, true);
         return;
     }
+    if (message.reason == static_cast<uint32_t>(stream::Reason::kHalfClosed)) return give_up(connection, stream::Reason::kHalfClosed);
     if (message.reason == static_cast<uint32_t>(stream::Reason::kNoProvider) && meeting.choice.provider < 64) {
         const uint64_t refused = meeting.refused | uint64_t{1} << meeting.choice.provider, deadline = meeting.deadline_ns;
         const Choice next = process_.runtime()->choose(server_of(*connection.shared), refused, nullptr);

@@ -116,7 +116,8 @@ private:
     stream::Reason make_arena(Peer &peer, const Choice &choice);
     stream::Reason take_slot(Connection &connection, Peer &peer);
     bool attach(Connection &connection, Peer &peer, const Message &message);
-    bool proves(const Connection &connection, const Received &received) const;
+    enum class Proof : uint8_t { kNone, kGiven, kEnded /* the connection is over meanwhile */ };
+    [[nodiscard]] Proof proof(const Connection &connection, const Received &received) const;
     /// The connection over which `channel` was made, while that is still what it waits for; nullptr when it has gone on without it.
     Connection *first_of(const Channel &channel);
     static uint64_t token_of(const Connection &connection);

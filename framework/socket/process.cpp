@@ -8,6 +8,7 @@
 
 #include "socket/epoll.hpp"
 #include "socket/helper.hpp"
+#include "socket/waiting.hpp"
 
 namespace sansock::socket {
 namespace {
@@ -82,7 +83,7 @@ uint32_t Process::abandoned_place() {
         const uint32_t index = shared_->looked_at++ % used;
         const Phase phase = static_cast<Phase>(shared_connections_[index].phase.load(std::memory_order_acquire));
         // One that lingers is its helper's, and so is one that has memory of ours.
-        if (phase == Phase::kFree || phase == Phase::kLingering || connections_[index].is_orphan()) continue;
+        if (phase == Phase::kFree || phase == Phase::kLingering || connections_[index].orphan.load()) continue;
         if (shared_connections_[index].holders.abandoned()) return index;
     }
     return kConnectionsMax;
@@ -103,11 +104,15 @@ Connection *Process::new_connection(int fd, Role role) {
         }
     }
     Connection &connection = connections_[index];
-    connection.~Connection();
-    new (&connection) Connection{};
-    connection.index = index;
-    connection.fd.store(fd, std::memory_order_relaxed);
+    {
+        stream::Guard no_helper(connection.fd_lock);
+        if (connection.orphan.exchange(false)) forget_orphan(*this, connection);  // a sibling has ended what we had here
+        new (static_cast<ConnectionView *>(&connection)) ConnectionView{};
+        connection.items.store(nullptr, std::memory_order_relaxed);
+        connection.index = index;
+    }
     begin(connection, role);
+    connection.fd.store(fd);  // from now on the helper may look at it
     bind(fd, connection);
     return &connection;
 }
@@ -153,7 +158,7 @@ void Process::recycle() {
 
 bool Process::holds(uint32_t index) const {
     const Connection &connection = connections_[index];
-    return connection.shared != nullptr && connection.refs.load(std::memory_order_relaxed) != 0 &&
+    return connection.is_open() && connection.refs.load(std::memory_order_relaxed) != 0 &&
            connection.generation == connection.shared->generation.load(std::memory_order_relaxed);
 }
 

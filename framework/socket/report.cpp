@@ -105,7 +105,7 @@ void report_all() {
     if (!file) return;
     for (uint32_t i = 0; i < process->connections_used(); ++i) {
         Connection &connection = process->connection_at(i);
-        if (connection.shared == nullptr || connection.generation != connection.shared->generation.load()) continue;
+        if (!connection.is_open() || connection.generation != connection.shared->generation.load()) continue;
         const Phase phase = connection.phase();
         if (phase == Phase::kFree || phase == Phase::kLingering || connection.refs.load() == 0) continue;
         if (connection.reported || connection.shared->role == Role::kNone) continue;

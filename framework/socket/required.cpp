@@ -20,7 +20,7 @@ constexpr uint64_t kLookAgainNs = 1'000'000;
 uint8_t tcp_state(const Connection &connection) {
     uint8_t state = TCP_CLOSE;
     socklen_t size = sizeof state;
-    raw_syscall(SYS_getsockopt, connection.fd.load(std::memory_order_relaxed), IPPROTO_TCP, TCP_INFO, &state, &size);
+    raw_syscall(SYS_getsockopt, connection.fd.load(), IPPROTO_TCP, TCP_INFO, &state, &size);
     return state;
 }
 
@@ -91,7 +91,7 @@ void let_go(Connection &connection) {
 }
 
 void fail_required(Connection &connection) {
-    const int fd = connection.fd.load(std::memory_order_relaxed);
+    const int fd = connection.fd.load();
     sockaddr none{};
     none.sa_family = AF_UNSPEC;
     if (fd >= 0) raw_syscall(SYS_connect, fd, &none, sizeof none);

@@ -178,7 +178,7 @@ static void take_over(Connection &connection) {
 void take_over_all(Process &process) {
     for (uint32_t i = 0; i < process.connections_used(); ++i) {
         Connection &connection = process.connection_at(i);
-        if (connection.inherited.load(std::memory_order_relaxed) != Connection::kNothing && connection.is_open()) take_over(connection);
+        if (connection.is_open() && connection.inherited.load(std::memory_order_relaxed) != Connection::kNothing) take_over(connection);
     }
 }
 

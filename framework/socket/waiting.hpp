@@ -121,9 +121,11 @@ long close_descriptor(int fd, Connection &connection);
 void forget_descriptor(int fd, Connection &connection);
 /// A closed connection whose peer had not read everything: done by now?
 void finish_lingering(Process &process, Connection &connection);
-/// Connections whose last holder was a sibling that has ended without closing them: what this process had for them goes. True: siblings
-/// hold some still.
+/// Connections that this process had let go of and its siblings had not: what it had for them goes with the last of those. True: some
+/// are held still.
 bool take_orphans_apart(Process &process);
+/// The same for one that a sibling has ended, before its place is used anew. Under fd_lock.
+void forget_orphan(Process &process, Connection &connection);
 /// Gives everything of a dead peer back, once no connection needs it.
 void release_peer(Process &process, Peer &peer);
 

@@ -27,7 +27,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "integratio
 import nginx  # noqa: E402
 import postgresql  # noqa: E402
 import redis  # noqa: E402
-from harness import ENDS, Failure, Run, free_port, report  # noqa: E402
+from harness import ENDS, Failure, Run, free_port, reachable, report  # noqa: E402
 
 PATHS = {"tcp": "plain", "sansock": "both", "again": "plain"}
 DISTURBED = 0.1
@@ -234,6 +234,7 @@ if __name__ == "__main__":
     if unknown := set(arguments.only) - set(ROWS):
         parser.error(f"unknown: {', '.join(sorted(unknown))}")
     try:
-        main()
+        with reachable(arguments.sansock) as arguments.sansock:
+            main()
     except Failure as failure:
         sys.exit(f"programs.py: {failure}")

@@ -20,6 +20,17 @@ struct Pair {
     Victim client{{"connect", kSize, std::to_string(server.port())}, kStream};
 };
 
+/// Its last line: "holds D T A, held D T A".
+void expect_nothing_left(Victim &victim) {
+    const std::string holds = victim.ending();
+    int descriptors, threads, arenas, descriptors_before, threads_before, arenas_before;
+    ASSERT_EQ(6, std::sscanf(holds.c_str(), "holds %d %d %d, held %d %d %d", &descriptors, &threads, &arenas, &descriptors_before,
+                             &threads_before, &arenas_before)) << holds << victim.log();
+    EXPECT_LE(descriptors, descriptors_before);
+    EXPECT_EQ(threads, threads_before);
+    EXPECT_EQ(arenas, arenas_before);
+}
+
 /// "received N ECONNRESET" or, where all that the dead had sent was read and all that it was sent had been, "received N end".
 void expect_right_end(Victim &survivor, Clock::time_point killed) {
     std::string line = survivor.line();
@@ -27,13 +38,7 @@ void expect_right_end(Victim &survivor, Clock::time_point killed) {
     EXPECT_LT(Clock::now() - killed, std::chrono::seconds(3)) << "a second, and what a busy machine adds";
     EXPECT_TRUE(line.starts_with("received ")) << line;
     EXPECT_TRUE(line.ends_with(" ECONNRESET") || line.ends_with(" end") || line.ends_with(" EPIPE")) << line;
-    const std::string holds = survivor.ending();
-    int descriptors, threads, arenas, descriptors_before, threads_before, arenas_before;
-    ASSERT_EQ(6, std::sscanf(holds.c_str(), "holds %d %d %d, held %d %d %d", &descriptors, &threads, &arenas, &descriptors_before,
-                             &threads_before, &arenas_before)) << holds;
-    EXPECT_LE(descriptors, descriptors_before);
-    EXPECT_EQ(threads, threads_before);
-    EXPECT_EQ(arenas, arenas_before);
+    expect_nothing_left(survivor);
 }
 
 class Deaths : public testing::TestWithParam<bool> {};
@@ -61,6 +66,20 @@ TEST(Deaths, OfNobody) {
         ASSERT_EQ("moving", victim->line());
         EXPECT_EQ(std::string("received ") + kSize + " end", victim->line());
     }
+}
+
+/// A parent that has moved connections and left them to its children: neither what it holds nor what it is charged for grows.
+TEST(Children, LeaveNothingInTheirParent) {
+    constexpr int kRounds = 16;  // of which eight fill what the configuration allows, if nothing comes back
+    Victim server({std::to_string(kRounds)}, {.program = SANSOCK_FORKS});
+    const std::string port = std::to_string(server.port());
+    for (int round = 0; round < kRounds; ++round) {
+        Victim client({"connect", port, "200"});
+        ASSERT_EQ("end", client.ending()) << client.log();
+        const auto record = client.record();
+        EXPECT_EQ("simulated", record["path"]) << "round " << round << ": " << record << server.log();
+    }
+    expect_nothing_left(server);
 }
 
 /// What TCP would do, too: the other end waits, and its own signals and its death work as ever.

@@ -17,17 +17,31 @@
 
 namespace sansock::hostile {
 
-/// `accept` on a port that it prints, or `connect` to one. -1: that failed.
-inline int open_connection(const char *role, int port) {
+inline sockaddr_in loopback(int port) {
+    return {.sin_family = AF_INET, .sin_port = htons(static_cast<uint16_t>(port)), .sin_addr = {htonl(INADDR_LOOPBACK)}, .sin_zero = {}};
+}
+
+/// On a free port, which it prints. -1: that failed.
+inline int listen_anywhere() {
     const int fd = socket(AF_INET, SOCK_STREAM, 0);
-    sockaddr_in address{.sin_family = AF_INET, .sin_port = htons(static_cast<uint16_t>(port)), .sin_addr = {htonl(INADDR_LOOPBACK)}, .sin_zero = {}};
+    sockaddr_in address = loopback(0);
     socklen_t size = sizeof address;
-    if (strcmp(role, "connect") == 0) return connect(fd, reinterpret_cast<sockaddr *>(&address), size) == 0 ? fd : -1;
     if (bind(fd, reinterpret_cast<sockaddr *>(&address), size) != 0 || listen(fd, 1) != 0) return -1;
     getsockname(fd, reinterpret_cast<sockaddr *>(&address), &size);
     printf("port %d\n", ntohs(address.sin_port));
-    const int accepted = accept(fd, nullptr, nullptr);
-    close(fd);
+    return fd;
+}
+
+/// `accept` on a port that it prints, or `connect` to one. -1: that failed.
+inline int open_connection(const char *role, int port) {
+    if (strcmp(role, "connect") == 0) {
+        const int fd = socket(AF_INET, SOCK_STREAM, 0);
+        const sockaddr_in address = loopback(port);
+        return connect(fd, reinterpret_cast<const sockaddr *>(&address), sizeof address) == 0 ? fd : -1;
+    }
+    const int listener = listen_anywhere();
+    const int accepted = accept(listener, nullptr, nullptr);
+    close(listener);
     return accepted;
 }
 

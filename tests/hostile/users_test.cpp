@@ -17,19 +17,10 @@ using socket::Received;
 
 constexpr uid_t kOne = 65533, kOther = 65534;
 
-/// Other users must be able to read what is built here.
-bool can_run_as(uid_t user) {
-    const pid_t child = fork();
-    if (child == 0) _exit(setgid(user) == 0 && setuid(user) == 0 && access(SANSOCK_VICTIM, X_OK) == 0 && access(SANSOCK_HOSTILE_CONFIG, R_OK) == 0 ? 0 : 1);
-    int status = 1;
-    waitpid(child, &status, 0);
-    return WIFEXITED(status) && WEXITSTATUS(status) == 0;
-}
-
 class Users : public testing::Test {
 protected:
     void SetUp() override {
-        if (geteuid() != 0 || !can_run_as(kOne)) GTEST_SKIP() << "needs root, and a build that other users can read";
+        if (geteuid() != 0) GTEST_SKIP() << "needs root";
     }
     static void run_pair(const std::string &config, Victim &server) {
         Victim client({"connect", std::to_string(server.port()), "20000"}, {.config = config, .user = kOther});

@@ -14,6 +14,7 @@ namespace sansock::hostile {
 inline constexpr int kPatienceMs = 5'000;
 
 struct Launch {
+    std::string sansock = SANSOCK_PROGRAM;
     std::string program = SANSOCK_VICTIM;
     std::string config = SANSOCK_HOSTILE_CONFIG;
     uid_t user = 0;  ///< 0: as the test.
@@ -26,7 +27,7 @@ void bring_loopback_up();
 
 class Victim {
 public:
-    explicit Victim(const std::vector<std::string> &arguments, const Launch &launch = {});
+    explicit Victim(const std::vector<std::string> &arguments, const Launch &asked = {});
     ~Victim();
     Victim(const Victim &) = delete;
     Victim &operator=(const Victim &) = delete;

@@ -27,6 +27,40 @@ std::string read_file(const std::string &path) {
     return text.str();
 }
 
+namespace fs = std::filesystem;
+
+/// What another user runs, where every user can read it: a clone in root's home is out of reach.
+class Staged {
+public:
+    Staged() {
+        char name[] = "/tmp/sansock-staged-XXXXXX";
+        folder_ = mkdtemp(name);
+        chmod(name, 0755);
+        const fs::path built = fs::path(SANSOCK_PROGRAM).parent_path().parent_path();
+        fs::create_directory(folder_ / "bin");
+        fs::copy(SANSOCK_PROGRAM, folder_ / "bin");
+        fs::copy(built / "lib", folder_ / "lib", fs::copy_options::recursive | fs::copy_options::copy_symlinks);
+    }
+    ~Staged() { fs::remove_all(folder_); }
+
+    std::string copy_of(const fs::path &file) {
+        const fs::path copy = file == SANSOCK_PROGRAM ? folder_ / "bin" / file.filename() : folder_ / file.filename();
+        if (!fs::exists(copy)) fs::copy(file, copy);
+        return copy;
+    }
+
+private:
+    fs::path folder_;
+};
+
+Launch reachable(Launch launch) {
+    static Staged staged;
+    launch.sansock = staged.copy_of(launch.sansock);
+    launch.program = staged.copy_of(launch.program);
+    launch.config = staged.copy_of(launch.config);
+    return launch;
+}
+
 }  // namespace
 
 void bring_loopback_up() {
@@ -38,7 +72,8 @@ void bring_loopback_up() {
     close(fd);
 }
 
-Victim::Victim(const std::vector<std::string> &arguments, const Launch &launch) {
+Victim::Victim(const std::vector<std::string> &arguments, const Launch &asked) {
+    const Launch launch = asked.user == 0 ? asked : reachable(asked);
     char name[] = "/tmp/sansock-hostile-XXXXXX";
     folder_ = mkdtemp(name);
     chmod(name, 0755);
@@ -47,7 +82,7 @@ Victim::Victim(const std::vector<std::string> &arguments, const Launch &launch) 
         close(open(file.c_str(), O_CREAT | O_WRONLY | O_CLOEXEC, 0666));
         chmod(file.c_str(), 0666);
     }
-    std::vector<std::string> command{SANSOCK_PROGRAM, "run", "--config", launch.config, "--report", report, "--", launch.program};
+    std::vector<std::string> command{launch.sansock, "run", "--config", launch.config, "--report", report, "--", launch.program};
     command.insert(command.end(), arguments.begin(), arguments.end());
     int ends[2];
     if (pipe2(ends, O_CLOEXEC) != 0) std::abort();

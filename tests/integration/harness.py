@@ -82,11 +82,25 @@ def as_user(user):
     return ["setpriv", "--reuid", user, "--regid", str(pwd.getpwnam(user).pw_gid), "--init-groups"]
 
 
+@contextlib.contextmanager
+def reachable(sansock):
+    """The command `sansock` of a build, copied with what it loads to where every user can read it: a clone in root's home is out of reach."""
+    built = pathlib.Path(sansock).resolve().parent.parent
+    with tempfile.TemporaryDirectory(prefix="sansock-staged-") as name:
+        folder = pathlib.Path(name)
+        folder.chmod(0o755)
+        (folder / "bin").mkdir()
+        shutil.copy(sansock, folder / "bin")
+        shutil.copytree(built / "lib", folder / "lib", symlinks=True)
+        yield folder / "bin" / pathlib.Path(sansock).name
+
+
 class Run:
     """One run of a workload. Workloads start their programs through it, so that they are the same in every run."""
 
     def __init__(self, sansock, config, ends, folder, reports=True):
-        self.sansock, self.config, self.ends, self.folder, self.reports = sansock, config, ends, folder, reports
+        self.sansock, self.ends, self.folder, self.reports = sansock, ends, folder, reports
+        self.config = shutil.copy(config, folder) if config else None
         self.report = folder / "report"
         self.report.touch()
         self.report.chmod(0o666)  # servers write to it as their own users
@@ -95,7 +109,7 @@ class Run:
     def _command(self, side, command, user):
         prefix = as_user(user) if user else []
         if side in self.ends:
-            prefix += [self.sansock, "run"]
+            prefix += [str(self.sansock), "run"]
             prefix += ["--report", str(self.report)] if self.reports else []
             prefix += ["--config", str(self.config), "--"] if self.config else ["--"]
         return [*prefix, *map(str, command)]
@@ -273,18 +287,17 @@ def main(*workloads):
     arguments = parser.parse_args()
     if not arguments.plain and not arguments.sansock:
         parser.error("--sansock is needed, except with --plain")
-    if arguments.sansock:
-        arguments.sansock = os.path.abspath(arguments.sansock)
     enter_namespace()
     os.umask(0o022)
     print(f"{'workload':24}{'ends':8}{'reports':>8}{'payload':>14}{'provider':>10}{'on lo':>14}  reasons on TCP")
     failed = 0
-    for workload in workloads:
-        if not re.search(arguments.filter, workload.name):
-            continue
-        try:
-            run_workload(arguments, workload)
-        except Failure as failure:
-            print(f"FAILED {workload.name}: {failure}", flush=True)
-            failed += 1
+    with contextlib.nullcontext() if arguments.plain else reachable(arguments.sansock) as arguments.sansock:
+        for workload in workloads:
+            if not re.search(arguments.filter, workload.name):
+                continue
+            try:
+                run_workload(arguments, workload)
+            except Failure as failure:
+                print(f"FAILED {workload.name}: {failure}", flush=True)
+                failed += 1
     sys.exit(1 if failed else 0)
