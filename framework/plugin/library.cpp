@@ -36,9 +36,13 @@ sansock_error empty_error() {
 }
 
 Error plugin_error(std::int32_t status, const std::string &what, const sansock_error &error) {
-    std::string reason(error.text, ::strnlen(error.text, sizeof error.text));
-    for (char &c : reason) {
-        if (std::iscntrl(static_cast<unsigned char>(c))) c = ' ';
+    std::string reason;
+    for (const char c : std::string_view(error.text, ::strnlen(error.text, sizeof error.text))) {
+        if (c == '\n') {
+            reason += "; ";  // one sentence a line
+        } else {
+            reason += std::iscntrl(static_cast<unsigned char>(c)) ? ' ' : c;
+        }
     }
     if (status >= 0) return {EPROTO, what + " returned " + std::to_string(status) + ", which is no status"};
     if (reason.empty()) reason = sansock_status_name(status);

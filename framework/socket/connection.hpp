@@ -61,6 +61,9 @@ struct SharedConnection {
     std::atomic<uint32_t> next_free;
 };
 
+/// The end that was connected to; routes are about it.
+inline const sockaddr_in6 &server_of(const SharedConnection &shared) { return shared.role == Role::kConnect ? shared.remote : shared.local; }
+
 /// Adapts a Connection to what the stream asks of the world.
 class ConnectionEnvironment final : public stream::Environment {
 public:

@@ -12,6 +12,8 @@
 
 namespace sansock::socket {
 
+inline constexpr uint32_t kFirstEpoch = 1;
+
 /// What a descriptor in the helper's epoll set stands for.
 struct Watch {
     enum Kind : uint8_t { kDoorbell = 1, kChannel, kMeeting, kSocket, kCourier } kind;

@@ -30,6 +30,8 @@ std::unique_ptr<Provider> Provider::open(const sansock_host &host, const sansock
     if (opener == nullptr) throw Failure(SANSOCK_ENOTSUP, "this host cannot open a provider to be wrapped");
     sansock_provider_config wrapped = config;
     wrapped.yaml = settings.wrapped_yaml.c_str();
+    const std::string origin = std::string(config.origin) + " (wrapped)";  // its lines are no longer those of the file
+    wrapped.origin = origin.c_str();
     sansock_provider *inner = nullptr;
     sansock_error error{};
     error.size = sizeof error;

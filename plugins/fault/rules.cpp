@@ -21,44 +21,54 @@ std::string list(const auto &names) {
     return all;
 }
 
-Call parse_call(YamlMapping &rule, const YAML::Node &value) {
-    const auto found = std::ranges::find(kCalls, rule.scalar("call", value));
-    if (found == kCalls.end()) rule.wrong("call", value, "one of " + list(kCalls));
-    return static_cast<Call>(found - kCalls.begin());
+/// Each answers nothing when it has found fault.
+std::optional<Call> parse_call(YamlMapping &rule, const YAML::Node &value, const std::string &text) {
+    const auto found = std::ranges::find(kCalls, text);
+    if (found != kCalls.end()) return static_cast<Call>(found - kCalls.begin());
+    rule.wrong("call", value, "one of " + list(kCalls));
+    return std::nullopt;
 }
 
-Effect parse_effect(YamlMapping &rule, const YAML::Node &value, Call call) {
-    const std::string text = rule.scalar("result", value);
+std::optional<Effect> parse_effect(YamlMapping &rule, const YAML::Node &value, const std::string &text, Call call) {
     if (text == "error") return Effect::error;
     const bool names_an_endpoint = call == Call::post_send || call == Call::post_receive || call == Call::completion;
     if (names_an_endpoint && text == "fail") return Effect::fail;
     if (names_an_endpoint && text == "silence") return Effect::silence;
     rule.wrong("result", value, names_an_endpoint ? "error, fail or silence" : "error, the only one for this call");
+    return std::nullopt;
 }
 
-std::int32_t parse_status(YamlMapping &rule, const YAML::Node &value) {
-    const std::string text = rule.scalar("status", value);
+std::optional<std::int32_t> parse_status(YamlMapping &rule, const YAML::Node &value, const std::string &text) {
     const auto found = std::ranges::find(kStatuses, text, sansock_status_name);
     if (found != kStatuses.end()) return *found;
     std::array<std::string_view, kStatuses.size()> names;
     std::ranges::transform(kStatuses, names.begin(), sansock_status_name);
     rule.wrong("status", value, "one of " + list(names));
+    return std::nullopt;
 }
 
 void parse_rule(YamlMapping rule, std::deque<Rule> &rules) {
+    bool has_call = false, has_result = false;
     std::optional<Call> call;
-    std::optional<Effect> effect;
     Rule &parsed = rules.emplace_back(Call::open, 0, UINT64_MAX, Verdict{Effect::none, SANSOCK_EIO});
-    rule.with("call", [&](const YAML::Node &value) { call = parse_call(rule, value); });
-    if (!call) rule.missing("call", "one of " + list(kCalls));
-    rule.with("result", [&](const YAML::Node &value) { effect = parse_effect(rule, value, *call); });
-    if (!effect) rule.missing("result", "what becomes of the call, such as error");
-    rule.with("status", [&](const YAML::Node &value) { parsed.verdict.status = parse_status(rule, value); });
+    rule.with("call", [&](const YAML::Node &) { has_call = true; });
+    rule.with_text("call", [&](const YAML::Node &value, const std::string &text) {
+        call = parse_call(rule, value, text);
+        parsed.call = call.value_or(parsed.call);
+    });
+    if (!has_call) rule.missing("call", "one of " + list(kCalls));
+    rule.with("result", [&](const YAML::Node &) { has_result = true; });
+    rule.with_text("result", [&](const YAML::Node &value, const std::string &text) {
+        if (!call) return;  // which is at fault already
+        if (const auto effect = parse_effect(rule, value, text, *call)) parsed.verdict.effect = *effect;
+    });
+    if (!has_result) rule.missing("result", "what becomes of the call, such as error");
+    rule.with_text("status", [&](const YAML::Node &value, const std::string &text) {
+        if (const auto status = parse_status(rule, value, text)) parsed.verdict.status = *status;
+    });
     rule.quantity("after", parsed.after, 0, UINT64_MAX, parse_count, "a number of calls that still work");
     rule.quantity("times", parsed.times, 1, UINT64_MAX, parse_count, "a number of calls that fail, at least 1");
     rule.refuse_unknown();
-    parsed.call = *call;
-    parsed.verdict.effect = *effect;
 }
 
 /// The block for the wrapped plugin, put together from what stands in ours.
@@ -78,14 +88,12 @@ Settings parse_settings(const char *yaml, const char *origin) {
     WrappedBlock wrapped;
     plugins::read_yaml_block(yaml, origin, [&](YamlMapping &root) {
         root.with("options", [&](const YAML::Node &node) {
-            YamlMapping options(node, "options.", origin);
-            options.with("wraps", [&](const YAML::Node &value) { settings.wraps = options.scalar("wraps", value); });
+            YamlMapping options = root.child("options", node);
+            options.with_text("wraps", [&](const YAML::Node &, const std::string &text) { settings.wraps = text; });
             options.with("options", [&](const YAML::Node &value) { wrapped.add("options", value); });
             options.with("faults", [&](const YAML::Node &faults) {
-                if (!faults.IsSequence()) options.refuse(faults, "options.faults", "must be a list");
-                for (const YAML::Node &each : faults) {
-                    parse_rule(YamlMapping(each, "options.faults.", origin), settings.rules);
-                }
+                if (!faults.IsSequence()) return options.refuse("faults", faults, "must be a list");
+                for (const YAML::Node &each : faults) parse_rule(options.child("faults", each), settings.rules);
             });
             options.refuse_unknown();
         });

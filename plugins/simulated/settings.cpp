@@ -23,14 +23,13 @@ Simulation parse_simulation(YamlMapping block) {
     block.quantity("fail_after_messages", simulation.fail_after_messages, 1, UINT64_MAX, parse_count,
                    "a number of messages, at least 1");
     block.quantity("seed", simulation.seed, 0, UINT64_MAX, parse_count, "a number, at least 0");
-    block.with("completion_error_rate", [&](const YAML::Node &value) {
+    block.with_text("completion_error_rate", [&](const YAML::Node &value, const std::string &) {
         double &rate = simulation.completion_error_rate;
         if (!YAML::convert<double>::decode(value, rate) || !(rate >= 0 && rate <= 1)) {
             block.wrong("completion_error_rate", value, "a number from 0 to 1, such as 0.01");
         }
     });
-    block.with("unreceived", [&](const YAML::Node &value) {
-        const std::string text = block.scalar("unreceived", value);
+    block.with_text("unreceived", [&](const YAML::Node &value, const std::string &text) {
         if (text != "wait" && text != "fail") block.wrong("unreceived", value, "wait or fail");
         simulation.unreceived_fails = text == "fail";
     });
@@ -44,13 +43,13 @@ Settings parse_settings(const char *yaml, const char *origin) {
     Settings settings;
     plugins::read_yaml_block(yaml, origin, [&](YamlMapping &root) {
         root.with("options", [&](const YAML::Node &node) {
-            YamlMapping options(node, "options.", origin);
+            YamlMapping options = root.child("options", node);
             options.quantity("message_max", settings.message_bytes_max, kMessageBytesMin, kMessageBytesMax, parse_size,
                              "a size of 4 KiB to 1 MiB, such as 128 KiB");
             options.refuse_unknown();
         });
         root.with("simulation", [&](const YAML::Node &node) {
-            settings.simulation = parse_simulation(YamlMapping(node, "simulation.", origin));
+            settings.simulation = parse_simulation(root.child("simulation", node));
         });
     });
     return settings;

@@ -79,6 +79,8 @@ const Word kLies[] = {
          peer.mine().hot.consumed.store(0);
          peer.send_provider("x");
      }},
+    {"StepInALaterEpoch", [](Peer &peer) { peer.mine().cold.step.store(9); }},
+    {"StepInTheLastEpoch", [](Peer &peer) { peer.mine().cold.step.store(~0u); }},
     {"FrozenAhead", [](Peer &peer) {
          peer.mine().cold.frozen_at.store(peer.in + 1'000'000);
          peer.mine().cold.frozen.store(1);

@@ -39,9 +39,7 @@ protected:
         fs::create_directories(tree_ / "lib/sansock/plugins");
         fs::copy_file(SANSOCK_PROGRAM, tree_ / "bin/sansock");
         fs::copy_file(SANSOCK_EMPTY_LIBRARY, library());
-        write("lib/sansock/plugins/simulated.yaml",
-              "name: simulated\nlibrary: simulated.so\nversion: 1.2.3\nabi: \"1.0\"\nvendor: test\n"
-              "description: Nothing at all\nguids: []\n");
+        for (const std::string file : {"simulated.so", "simulated.yaml"}) fs::copy_file(fs::path(SANSOCK_PLUGINS) / file, tree_ / "lib/sansock/plugins" / file);
         for (const char *name :
              {"LD_PRELOAD", "SANSOCK_CONFIG", "SANSOCK_REPORT", "SANSOCK_REQUIRE", "SANSOCK_PLUGIN_PATH"})
             unsetenv(name);
@@ -106,6 +104,25 @@ TEST_F(Cli, CheckFindsAFileFine) {
     EXPECT_EQ(out, "fine.yaml: fine (1 provider, 1 route)\n");
 }
 
+TEST_F(Cli, CheckAsksThePluginsAboutTheirBlocks) {
+    write("wrong.yaml", "providers:\n  41f96c03-1cad-4222-9c2b-682b71c6a8f0:\n    plugin: simulated\n    simulation:\n"
+                        "      latency: 5 parsecs\n      jitter: [1us]\n      lag: 1us\n    options: {message_max: 64}\n");
+    const auto [status, out] = sansock("check wrong.yaml");
+    EXPECT_EQ(status, 1);
+    for (const char *fault : {"wrong.yaml:5: simulation.latency is '5 parsecs'; write a duration", "\nwrong.yaml:6: simulation.jitter must be a single value\n",
+                              "wrong.yaml:7: simulation.lag is not known; known are", "wrong.yaml:8: options.message_max is '64'; write a size"}) {
+        EXPECT_TRUE(contains(out, fault)) << fault << "\n" << out;
+    }
+}
+
+TEST_F(Cli, CheckNotesAPluginThatCannotBeLoaded) {
+    fs::remove(tree_ / "lib/sansock/plugins/simulated.so");
+    write("fine.yaml", "waiting: {policy: park}\n");
+    const auto [status, out] = sansock("check fine.yaml");
+    EXPECT_EQ(status, 0);
+    EXPECT_TRUE(contains(out, "note: the provider cannot be opened here") && contains(out, "simulated.so")) << out;
+}
+
 TEST_F(Cli, CheckSaysAllThatIsWrong) {
     write("wrong.yaml", "waiting: {spin: 1}\nlogin: {}\n");
     const auto [status, out] = sansock("check wrong.yaml");
@@ -142,8 +159,9 @@ TEST_F(Cli, ConfigPrintsASchema) {
 
 TEST_F(Cli, ProvidersListsManifestsAndProblems) {
     EXPECT_EQ(sansock("providers").out,
-              "PLUGIN     VERSION  ABI  GUIDS  DESCRIPTION\n"
-              "simulated  1.2.3    1.0  any    Nothing at all\n");
+              "PLUGIN     VERSION  ABI  GUIDS                                 DESCRIPTION\n"
+              "simulated  " SANSOCK_VERSION "    1.0  41f96c03-1cad-4222-9c2b-682b71c6a8f0  "
+              "Shared memory between processes of one host, or a modelled network\n");
     write("lib/sansock/plugins/zero.yaml", "name: zero\n");
     const auto [status, out] = sansock("providers");
     EXPECT_EQ(status, 1);

@@ -62,7 +62,7 @@ TEST(Host, ReportsEveryOtherFaultAtTheEntry) {
     EXPECT_THAT(error_of("no_function"), HasSubstr("lacks a function"));
     EXPECT_THAT(error_of("other_name"), HasSubstr("calls itself 'somebody'"));
     EXPECT_THAT(error_of("unresolved"), HasSubstr("nobody_defines_this"));
-    EXPECT_THAT(error_of("init_fails"), HasSubstr("failed to initialise: the device is on fire"));
+    EXPECT_THAT(error_of("init_fails"), HasSubstr("failed to initialise: the device; is on fire"));
     EXPECT_THAT(error_of("init_answers_nonsense"), HasSubstr("returned 42, which is no status"));
     EXPECT_THAT(error_of("no_provider"), HasSubstr("returned success and no provider"));
 }

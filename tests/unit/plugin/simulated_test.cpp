@@ -67,6 +67,11 @@ TEST(SimulatedSettings, FaultsSayWhatIsAllowed) {
     EXPECT_THAT(error_of("{option: {}}"), HasSubstr("option is not known; known are options, simulation"));
     EXPECT_THAT(error_of("simulation: 20us"), HasSubstr("must be a mapping"));
     EXPECT_THAT(error_of("{"), HasSubstr("the block is not YAML"));
+    EXPECT_EQ(error_of("\nsimulation:\n  seed: -1\n  jitter: x\n").substr(0, 45), "f.yaml:6: simulation.jitter is 'x'; write a d");
+    EXPECT_THAT(error_of("\nsimulation:\n  seed: -1\n  jitter: x\n"), HasSubstr("\nf.yaml:5: simulation.seed is '-1'; write"));
+    std::string many = "{";
+    for (int i = 0; i < 50; ++i) many += "unknown" + std::to_string(i) + ": 1, ";
+    EXPECT_THAT(error_of((many + "}").c_str()), ::testing::ContainsRegex("\nand [0-9]+ more$"));
 }
 
 TEST(LinkModel, IsRepeatableBySeedAndDiffersBetweenEndpoints) {

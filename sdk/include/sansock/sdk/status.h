@@ -26,7 +26,7 @@
 #define SANSOCK_ECANCELED (-125)  /* Flushed: the endpoint failed before this request was done. */
 
 /* The reason behind a failed [control] call, for people. The caller sets `size` and an empty `text`; the callee writes
- * one sentence without a full stop: what is wrong, what is allowed. Always zero-terminated. */
+ * one sentence without a full stop: what is wrong, what is allowed; or several, one a line. Always zero-terminated. */
 #define SANSOCK_ERROR_TEXT_MAX 508
 typedef struct sansock_error {
     uint32_t size;
