@@ -179,9 +179,9 @@ std::optional<uint16_t> Arena::take_buffer() {
     if (is_bare) index = take_bare();
     if (is_bare && !index) index = take_ready();
     if (index) lists_->buffers_taken.fetch_add(1, std::memory_order_relaxed);
+    const bool needed = lists_->ready_first == lists_->ready_last;
     lists_->lock.unlock();
     if (!index || lists_->resident[*index].load(std::memory_order_relaxed)) return index;
-    const bool needed = lists_->ready_first == lists_->ready_last;
     if (make_resident(*index, needed)) return index;
     give_buffer(*index);
     if (needed) return std::nullopt;

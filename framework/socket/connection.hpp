@@ -37,6 +37,8 @@ enum class Requirement : uint8_t {
     kRequired,  ///< Never: it moves before its first byte or fails.
 };
 
+inline constexpr size_t kDetailMax = 128;
+
 struct SharedConnection {
     stream::State stream;
     alignas(64) std::atomic<uint8_t> phase;
@@ -57,7 +59,7 @@ struct SharedConnection {
     sockaddr_in6 remote;
     char guid[40];                          ///< Of the provider that carries it or did; empty: none.
     char plugin[32];
-    char detail[128];                       ///< Who or what is behind the reason, for people; empty: nothing to add.
+    char detail[kDetailMax];                ///< Under detail_lock of whichever process writes or reads it. Who or what is behind the reason, for people; empty: nothing to add.
     std::atomic<uint32_t> next_free;
 };
 
@@ -118,6 +120,7 @@ struct ConnectionPlace {
     ProcessLock fd_lock;               ///< Held while the helper uses `fd`, so that a close cannot give the number away.
     ProcessLock items_lock;
     std::atomic<EpollItem *> items;
+    ProcessLock detail_lock;
     std::atomic<bool> orphan;          ///< We have let go of the connection, siblings had not; what we have of its memory is there still. Changed under fd_lock.
 };
 

@@ -8,6 +8,7 @@
 #include "base/point.hpp"
 #include "socket/epoll.hpp"
 #include "socket/message.hpp"
+#include "socket/report.hpp"
 #include "socket/waiting.hpp"
 
 namespace sansock::socket {
@@ -243,8 +244,9 @@ void Couriers::fail(Courier &courier, Connection &connection) {
         if (courier.decide_ns == 0) courier.decide_ns = now + kGraceNs;
         if (now < courier.decide_ns) return due_at(courier.decide_ns);
     }
-    char (&detail)[sizeof connection.shared->detail] = connection.shared->detail;
+    char detail[kDetailMax];
     snprintf(detail, sizeof detail, "plugin %s failed with %s", connection.shared->plugin, sansock_status_name(courier.carrier.status()));
+    set_detail(connection, detail);
     connection.end().step(stream::Reason::kProviderFailed, true);
 }
 

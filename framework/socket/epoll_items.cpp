@@ -61,7 +61,11 @@ void queue_item(Epoll &epoll, EpollItem &item, uint32_t name) {
         stream::Guard guard(epoll.lock);
         if (!item.live || item.name != name || item.queued.exchange(true, std::memory_order_acq_rel)) return;
         item.next_ready = nullptr;
-        (epoll.ready_tail != nullptr ? epoll.ready_tail->next_ready : epoll.ready_head) = &item;
+        if (EpollItem *const tail = epoll.ready_tail) {
+            tail->next_ready = &item;
+        } else {
+            epoll.ready_head = &item;
+        }
         epoll.ready_tail = &item;
     }
     // The lock's release and this load are ordered by the exchange above and the sleeper's fence: it sees the item, or we see it.
@@ -196,14 +200,17 @@ void drop_items(Connection &connection, Doomed doomed) {
         if (gone->in_kernel && kept_elsewhere) kernel_control(epoll, EPOLL_CTL_DEL, *gone, 0);
         {
             stream::Guard guard(epoll.lock);
-            EpollItem **link = &epoll.ready_head;
-            EpollItem *previous = nullptr;
-            while (*link != nullptr && *link != gone) {
-                previous = *link;
-                link = &(*link)->next_ready;
+            EpollItem *at = epoll.ready_head, *previous = nullptr;
+            while (at != nullptr && at != gone) {
+                previous = at;
+                at = at->next_ready;
             }
-            if (*link == gone) {
-                *link = gone->next_ready;
+            if (at == gone) {
+                if (previous == nullptr) {
+                    epoll.ready_head = gone->next_ready;
+                } else {
+                    previous->next_ready = gone->next_ready;
+                }
                 if (epoll.ready_tail == gone) epoll.ready_tail = previous;
             }
             gone->live = false;

@@ -267,25 +267,32 @@ void Helper::forget_after_fork(Process &process) {
     forget_couriers(process);
 }
 
+/// From any thread. The number of a channel that the helper closes meanwhile could soon be another descriptor's.
+static int send_to(Peer &peer, const Message &message, int fd = -1) {
+    stream::Guard guard(peer.channel_lock);
+    const int channel = peer.channel.load(std::memory_order_relaxed);
+    return channel < 0 ? -EPIPE : send_message(channel, message, fd);
+}
+
 bool Helper::tell_wake_object(Peer &peer, uint16_t id, int fd) {
     uint8_t untold = 0;
     if (!peer.told[id].compare_exchange_strong(untold, 1)) return true;
     Message message;
     message.type = MessageType::kWakeObject;
     message.waker = id;
-    const int sent = send_message(peer.channel, message, fd);
+    const int sent = send_to(peer, message, fd);
     if (sent < 0) peer.told[id].store(0);  // until then the peer rings the helper instead
     return sent >= 0 || sent == -EAGAIN || sent == -ETOOMANYREFS;
 }
 
 namespace {
 
-int send_released(const Peer &peer, uint32_t arena, uint32_t slot) {
+int send_released(Peer &peer, uint32_t arena, uint32_t slot) {
     Message message;
     message.type = MessageType::kReleased;
     message.arena = arena;
     message.slot = slot;
-    return send_message(peer.channel, message);
+    return send_to(peer, message);
 }
 
 }  // namespace

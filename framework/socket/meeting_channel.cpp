@@ -65,8 +65,10 @@ void Meetings::close_channel(Peer &peer) {
         }
     }
     if (!peer.alive.exchange(false) && peer.channel < 0) return;
-    raw_syscall(SYS_close, peer.channel);
-    peer.channel = -1;
+    {
+        stream::Guard no_sender(peer.channel_lock);
+        raw_syscall(SYS_close, peer.channel.exchange(-1));
+    }
     release_peer(process_, peer);
 }
 

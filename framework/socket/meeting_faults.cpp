@@ -53,11 +53,12 @@ void Meetings::blame(Connection &connection, stream::Reason reason, const Peer &
     warn(connection, reason);
 }
 
-void Meetings::warn(const Connection &connection, stream::Reason reason) {
-    char local[80], remote[80], line[400];
+void Meetings::warn(Connection &connection, stream::Reason reason) {
+    char local[80], remote[80], line[400], detail[kDetailMax];
+    copy_detail(connection, detail);
     print_address(local, sizeof local, connection.shared->local);
     print_address(remote, sizeof remote, connection.shared->remote);
-    snprintf(line, sizeof line, "%s to %s: %s: %s", local, remote, stream::reason_name(reason), connection.shared->detail);
+    snprintf(line, sizeof line, "%s to %s: %s: %s", local, remote, stream::reason_name(reason), detail);
     process_.runtime()->warn(line);
 }
 

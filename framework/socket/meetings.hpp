@@ -39,7 +39,7 @@ public:
     void meeting_readable(uint32_t connection_index);
     void timers();
     /// The connection's reason and what is behind it, into the log.
-    void warn(const Connection &connection, stream::Reason reason);
+    void warn(Connection &connection, stream::Reason reason);
     [[nodiscard]] uint64_t next_due_ns() const { return std::min(next_due_ns_, couriers_.next_due_ns()); }
     [[nodiscard]] Couriers &couriers() { return couriers_; }
     /// From now on the end of its TCP connection is seen.

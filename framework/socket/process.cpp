@@ -231,11 +231,16 @@ Peer *Process::new_peer() {
     uint32_t index = 0;
     while (index < high && peers_[index].used.load(std::memory_order_acquire) != 0) ++index;
     if (index == kPeersMax) return nullptr;
+    Peer &peer = peers_[index];
+    peer.channel.store(-1);
+    peer.connections.store(0, std::memory_order_relaxed);
+    peer.has_windows.store(false, std::memory_order_relaxed);
+    peer.owes_releases.store(false, std::memory_order_relaxed);
     // Constructed even where the memory is fresh: an unused descriptor is -1, and zero bytes would name standard input.
-    Peer *peer = new (&peers_[index]) Peer{};
-    peer->used.store(1, std::memory_order_release);
+    new (static_cast<PeerView *>(&peer)) PeerView{};
+    peer.used.store(1, std::memory_order_release);
     if (index == high) peers_high_.store(high + 1, std::memory_order_release);
-    return peer;
+    return &peer;
 }
 
 namespace {

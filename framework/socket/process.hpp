@@ -22,32 +22,40 @@ inline constexpr uint32_t kItemsMax = 1 << 18;
 inline constexpr uint32_t kLooksForAbandoned = 4;
 inline constexpr uint32_t kHelperWaker = 1;  ///< The wake object of the helper itself.
 
-/// Another process that shares memory with this one.
-struct Peer {
-    std::atomic<uint32_t> used;      ///< 1 while the arrays below mean something.
+/// What stays where it is while one process after the other has the place: who passes by finds it whole at any time.
+struct PeerPlace {
+    std::atomic<uint32_t> used;      ///< 1 while what PeerView holds means something.
     std::atomic<bool> alive;         ///< The channel is open.
-    int channel;                     ///< SOCK_SEQPACKET; written by any thread, read by the helper.
+    std::atomic<int> channel;        ///< SOCK_SEQPACKET; written by any thread, under channel_lock but for the helper, which reads and closes it.
+    ProcessLock channel_lock;
+    std::atomic<uint32_t> connections;
+    std::atomic<uint32_t> our_arenas, their_arenas;
+    ProcessLock log_lock;
+    std::atomic<bool> has_windows;   ///< Some of our arenas are registered with a provider that carries messages.
+    std::atomic<bool> owes_releases;
+};
+
+/// What starts anew with every process.
+struct PeerView {
     int32_t pid;
     uint32_t uid;
     uint64_t started;                ///< With the pid, names the process beyond reuse of its number.
     int helper_doorbell;             ///< The peer helper's eventfd.
-    std::atomic<uint32_t> connections;
     memory::Arena ours[kArenasPerPeer];
     memory::PeerArena theirs[kArenasPerPeer];
-    std::atomic<uint32_t> our_arenas, their_arenas;
     std::atomic<uint32_t> connection_of_slot[kArenasPerPeer][memory::kSlotsPerArena];  ///< Index + 1, by *the peer's* slot.
     std::atomic<int> wake_fd[memory::kWakeObjects];   ///< The peer's wake objects; eventfd + 1, 0: not told yet.
     std::atomic<uint32_t> woken[memory::kWakeObjects];  ///< The ticket for which each was woken last.
     std::atomic<uint8_t> told[memory::kWakeObjects];  ///< Our wake objects that the peer has been told.
-    std::atomic<bool> has_windows;   ///< Some of our arenas are registered with a provider that carries messages.
     sansock_region *windows[kArenasPerPeer];
     uint32_t arena_provider[kArenasPerPeer];  ///< Whose buffers each of our arenas holds.
     /// Slots of the peer's that we have left and could not tell it of, by arena; the helper tries again.
     std::atomic<uint64_t> unreleased[kArenasPerPeer][memory::kSlotsPerArena / 64];
-    std::atomic<bool> owes_releases;
-    uint32_t log_read;               ///< Entries of the peer's activity log that were read.
-    ProcessLock log_lock;
+    uint32_t log_read;               ///< Entries of the peer's activity log that were read; under log_lock.
 };
+
+/// Another process that shares memory with this one.
+struct Peer : PeerPlace, PeerView {};
 
 /// Something that threads of this process sleep on and peers can wake: an eventfd.
 struct WakeObject {
@@ -89,7 +97,7 @@ struct Epoll {
     std::atomic<uint32_t> items;
     std::atomic<uint32_t> sets;      ///< Epoll instances registered in this one.
     ProcessLock lock;
-    EpollItem *ready_head, *ready_tail;
+    Relaxed<EpollItem *> ready_head, ready_tail;
     std::atomic<uint32_t> asleep;    ///< Threads in the kernel's wait.
     std::atomic<bool> nested;        ///< The instance is itself watched.
     bool inherited;                  ///< From the process that this one was forked from, and not waited on since.
@@ -190,8 +198,9 @@ public:
     uint32_t take_submitted() { return submitted_head_.exchange(0, std::memory_order_acquire); }
     uint32_t leave_submitted(uint32_t index) { return submitted_next_[index].exchange(0, std::memory_order_acquire) - 1; }
 
-    [[nodiscard]] const Policy &policy() const { return policy_; }
-    void set_policy(const Policy &policy) { policy_ = policy; }
+    [[nodiscard]] const Policy &policy() const { return *policy_.load(std::memory_order_acquire); }
+    /// It stays the caller's, for ever.
+    void set_policy(const Policy &policy) { policy_.store(&policy, std::memory_order_release); }
     /// nullptr until the helper has loaded it.
     [[nodiscard]] Runtime *runtime() const { return runtime_.load(std::memory_order_acquire); }
     void set_runtime(Runtime *runtime) { runtime_.store(runtime, std::memory_order_release); }
@@ -273,7 +282,8 @@ private:
     std::atomic<uint32_t> *submitted_next_ = nullptr;  ///< What follows in the list, + 1; 0: not in the list.
     int pid_ = 0;
     bool is_child_ = false;
-    Policy policy_;
+    static constexpr Policy kUntilConfigured{};
+    std::atomic<const Policy *> policy_{&kUntilConfigured};
     std::atomic<Runtime *> runtime_{nullptr};
 };
 

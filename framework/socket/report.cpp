@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "socket/channel.hpp"
 #include "socket/launch.hpp"
@@ -22,8 +23,21 @@ void print_address(char *to, size_t size, const sockaddr_in6 &address) {
     }
 }
 
+void set_detail(Connection &connection, const char *text) {
+    stream::Guard guard(connection.detail_lock);
+    snprintf(connection.shared->detail, sizeof connection.shared->detail, "%s", text);
+}
+
+void copy_detail(Connection &connection, char (&to)[kDetailMax]) {
+    stream::Guard guard(connection.detail_lock);
+    memcpy(to, connection.shared->detail, sizeof to);
+    to[sizeof to - 1] = '\0';
+}
+
 void note_peer(Connection &connection, const Peer &peer, const char *what) {
-    snprintf(connection.shared->detail, sizeof connection.shared->detail, "uid %u, pid %d %s", peer.uid, peer.pid, what);
+    char text[kDetailMax];
+    snprintf(text, sizeof text, "uid %u, pid %d %s", peer.uid, peer.pid, what);
+    set_detail(connection, text);
 }
 
 namespace {
@@ -47,17 +61,20 @@ void print_escaped(char *to, size_t size, const char *from) {
 
 void write_line(Connection &connection, int file) {
     SharedConnection &shared = *connection.shared;
-    if (shared.remote.sin6_family == 0) socket_addresses(connection.fd.load(), shared.local, shared.remote);
     char local[80], remote[80], program[160];
-    print_address(local, sizeof local, shared.local);
-    print_address(remote, sizeof remote, shared.remote);
+    {
+        stream::Guard guard(connection.fd_lock);  // the helper may be looking the addresses up
+        if (shared.remote.sin6_family == 0) socket_addresses(connection.fd.load(), shared.local, shared.remote);
+        print_address(local, sizeof local, shared.local);
+        print_address(remote, sizeof remote, shared.remote);
+    }
     print_escaped(program, sizeof program, launch().program);
     const Account account = account_of(connection);
     char guid_field[48] = "null", reason_field[48] = "null";
     if (account.guid != nullptr) snprintf(guid_field, sizeof guid_field, "\"%s\"", account.guid);
     if (account.reason != nullptr) snprintf(reason_field, sizeof reason_field, "\"%s\"", account.reason);
-    char detail_field[sizeof shared.detail + 2] = "null";
-    if (account.detail != nullptr) snprintf(detail_field, sizeof detail_field, "\"%s\"", account.detail);
+    char detail_field[sizeof account.detail + 2] = "null";
+    if (account.detail[0] != '\0') snprintf(detail_field, sizeof detail_field, "\"%s\"", account.detail);
     char line[1536];
     const int size = snprintf(line, sizeof line,
         "{\"pid\":%d,\"program\":\"%s\",\"role\":\"%s\",\"local\":\"%s\",\"peer\":\"%s\",\"provider\":%s,\"path\":\"%s\",\"reason\":%s,"
@@ -78,7 +95,7 @@ int open_report() {
 
 }  // namespace
 
-Account account_of(const Connection &connection) {
+Account account_of(Connection &connection) {
     const SharedConnection &shared = *connection.shared;
     const stream::State &state = shared.stream;
     const uint64_t out_provider = state.out.bytes_provider.load(), in_provider = state.in.bytes_provider.load();
@@ -86,10 +103,11 @@ Account account_of(const Connection &connection) {
     const char *reason = stream::reason_name(static_cast<stream::Reason>(state.reason.load()));
     const bool provider = upgrades > 0 && reason == nullptr;
     if (!provider && reason == nullptr) reason = stream::reason_name(stream::Reason::kNotYet);
-    return {provider, provider ? shared.plugin : "tcp", upgrades > 0 ? shared.guid : nullptr, reason,
-            !provider && shared.detail[0] != '\0' ? shared.detail : nullptr,
+    Account account{provider, provider ? shared.plugin : "tcp", upgrades > 0 ? shared.guid : nullptr, reason, "",
             state.out.out.load() - out_provider, out_provider, state.in.in.load() - in_provider, in_provider,
             upgrades, state.step_backs.load()};
+    if (!provider) copy_detail(connection, account.detail);
+    return account;
 }
 
 void report_connection(Connection &connection) {

@@ -4,21 +4,24 @@
 
 namespace sansock::socket {
 
-/// The texts live as long as the connection.
+/// The pointers last as long as the connection.
 struct Account {
     bool on_provider;
     const char *path;    ///< The plugin's name, or "tcp".
     const char *guid;    ///< Of the provider that carries it or did; nullptr: none.
     const char *reason;  ///< Why it is on TCP; nullptr on a provider.
-    const char *detail;  ///< Who or what is behind the reason; nullptr: nothing to add.
+    char detail[kDetailMax];  ///< Who or what is behind the reason; empty: nothing to add.
     uint64_t sent_tcp, sent_provider, received_tcp, received_provider;
     uint32_t upgrades, step_backs;
 };
-Account account_of(const Connection &connection);
+Account account_of(Connection &connection);
 
 /// "127.0.0.1:6379" or "[::1]:6379".
 void print_address(char *to, size_t size, const sockaddr_in6 &address);
-/// Says in the connection's report which process is behind its reason. `what` is a part of a sentence about it.
+/// Says in the connection's report who or what is behind its reason. Any thread.
+void set_detail(Connection &connection, const char *text);
+void copy_detail(Connection &connection, char (&to)[kDetailMax]);
+/// That it is the peer; `what` is a part of a sentence about it.
 void note_peer(Connection &connection, const Peer &peer, const char *what);
 
 /// Appends the line of a connection that ends here. Nothing happens without SANSOCK_REPORT.

@@ -341,8 +341,8 @@ int wait_for(Connection &connection, bool sending, uint64_t deadline_ns, uint64_
     const uint32_t events_seen = state.events.load(std::memory_order_acquire);
     const uint64_t seen = counter.load(std::memory_order_acquire);
     // Has it moved since the call that could not go on looked at it?
-    const uint64_t known = sending ? state.out.consumed : state.in.in.load(std::memory_order_relaxed) + ahead;
-    if (sending ? std::max(seen, state.out.switched_at) != known : seen != known) return 0;
+    const uint64_t known = sending ? uint64_t{state.out.consumed} : state.in.in.load(std::memory_order_relaxed) + ahead;
+    if (sending ? std::max<uint64_t>(seen, state.out.switched_at) != known : seen != known) return 0;
     if (!sending && end.peer_ends_at(known)) return 0;
     auto moved = [&] {
         return counter.load(std::memory_order_acquire) != seen || state.events.load(std::memory_order_acquire) != events_seen ||

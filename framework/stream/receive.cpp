@@ -224,7 +224,7 @@ size_t End::unread() {
 
 size_t End::unconsumed() const {
     if (s_.out.path != Path::kProvider) return 0;
-    const uint64_t consumed = std::max(path().hot.consumed.load(std::memory_order_acquire), s_.out.switched_at);
+    const uint64_t consumed = std::max<uint64_t>(path().hot.consumed.load(std::memory_order_acquire), s_.out.switched_at);
     return s_.out.out.load(std::memory_order_relaxed) - consumed;
 }
 
@@ -234,7 +234,7 @@ bool End::on_provider(bool sending) const { return (sending ? s_.out.path : s_.i
 uint64_t End::never_consumed() const {
     if (s_.out.epoch_switched != s_.epoch.load(std::memory_order_relaxed) || SANSOCK_MUTATE("UNREAD_OUTPUT_IS_CLEAN", false, true)) return 0;
     const uint64_t out = s_.out.out.load(std::memory_order_relaxed);
-    return out - std::min(out, std::max(m_.peer->hot.consumed.load(std::memory_order_acquire), s_.out.switched_at));
+    return out - std::min(out, std::max<uint64_t>(m_.peer->hot.consumed.load(std::memory_order_acquire), s_.out.switched_at));
 }
 
 /// As with a kernel socket, "writable" waits for a third of the space, or a bulk sender would wake for every byte.

@@ -16,7 +16,7 @@ void End::repair_output() {
         return;
     }
     if (out.path == Path::kTcp) {
-        out.epoch_switched = out.epoch_switched == epoch ? 0 : out.epoch_switched;  // it was about to switch, and has told nobody
+        if (out.epoch_switched == epoch) out.epoch_switched = 0;  // it was about to switch, and has told nobody
         return;
     }
     writer().repair();

@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "base/family_lock.hpp"
+#include "base/relaxed.hpp"
 #include "stream/copy_policy.hpp"
 
 namespace sansock::stream {
@@ -38,20 +39,20 @@ enum class Reason : uint8_t {
     kStandardIo,         ///< The socket was given to stdio.
 };
 
-/// Sending half. All under `lock`, but for what is atomic.
+/// Sending half. All written under `lock`, but for what is atomic.
 struct OutState {
     FamilyLock lock;
-    Path path;
-    bool stopped;              ///< A STEP is under way: nothing may be sent until it is done.
-    bool fin;                  ///< shutdown(SHUT_WR) was called; the stream ends at `out`.
+    Relaxed<Path> path;
+    Relaxed<bool> stopped;              ///< A STEP is under way: nothing may be sent until it is done.
+    Relaxed<bool> fin;                  ///< shutdown(SHUT_WR) was called; the stream ends at `out`.
     uint16_t segment_buffer;   ///< Buffer of the open segment.
     uint16_t buffers_held;
     uint16_t buffers_max;      ///< send_buffers of the provider.
     std::atomic<uint64_t> out; ///< Bytes that the application was told are sent.
     uint64_t skipped;          ///< Bytes of `out` that TCP never carried.
     uint64_t skipped_before;   ///< The same when the current epoch began.
-    uint64_t switched_at;      ///< X of the current epoch.
-    uint64_t consumed;         ///< The peer's consumed as last believed.
+    Relaxed<uint64_t> switched_at;      ///< X of the current epoch.
+    Relaxed<uint64_t> consumed;  ///< The peer's consumed as last believed.
     uint64_t window;           ///< The most bytes that may be kept (I2).
     uint64_t segment_start;    ///< Stream offset of the open segment's first byte.
     uint64_t inline_free_at;   ///< The inline buffer may be reused once the peer has consumed this far.
@@ -60,19 +61,19 @@ struct OutState {
     uint64_t replayed;         ///< Next byte that a replay sends.
     uint32_t closed;
     uint32_t reclaimed;
-    uint32_t epoch_switched;   ///< Epoch of switched_at.
-    bool replaying;
+    Relaxed<uint32_t> epoch_switched;   ///< Epoch of switched_at.
+    Relaxed<bool> replaying;
     bool guarded;              ///< The linger guard is on: the kernel has not taken all of a replay yet.
     uint32_t woken_ticket;     ///< The peer's parked_in ticket that was woken last.
     std::atomic<uint64_t> bytes_provider;
     CopyPolicy copy;
 };
 
-/// Receiving half, all under `lock`.
+/// Receiving half, all written under `lock`.
 struct InState {
     FamilyLock lock;
-    Path path;
-    bool rd_shut;              ///< shutdown(SHUT_RD) was called.
+    Relaxed<Path> path;
+    Relaxed<bool> rd_shut;              ///< shutdown(SHUT_RD) was called.
     bool reset_owed;           ///< The kernel's reset was taken from it while bytes still lay in the window; told after them.
     bool direct;               ///< The peer is gone: what messages did not bring is read from its own window.
     std::atomic<uint64_t> in;  ///< Bytes that the application has read.

@@ -159,7 +159,7 @@ void End::replay(uint32_t epoch) {
             const memory::Slot &peer = *m_.peer;
             const bool named = peer.cold.frozen.load(std::memory_order_acquire) == epoch;
             const uint64_t at = named ? peer.cold.frozen_at.load(std::memory_order_relaxed) : peer.hot.consumed.load(std::memory_order_relaxed);
-            const uint64_t z = SANSOCK_MUTATE("REPEAT_BELOW_X", std::max(at, out.switched_at), at);
+            const uint64_t z = SANSOCK_MUTATE("REPEAT_BELOW_X", std::max<uint64_t>(at, out.switched_at), at);
             if (z < out.consumed || z > sent) return poison(Reason::kProtocol);
             out.replayed = z;
             out.skipped = out.skipped_before + (z - out.switched_at);
