@@ -55,7 +55,7 @@ long wait_to_go_on(int fd, Connection *connection, bool sending, Deadline deadli
 }  // namespace
 
 Stream::Stream(int fd, Connection *connection)
-    : fd_(fd), connection_(connection), generation_(connection == nullptr ? 0 : connection->generation) {}
+    : fd_(fd), connection_(connection), generation_(connection == nullptr ? 0u : uint32_t{connection->generation}) {}
 
 Stream::Stream(Stream &&other) noexcept
     : fd_(std::exchange(other.fd_, -1)),

@@ -97,8 +97,12 @@ private:
 /// When to spin and when to sleep at once: spinning pays only where the answer comes within a few microseconds and the peer
 /// has a CPU of its own.
 struct SpinPolicy {
-    uint32_t mean_wait_ns = 0;  ///< Moving average of the waits.
-    uint32_t probe = 0;         ///< Counts waits that did not spin; one in a while spins, to notice that times have changed.
+    Relaxed<uint32_t> mean_wait_ns;  ///< Moving average of the waits.
+    void learn(uint32_t waited_ns) {
+        const auto mean = static_cast<int32_t>(mean_wait_ns);
+        mean_wait_ns = static_cast<uint32_t>(mean + (static_cast<int32_t>(waited_ns) - mean) / 8);
+    }
+    Relaxed<uint32_t> probe;         ///< Counts waits that did not spin; one in a while spins, to notice that times have changed.
 };
 
 /// A descriptor, or -1; memory that nobody has written to yet holds none.
@@ -128,7 +132,7 @@ struct ConnectionPlace {
 struct ConnectionView {
     uint32_t index = 0;
     std::atomic<uint32_t> refs{0};     ///< Descriptors of this process that refer to it.
-    uint32_t generation = 0;           ///< Of the shared half, as this process knows it.
+    Relaxed<uint32_t> generation;      ///< Of the shared half, as this process knows it.
     SharedConnection *shared = nullptr;
     Peer *peer = nullptr;
     uint32_t arena = 0, slot = 0;            ///< Ours, within the peer's pair.

@@ -86,7 +86,10 @@ uint32_t news_of(Epoll &epoll, EpollItem &item) {
     if (found == 0) {
         item.told_events = 0;
         if ((item.events & EPOLLOUT) == 0 || item.connection == nullptr || !in_user_space(*item.connection)) return 0;
-        if (!std::exchange(item.blocked, true)) epoll.blocked = true;
+        if (!item.blocked) {
+            item.blocked = true;
+            epoll.blocked = true;
+        }
         if (item.connection->end().holding()) epoll.held = true;
         return 0;
     }
@@ -239,7 +242,7 @@ static void look_at_kernel(Epoll &epoll, Process &process, Answer &answer) {
 static bool answer_is_due(Epoll &epoll, Process &process, Answer &answer) {
     if (answer.count == 0) return false;
     if (answer.room() == 0) {
-        ++epoll.full_answers;
+        epoll.full_answers = epoll.full_answers + 1;
         return true;
     }
     epoll.full_answers = 0;
@@ -251,7 +254,10 @@ static bool answer_is_due(Epoll &epoll, Process &process, Answer &answer) {
 
 static int wait_both(Epoll &epoll, epoll_event *events, int size, uint64_t timeout_ns, const sigset_t *mask) {
     Process &process = *Process::get();
-    if (__builtin_expect(std::exchange(epoll.inherited, false), 0)) take_over_all(process);
+    if (__builtin_expect(epoll.inherited, 0)) {
+        epoll.inherited = false;
+        take_over_all(process);
+    }
     if (size <= 0) return kernel_wait_now(epoll, events, size, timeout_ns, mask, nullptr);
     if (!guarded_copy(events, events, sizeof *events)) {  // wrong only once there is something to tell
         pollfd set{epoll.fd, POLLIN, 0};
@@ -315,7 +321,8 @@ static int wait_both(Epoll &epoll, epoll_event *events, int size, uint64_t timeo
         if (answer.count > 0) return answer.count;
         if (first_nap) {
             // Somebody who waits for room may have been missed: look at everything once, then sleep for good, unless time alone helps.
-            epoll.blocked = epoll.held = false;
+            epoll.blocked = false;
+            epoll.held = false;
             process.queue_blocked(epoll);
             continue;
         }

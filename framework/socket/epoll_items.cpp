@@ -14,7 +14,7 @@ constexpr uint32_t kWithExclusive = EPOLLIN | EPOLLOUT | EPOLLERR | EPOLLHUP | E
 /// What the kernel must watch for this item: everything while the connection is its own; the end of the TCP connection always.
 uint32_t kernel_share(EpollItem &item) {
     Connection &connection = *item.connection;
-    if (!in_user_space(connection)) return item.disarmed ? 0 : item.events;
+    if (!in_user_space(connection)) return item.disarmed ? 0u : uint32_t{item.events};
     stream::End &end = connection.end();
     const bool in = end.on_provider(false), out = end.on_provider(true) || end.held_back();
     if (!in && !out) return item.events;

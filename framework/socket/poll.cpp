@@ -208,11 +208,7 @@ int poll_both(pollfd *fds, nfds_t count, uint64_t timeout_ns, const sigset_t *ma
             uint64_t woken;
             raw_syscall(SYS_read, kernel[count].fd, &woken, sizeof woken);
         }
-        if (one != nullptr && at != 0) {
-            SpinPolicy &policy = one->spin_in;
-            const auto waited = static_cast<int32_t>(std::min<uint64_t>(now_ns() - at, 1'000'000));
-            policy.mean_wait_ns += (waited - static_cast<int32_t>(policy.mean_wait_ns)) / 8;
-        }
+        if (one != nullptr && at != 0) one->spin_in.learn(static_cast<uint32_t>(std::min<uint64_t>(now_ns() - at, 1'000'000)));
         if (rc < 0) return static_cast<int>(rc);
         ready = judge(process, fds, count, kernel);
         if (ready > 0) return ready;

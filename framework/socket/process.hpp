@@ -70,21 +70,21 @@ struct EpollItem {
     Connection *connection;
     uint32_t generation;             ///< Of the connection.
     int fd;
-    uint32_t events;                 ///< As the application asked.
-    uint64_t data;
-    uint32_t kernel_events;          ///< As the kernel knows it.
-    bool in_kernel;
-    bool live;
+    Relaxed<uint32_t> events;        ///< As the application asked.
+    Relaxed<uint64_t> data;
+    Relaxed<uint32_t> kernel_events; ///< As the kernel knows it.
+    Relaxed<bool> in_kernel;
+    Relaxed<bool> live;
     std::atomic<bool> disarmed;      ///< EPOLLONESHOT has fired.
-    bool covered;                    ///< The epoll instance wakes up for it.
-    bool blocked;                    ///< It wants to write and found no room.
+    Relaxed<bool> covered;           ///< The epoll instance wakes up for it.
+    Relaxed<bool> blocked;           ///< It wants to write and found no room.
     std::atomic<bool> queued;        ///< In the epoll's ready queue.
     EpollItem *next_of_connection;
     EpollItem *next_ready;
     uint32_t name;                   ///< Its place and, above that, which use of the place this is: the kernel may tell of the one before.
-    uint64_t told;                   ///< The epoll_wait call that has told of it last.
-    uint32_t told_events;            ///< What was told last, and how far the streams were then; for edges.
-    uint64_t told_tail, told_out;
+    Relaxed<uint64_t> told;          ///< The epoll_wait call that has told of it last.
+    Relaxed<uint32_t> told_events;   ///< What was told last, and how far the streams were then; for edges.
+    Relaxed<uint64_t> told_tail, told_out;
     Epoll *inner;                    ///< An epoll instance in place of a connection.
 };
 
@@ -100,13 +100,13 @@ struct Epoll {
     Relaxed<EpollItem *> ready_head, ready_tail;
     std::atomic<uint32_t> asleep;    ///< Threads in the kernel's wait.
     std::atomic<bool> nested;        ///< The instance is itself watched.
-    bool inherited;                  ///< From the process that this one was forked from, and not waited on since.
-    bool blocked;                    ///< An item that wants to write found no room.
-    bool held;                       ///< Or is held back for a while, of whose end nobody tells.
+    Relaxed<bool> inherited;         ///< From the process that this one was forked from, and not waited on since.
+    Relaxed<bool> blocked;           ///< An item that wants to write found no room.
+    Relaxed<bool> held;              ///< Or is held back for a while, of whose end nobody tells.
     ProcessLock park_lock;           ///< Taken before a peer's log_lock, and never with `lock`.
     uint32_t parked;                 ///< Threads that have announced that they sleep; under park_lock.
-    uint64_t kernel_looked;          ///< In ticks; 0: it had something to tell, and may have more.
-    uint32_t full_answers;           ///< In a row, with no room for what the kernel has to tell.
+    Relaxed<uint64_t> kernel_looked; ///< In ticks; 0: it had something to tell, and may have more.
+    Relaxed<uint32_t> full_answers;  ///< In a row, with no room for what the kernel has to tell.
     SpinPolicy spin;
 };
 

@@ -81,7 +81,11 @@ Spin::Spin(SpinPolicy &policy, uint32_t longest_ns, bool peer_on_my_cpu) : polic
     const bool always = Process::get()->policy().spin_always;
     const bool contested = start_ - contested_at.load(std::memory_order_relaxed) < ticks_of_ns(kContestedNs);
     if (contested && !always) longest_ns_ = std::min(longest_ns_, kContestedSpinNs);
-    const bool pays = policy.mean_wait_ns <= longest_ns_ || always || ++policy.probe % kProbeEvery == 0;
+    bool pays = policy.mean_wait_ns <= longest_ns_ || always;
+    if (!pays) {
+        policy.probe = policy.probe + 1;
+        pays = policy.probe % kProbeEvery == 0;
+    }
     if (peer_on_my_cpu || !pays) return;
     budget_ = ticks_of_ns(longest_ns_);
     lost_ = ticks_of_ns(kLostNs);
@@ -97,7 +101,7 @@ void Spin::learn() {
         policy_.mean_wait_ns = longest_ns_ / 2;
         return;
     }
-    policy_.mean_wait_ns += (static_cast<int32_t>(waited) - static_cast<int32_t>(policy_.mean_wait_ns)) / 8;
+    policy_.learn(waited);
 }
 
 uint16_t thread_waker() {
