@@ -1,6 +1,10 @@
 // A program at the end of what it may have: its connection works, on TCP where there is not enough, and the report says why.
 #include <signal.h>
 
+#include <map>
+#include <memory>
+#include <thread>
+
 #include "outcome.hpp"
 
 namespace sansock::hostile {
@@ -53,6 +57,34 @@ TEST(Limits, OfAddressSpaceLeaveTheKernelAlone) {
     Victim client({"connect", std::to_string(server.port()), "2000"});
     EXPECT_EQ("end", client.ending()) << client.log();
     EXPECT_EQ("end", server.ending()) << server.log();
+}
+
+/// Every peer process needs an arena: when `max_memory` is full, the next ones stay on TCP, and say why. When some have gone there is room again.
+TEST(Limits, OfMemoryKeepTheNextOnesOnTcp) {
+    constexpr size_t kClients = 24;
+    const Launch little{.config = SANSOCK_HOSTILE_FOLDER "/little_memory.yaml"};
+    Victim server({"serve", std::to_string(kClients + 1)}, little);
+    const std::string port = std::to_string(server.port());
+    {
+        std::vector<std::unique_ptr<Victim>> clients;
+        while (clients.size() < kClients) clients.push_back(std::make_unique<Victim>(std::vector<std::string>{"connect", port}));
+        std::this_thread::sleep_for(std::chrono::milliseconds(500));
+        for (const auto &client : clients) EXPECT_TRUE(client->alive()) << client->log();
+    }
+    Victim late({"connect", port, "2000"});
+    EXPECT_EQ("end", late.ending()) << late.log();
+    EXPECT_EQ("simulated", late.record()["path"]) << late.record();
+    EXPECT_EQ("end", server.ending()) << server.log();
+    std::map<std::string, size_t> reasons;
+    for (const auto &record : server.records()) {
+        ++reasons[record["reason"].is_null() ? "moved" : record["reason"].get<std::string>()];
+        if (record["reason"] == "max-memory") {
+            EXPECT_EQ(0, record["bytes_sent"]["provider"]);
+        }
+    }
+    EXPECT_GE(reasons["moved"], 8u);
+    EXPECT_GE(reasons["max-memory"], 8u);
+    EXPECT_EQ(kClients + 1, reasons["moved"] + reasons["max-memory"]) << testing::PrintToString(reasons);
 }
 
 TEST(Limits, AtEveryCountOfDescriptorsTheConnectionWorks) {

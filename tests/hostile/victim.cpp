@@ -3,6 +3,7 @@
 //
 //   hostile_victim accept [polls]        listens on a free port, says "port N", and echoes what the first connection sends; polls: by
 //                                        poll() on a non-blocking socket
+//   hostile_victim serve COUNT           the same for COUNT connections at once, and says "end" when all have ended
 //   hostile_victim connect PORT [COUNT]  sends 64 bytes, wants them back, and begins again after 5 ms; with COUNT that often, at once
 #include <arpa/inet.h>
 #include <errno.h>
@@ -16,6 +17,9 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+#include <cstddef>
+#include <vector>
 
 namespace {
 
@@ -40,15 +44,43 @@ bool write_all(int fd, const char *data, size_t size) {
     return true;
 }
 
-int echo(bool polls) {
+/// On a free port, which it says. -1: that failed, and is said.
+int listen_anywhere() {
     const int listener = socket(AF_INET, SOCK_STREAM, 0);
     sockaddr_in address{.sin_family = AF_INET, .sin_port = 0, .sin_addr = {htonl(INADDR_LOOPBACK)}, .sin_zero = {}};
     socklen_t size = sizeof address;
-    if (bind(listener, reinterpret_cast<sockaddr *>(&address), size) != 0 || listen(listener, 1) != 0 ||
+    if (bind(listener, reinterpret_cast<sockaddr *>(&address), size) != 0 || listen(listener, 64) != 0 ||
         getsockname(listener, reinterpret_cast<sockaddr *>(&address), &size) != 0) {
-        return said_error();
+        said_error();
+        return -1;
     }
     printf("port %d\n", ntohs(address.sin_port));
+    return listener;
+}
+
+int serve(unsigned count) {
+    const int listener = listen_anywhere();
+    if (listener < 0) return 0;
+    std::vector<pollfd> watched{{listener, POLLIN, 0}};
+    for (unsigned ended = 0; ended < count;) {
+        poll(watched.data(), watched.size(), -1);
+        for (size_t i = watched.size(); --i > 0;) {
+            if (watched[i].revents == 0) continue;
+            char data[4096];
+            const ssize_t got = recv(watched[i].fd, data, sizeof data, 0);
+            if (got > 0 && write_all(watched[i].fd, data, static_cast<size_t>(got))) continue;
+            close(watched[i].fd);
+            watched.erase(watched.begin() + static_cast<ptrdiff_t>(i));
+            ++ended;
+        }
+        if (watched[0].revents != 0) watched.push_back({accept(listener, nullptr, nullptr), POLLIN, 0});
+    }
+    return said("end");
+}
+
+int echo(bool polls) {
+    const int listener = listen_anywhere();
+    if (listener < 0) return 0;
     const int fd = accept(listener, nullptr, nullptr);
     if (fd < 0) return said_error();
     if (polls) fcntl(fd, F_SETFL, O_NONBLOCK);
@@ -100,7 +132,8 @@ int ping(int port, unsigned count_max) {
 int main(int count, char **arguments) {
     setvbuf(stdout, nullptr, _IOLBF, 0);
     if (count >= 2 && strcmp(arguments[1], "accept") == 0) return echo(count == 3);
+    if (count == 3 && strcmp(arguments[1], "serve") == 0) return serve(static_cast<unsigned>(atoi(arguments[2])));
     if (count >= 3 && strcmp(arguments[1], "connect") == 0) return ping(atoi(arguments[2]), count == 4 ? static_cast<unsigned>(atoi(arguments[3])) : 0);
-    fprintf(stderr, "usage: hostile_victim accept [polls] | connect PORT [COUNT]\n");
+    fprintf(stderr, "usage: hostile_victim accept [polls] | serve COUNT | connect PORT [COUNT]\n");
     return 2;
 }

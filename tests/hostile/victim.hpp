@@ -40,6 +40,8 @@ public:
     std::string ending();
     /// Its report's record of the one connection. Call after ending().
     nlohmann::json record();
+    /// All of its report.
+    std::vector<nlohmann::json> records();
     std::string log();
     [[nodiscard]] pid_t pid() const { return pid_; }
     [[nodiscard]] bool alive();

@@ -155,9 +155,16 @@ std::string Victim::ending() {
     return last_;
 }
 
+std::vector<nlohmann::json> Victim::records() {
+    std::istringstream report(read_file(folder_ + "/report"));
+    std::vector<nlohmann::json> all;
+    for (std::string line; std::getline(report, line);) all.push_back(nlohmann::json::parse(line));
+    return all;
+}
+
 nlohmann::json Victim::record() {
-    const std::string text = read_file(folder_ + "/report");
-    return text.empty() ? nlohmann::json() : nlohmann::json::parse(text.substr(0, text.find('\n')));
+    const auto all = records();
+    return all.empty() ? nlohmann::json() : all.front();
 }
 
 std::string Victim::log() { return read_file(folder_ + "/log"); }
