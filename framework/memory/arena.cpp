@@ -210,7 +210,7 @@ bool Arena::make_resident(uint16_t index, bool needed) {
 }
 
 uint32_t Arena::trim(bool all) {
-    if (keeps_pages_) return 0;
+    if (keeps_pages_ || maker_ != raw_syscall(SYS_getpid)) return 0;
     lists_->lock.lock();
     uint32_t spare = all ? lists_->ready_last - lists_->ready_first : lists_->ready_idle;
     // A stream that is on its way takes every buffer of its round in turn, though it holds few of them at a time.

@@ -52,7 +52,7 @@ public:
         return static_cast<uint32_t>((reinterpret_cast<const uint8_t *>(&slot) - base_ - kHeaderSize) / kSlotSize);
     }
     /// Gives the pages of buffers back to the system that nobody has taken since the last call, or of all that are free. Answers how many
-    /// buffers still have pages.
+    /// buffers still have pages; 0 in a child of fork, whose parent sees to it.
     uint32_t trim(bool all);
     /// A provider has registered the arena's memory: its pages stay.
     void keep_pages() { keeps_pages_ = true; }

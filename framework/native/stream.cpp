@@ -77,7 +77,7 @@ Stream::~Stream() { close(); }
 /// False for one that is not connected, and for a parent's in a forked child.
 bool Stream::is_ours() const {
     if (fd_ < 0) return false;
-    return connection_ == nullptr || (connection_->shared != nullptr && connection_->generation == generation_);
+    return connection_ == nullptr || (connection_->is_open() && connection_->generation == generation_);
 }
 
 Expected<std::size_t> Stream::try_read(std::span<std::byte> bytes) {

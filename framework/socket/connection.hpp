@@ -60,6 +60,7 @@ struct SharedConnection {
     char guid[40];                          ///< Of the provider that carries it or did; empty: none.
     char plugin[32];
     char detail[kDetailMax];                ///< Under detail_lock of whichever process writes or reads it. Who or what is behind the reason, for people; empty: nothing to add.
+    std::atomic<bool> memory_left;          ///< What the family has of both ends' memory was given back.
     std::atomic<uint32_t> next_free;
 };
 
@@ -121,6 +122,8 @@ private:
 struct ConnectionPlace {
     /// A descriptor of this process that refers to the connection; -1: none, and nothing of ConnectionView means anything to a passer-by.
     DescriptorWord fd;
+    uint32_t index;                    ///< This and the next are the place's own: the same for all its connections.
+    SharedConnection *shared;
     ProcessLock fd_lock;               ///< Held while the helper uses `fd`, so that a close cannot give the number away.
     ProcessLock items_lock;
     std::atomic<EpollItem *> items;
@@ -130,10 +133,8 @@ struct ConnectionPlace {
 
 /// What starts anew with every connection.
 struct ConnectionView {
-    uint32_t index = 0;
     std::atomic<uint32_t> refs{0};     ///< Descriptors of this process that refer to it.
     Relaxed<uint32_t> generation;      ///< Of the shared half, as this process knows it.
-    SharedConnection *shared = nullptr;
     Peer *peer = nullptr;
     uint32_t arena = 0, slot = 0;            ///< Ours, within the peer's pair.
     uint32_t peer_arena = 0, peer_slot = 0;

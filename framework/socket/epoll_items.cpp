@@ -105,8 +105,7 @@ bool cover(EpollItem &item) {
     if (!item.covered) {
         item.covered = true;
         epoll.attached.fetch_add(1, std::memory_order_relaxed);
-        if (epoll.nested.load(std::memory_order_relaxed)) park(process, epoll.waker);  // whoever sleeps on the instance needs that
-        queue_item(item);
+        queue_item(item);  // which rings a nested instance: whoever sleeps on that parks its waker
     }
     return true;
 }
@@ -191,6 +190,7 @@ void drop_items(Connection &connection, Doomed doomed) {
         }
         connection.items.store(kept, std::memory_order_release);
     }
+    if (gone == nullptr) return;
     // The kernel drops a registration with the last reference to the file; the proof of a meeting, and the helper of a connection
     // that lingers, keep one longer.
     const bool kept_elsewhere = connection.phase() != Phase::kTracked;

@@ -154,7 +154,7 @@ void HelperThread::doorbell() {
 /// What the application's next call would do, in case it never comes.
 void HelperThread::look_after(Connection &connection) {
     stream::Guard guard(connection.fd_lock);
-    if (!connection.is_open() || !connection.mapped.load(std::memory_order_acquire)) return;
+    if (!connection.is_open() || !connection.mapped.load(std::memory_order_acquire) || !connection.is_in_family()) return;
     const Phase phase = connection.phase();
     stream::End &end = connection.end();
     if (end.needs_progress() || end.step_abandoned()) end.progress();
@@ -263,7 +263,10 @@ bool Helper::start(Process &process) {
 bool Helper::is_this_thread() { return helper_thread; }
 
 void Helper::forget_after_fork(Process &process) {
-    for (Peer &peer : process.peers()) peer.alive.store(false, std::memory_order_relaxed);
+    for (Peer &peer : process.peers()) {
+        peer.alive.store(false, std::memory_order_relaxed);
+        peer.inherited = true;
+    }
     forget_couriers(process);
 }
 

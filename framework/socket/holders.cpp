@@ -55,9 +55,11 @@ bool Holders::let_go(uint32_t who) {
     return true;
 }
 
-bool Holders::abandoned() {
+bool Holders::claim(uint32_t who) {
     stream::Guard guard(lock_);
-    return !crowded_ && count(0) == 0;
+    if (crowded_ || count(0) != 0) return false;
+    list_[0] = who;
+    return true;
 }
 
 bool Holders::only(uint32_t who) {

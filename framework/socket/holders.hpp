@@ -19,8 +19,8 @@ public:
     void remove(uint32_t who);
     /// False: nobody else holds the socket, and `who` stays listed, for it has to take the connection apart.
     bool let_go(uint32_t who);
-    /// Everybody who held the socket is dead.
-    [[nodiscard]] bool abandoned();
+    /// Everybody who held the socket is dead; from now on `who` is listed, so that one alone takes the connection apart.
+    [[nodiscard]] bool claim(uint32_t who);
     /// True when `who` holds the socket and nobody else does.
     [[nodiscard]] bool only(uint32_t who);
 

@@ -294,9 +294,9 @@ void adopt(int fd) {
         if (known >= 0 && !socket_addresses(known, its_local, its_remote)) continue;
         if (!same_address(its_local, local) || !same_address(its_remote, remote)) continue;
         if (connection.refs.load() == 0) {  // we had let go of it, and our siblings have not
-            connection.shared = &shared;
             connection.closing.store(Connection::kOpen);
             stream::Guard guard(connection.fd_lock);
+            if (!connection.is_in_family() || connection.generation != generation) continue;  // it has ended meanwhile
             shared.holders.add(static_cast<uint32_t>(process->pid()));
             if (connection.orphan.exchange(false)) connection.mapped.store(true, std::memory_order_release);
             connection.fd.store(fd);

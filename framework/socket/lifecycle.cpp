@@ -27,8 +27,10 @@ void drop_view(Process &process, Connection &connection) {
 void let_go_of_memory(Process &process, Connection &connection) {
     retire_courier(connection);
     connection.mapped.store(false, std::memory_order_release);
-    Helper::tell_released(connection);
-    connection.end().leave_memory();
+    if (!connection.shared->memory_left.exchange(true)) {  // or a sibling was killed in the middle of this
+        Helper::tell_released(connection);
+        connection.end().leave_memory();
+    }
     drop_view(process, connection);
 }
 
@@ -90,22 +92,26 @@ long close_last(Process &process, const Closing &closing, Connection &connection
     return rc;
 }
 
+/// Siblings hold it still: only our view of it ends. False: they do not. All at once, for the last of them may end it, and its place be used
+/// again, as soon as we have let go.
+bool let_siblings_have(Process &process, Connection &connection) {
+    stream::Guard guard(connection.fd_lock);
+    if (!connection.shared->holders.let_go(static_cast<uint32_t>(process.pid()))) return false;
+    retire_courier(connection);
+    connection.fd.store(-1);
+    if (connection.mapped.exchange(false)) {
+        connection.orphan.store(true);
+        process.expect_orphans();
+    }
+    return true;
+}
+
 long close_for_good(Process &process, const Closing &closing, Connection &connection) {
     // Our siblings could not go on where we carry: they take the kernel's path while we are still there to step back.
     if (connection.courier.load() != nullptr && !connection.shared->holders.only(static_cast<uint32_t>(process.pid()))) {
         return_to_kernel(connection, stream::Reason::kSharedFd);
     }
-    if (!connection.shared->holders.let_go(static_cast<uint32_t>(process.pid()))) return close_last(process, closing, connection);
-    // Siblings hold it still: only our view of it ends.
-    retire_courier(connection);
-    take_fd(connection);
-    if (connection.mapped.exchange(false)) {
-        {
-            stream::Guard guard(connection.fd_lock);
-            connection.orphan.store(true);
-        }
-        process.expect_orphans();
-    }
+    if (!let_siblings_have(process, connection)) return close_last(process, closing, connection);
     return closing.close();
 }
 
@@ -225,7 +231,7 @@ bool take_orphans_apart(Process &process) {
         stream::Guard guard(connection.fd_lock);
         if (!connection.orphan.load()) continue;
         const bool in_family = connection.is_in_family();
-        if (in_family && !connection.shared->holders.abandoned()) {
+        if (in_family && !connection.shared->holders.claim(static_cast<uint32_t>(process.pid()))) {
             some_left = true;
             continue;
         }
@@ -241,6 +247,8 @@ bool take_orphans_apart(Process &process) {
 }
 
 void release_peer(Process &process, Peer &peer) {
+    // A thread that comes late must not take a new peer in the place for the one that it had to do with.
+    if (!peer.inherited && peer.channel.load() >= 0) return;
     if (peer.has_windows.load()) return process.ring_helper();  // a provider knows our arenas: it must forget them first
     stream::Guard guard(peer.log_lock);
     if (peer.connections.load() != 0 || peer.used.load() == 0) return;
@@ -254,6 +262,10 @@ void release_peer(Process &process, Peer &peer) {
     }
     if (peer.helper_doorbell > 0) raw_syscall(SYS_close, peer.helper_doorbell);
     peer.helper_doorbell = 0;
+    {
+        stream::Guard no_sender(peer.channel_lock);
+        if (const int channel = peer.channel.exchange(-1); channel >= 0) raw_syscall(SYS_close, channel);
+    }
     peer.used.store(0, std::memory_order_release);
 }
 

@@ -54,6 +54,8 @@ bool Meetings::open() {
     if (meetings_ == nullptr || channels_ == nullptr || fd < 0) return false;
     epoll_fd_ = process_.hide(fd);
     started_ = process_start_time(process_.pid());
+    // A parent's channels are up, and its helper's to read and to close.
+    for (Peer &peer : process_.peers()) channels_[index_of(peer)].state = Channel::kUp;
     watch(process_.helper_doorbell(), {Watch::kDoorbell}, EPOLLIN);
     return true;
 }

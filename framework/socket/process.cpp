@@ -84,7 +84,9 @@ uint32_t Process::abandoned_place() {
         const Phase phase = static_cast<Phase>(shared_connections_[index].phase.load(std::memory_order_acquire));
         // One that lingers is its helper's, and so is one that has memory of ours.
         if (phase == Phase::kFree || phase == Phase::kLingering || connections_[index].orphan.load()) continue;
-        if (shared_connections_[index].holders.abandoned()) return index;
+        // One that has moved is for a sibling that may have memory of it to let go of, unless there is hardly any other place left.
+        if (shared_connections_[index].stream.attached.load(std::memory_order_acquire) != 0 && used < kConnectionsMax / 2) continue;
+        if (shared_connections_[index].holders.claim(static_cast<uint32_t>(pid_))) return index;
     }
     return kConnectionsMax;
 }
@@ -109,9 +111,12 @@ Connection *Process::new_connection(int fd, Role role) {
         if (connection.orphan.exchange(false)) forget_orphan(*this, connection);  // a sibling has ended what we had here
         new (static_cast<ConnectionView *>(&connection)) ConnectionView{};
         connection.items.store(nullptr, std::memory_order_relaxed);
-        connection.index = index;
+        if (connection.shared == nullptr) {  // its first
+            connection.shared = &shared_connections_[index];
+            connection.index = index;
+        }
+        begin(connection, role);
     }
-    begin(connection, role);
     connection.fd.store(fd);  // from now on the helper may look at it
     bind(fd, connection);
     return &connection;
@@ -126,7 +131,6 @@ void Process::begin(Connection &connection, Role role) {
     shared.role = role;
     shared.holders.add(static_cast<uint32_t>(pid_));
     connection.generation = generation;
-    connection.shared = &shared;
     connection.set_reason(stream::Reason::kNotYet);
     connection.set_phase(role == Role::kNone ? Phase::kUnconnected : Phase::kTracked);
 }
@@ -436,16 +440,29 @@ void Process::after_fork_in_child() {
         raw_syscall(SYS_close, fd);
         for (Peer &peer : peers()) peer.told[id].store(0, std::memory_order_relaxed);
     }
+    Helper::forget_after_fork(*this);
     for (uint32_t i = 0; i < connections_used(); ++i) {
         Connection &inherited = connections_[i];
-        if (holds(i) && inherited.mapped.load() && inherited.phase() == Phase::kAttached) inherited.inherited.store(Connection::kMemory);
+        // Nothing is written that is so already: each page would be copied.
+        if (inherited.endpoint != nullptr) inherited.endpoint = nullptr;  // the parent's runtime closes it
+        if (inherited.refs.load(std::memory_order_relaxed) == 0) {
+            // Lingering, postponed or an orphan: the parent's to bring to its end.
+            if (inherited.is_open()) raw_syscall(SYS_close, inherited.fd.exchange(-1));
+            if (inherited.mapped.load() || inherited.orphan.load()) {
+                inherited.mapped.store(false);
+                inherited.orphan.store(false);
+                forget_orphan(*this, inherited);
+            }
+            continue;
+        }
+        const bool is_ours = holds(i) && inherited.mapped.load() && inherited.phase() == Phase::kAttached;
+        if (is_ours && inherited.inherited.load() == Connection::kNothing) inherited.inherited.store(Connection::kMemory);
     }
     for (Epoll &epoll : epolls()) {
         epoll.inherited = true;
         epoll.parked = 0;
         new (&epoll.park_lock) ProcessLock();
     }
-    Helper::forget_after_fork(*this);
 }
 
 void Process::disown_descriptors() {
@@ -453,7 +470,7 @@ void Process::disown_descriptors() {
         if (Connection *c = connection(fd)) {
             c->mapped.store(false, std::memory_order_release);
             c->fd.store(-1);
-            c->shared = nullptr;
+            c->items.store(nullptr);
         }
         unbind(fd);
     }

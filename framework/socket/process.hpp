@@ -37,6 +37,7 @@ struct PeerPlace {
 
 /// What starts anew with every process.
 struct PeerView {
+    bool inherited;                  ///< From the process that this one was forked from; its helper reads the channel.
     int32_t pid;
     uint32_t uid;
     uint64_t started;                ///< With the pid, names the process beyond reuse of its number.

@@ -68,7 +68,7 @@ TEST(Limits, OfMemoryKeepTheNextOnesOnTcp) {
     {
         std::vector<std::unique_ptr<Victim>> clients;
         while (clients.size() < kClients) clients.push_back(std::make_unique<Victim>(std::vector<std::string>{"connect", port}));
-        std::this_thread::sleep_for(std::chrono::milliseconds(500));
+        std::this_thread::sleep_for(std::chrono::seconds(2));  // all have met
         for (const auto &client : clients) EXPECT_TRUE(client->alive()) << client->log();
     }
     Victim late({"connect", port, "2000"});
