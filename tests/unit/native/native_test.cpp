@@ -225,6 +225,26 @@ TEST_F(Native, AChildHasNoPartInItsParentsStreams) {
     EXPECT_TRUE(play_until_upgraded(sut, false));
 }
 
+TEST_F(Native, AChildsPollerEndsBesideItsParentsStreams) {
+    Stream stream = connect_to_child([](Stream &peer) { return play_until_upgraded(peer, true); });
+    auto parents = sansock::Poller::open();
+    ASSERT_TRUE(parents && parents->add(stream.descriptor(), {EPOLLIN, {}}));
+    ASSERT_TRUE(play_until_upgraded(stream, false));
+    const pid_t bystander = fork();
+    if (bystander == 0) {
+        auto listener = Listener::open("127.0.0.1", 0);
+        auto own = Stream::connect("127.0.0.1", listener->port(), watchdog());
+        {
+            auto poller = sansock::Poller::open();
+            if (!own || !poller || !poller->add(own->descriptor(), {EPOLLIN, {}})) _exit(1);
+        }
+        _exit(0);
+    }
+    int status = 1;
+    ASSERT_EQ(waitpid(bystander, &status, 0), bystander);
+    EXPECT_EQ(status, 0);
+}
+
 TEST_F(Native, AMovedFromStreamIsNotConnected) {
     Stream first = connect_to_child([](Stream &peer) { return read_up_to(peer, 2).size() == 2; });
     Stream sut = std::move(first);
