@@ -108,6 +108,7 @@ void HelperThread::run() {
         process_.set_runtime(runtime);
     }
     process_.prepare_wake_objects();
+    count_processors();
     clock.finish();
     for (;;) {
         epoll_event events[32];

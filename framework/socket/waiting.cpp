@@ -3,6 +3,8 @@
 #include <linux/futex.h>
 #include <poll.h>
 #include <pthread.h>
+#include <string.h>
+#include <sys/sysinfo.h>
 
 #include "socket/courier.hpp"
 #include "socket/epoll.hpp"
@@ -18,6 +20,10 @@ namespace {
 
 std::atomic<uint64_t> ticks_per_ms{2'000'000};  // until measured: a slow processor's
 constexpr uint64_t kLookAgainNs = 50'000'000;
+constexpr uint32_t kTogetherMin = 4, kTogetherSteps = 8;
+constexpr uint64_t kPartPauseNs = 100'000, kPartPauseMaxNs = 1'000'000'000;  // doubled where it does not last
+constexpr uint32_t kProcessorsMax = 1024;
+std::atomic<uint32_t> processors{0};
 constexpr uint32_t kProbeEvery = 16;
 constexpr uint32_t kLongWaitNs = 1'000'000;  // longer waits say no more than this one
 constexpr uint64_t kLostNs = 30'000;          // between two looks of a spin: the processor was somebody else's
@@ -77,6 +83,43 @@ void ClockMeasurement::finish() const {
     if (elapsed_ns > 0) ticks_per_ms.store((ticks() - start_ticks_) * 1'000'000 / elapsed_ns, std::memory_order_relaxed);
 }
 
+namespace {
+
+/// How often this thread has gone to sleep in a row with its peer on the same processor, and when it may part from it again.
+struct Together {
+    uint32_t times;
+    uint64_t may_part, pause;
+};
+thread_local Together together __attribute__((tls_model("initial-exec"))) = {};
+
+/// Two threads that wake each other on one processor stay there, each asleep while the other runs, so that no balancer sees two, though the next
+/// processor may be idle. One of them moves, by an affinity that is taken back at once. Only where the thread may run everywhere: what it is
+/// given back is "everywhere", which it would keep in a cpuset that changes.
+void part_from_peer() {
+    const uint64_t now = ticks();
+    // Were both as patient, both would go to the other processor.
+    const uint32_t patience = kTogetherMin + 3 * ((thread_id() * 0x9e37'79b1u >> 16) % kTogetherSteps);
+    if (++together.times < patience || now < together.may_part) return;
+    const bool lasted = now - together.may_part > 4 * together.pause;
+    const uint64_t pause = lasted ? ticks_of_ns(kPartPauseNs) : std::min(2 * together.pause, ticks_of_ns(kPartPauseMaxNs));
+    together = {0, now + pause, pause};
+    unsigned long mask[kProcessorsMax / 64] = {};
+    const long size = raw_syscall(SYS_sched_getaffinity, 0, sizeof mask, mask);
+    uint32_t allowed = 0;
+    for (long i = 0; i < size / 8; ++i) allowed += static_cast<uint32_t>(__builtin_popcountl(mask[i]));
+    const uint32_t here = current_cpu();
+    const uint32_t all = processors.load(std::memory_order_relaxed);
+    if (size <= 0 || all < 2 || allowed < all || here >= kProcessorsMax) return;
+    mask[here / 64] &= ~(1ul << here % 64);
+    if (raw_syscall(SYS_sched_setaffinity, 0, size, mask) != 0) return;
+    memset(mask, 0xff, sizeof mask);
+    raw_syscall(SYS_sched_setaffinity, 0, sizeof mask, mask);
+}
+
+}  // namespace
+
+void count_processors() { processors.store(static_cast<uint32_t>(get_nprocs()), std::memory_order_relaxed); }
+
 Spin::Spin(SpinPolicy &policy, uint32_t longest_ns, bool peer_on_my_cpu) : policy_(policy), start_(ticks()), looked_(start_), longest_ns_(longest_ns) {
     const bool always = Process::get()->policy().spin_always;
     const bool contested = start_ - contested_at.load(std::memory_order_relaxed) < ticks_of_ns(kContestedNs);
@@ -86,7 +129,12 @@ Spin::Spin(SpinPolicy &policy, uint32_t longest_ns, bool peer_on_my_cpu) : polic
         policy.probe = policy.probe + 1;
         pays = policy.probe % kProbeEvery == 0;
     }
-    if (peer_on_my_cpu || !pays) return;
+    if (peer_on_my_cpu) {
+        if (longest_ns != 0) part_from_peer();
+        return;
+    }
+    together.times = 0;
+    if (!pays) return;
     budget_ = ticks_of_ns(longest_ns_);
     lost_ = ticks_of_ns(kLostNs);
 }

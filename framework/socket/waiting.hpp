@@ -21,6 +21,9 @@ inline constexpr uint64_t kHeldNapNs = 1'000'000;
 inline constexpr uint64_t kStepNapNs = 50'000'000;
 inline constexpr uint64_t kForever = UINT64_MAX;
 
+/// Looks how many processors there are. Where it is not called, threads stay where they are put.
+void count_processors();
+
 /// Learns how fast the processor's tick counter runs, from how far it comes between construction and finish().
 class ClockMeasurement {
 public:

@@ -82,6 +82,7 @@ def main(file, directory):
         "latency": ("Round trip of one message, median (less is better)", "µs", "p50"),
         "throughput": ("One stream in one direction (more is better)", "MB/s", "rate"),
     }
+    pathlib.Path(directory).mkdir(parents=True, exist_ok=True)
     for name, (title, unit, figure) in plots.items():
         if name not in groups:
             sys.exit(f"{file}: it has no group {name}; measure without --only")

@@ -88,7 +88,7 @@ std::vector<Group> plan(bool quick) {
     groups.push_back(
         {"calls",
          "System calls and allocations per round trip of 64 B, both processes together",
-         {{.role = "calls", .numbers = {either(std::size_t{300}, std::size_t{20000})}, .unit = "round trips"},
+         {{.role = "calls", .numbers = {either(std::size_t{300}, std::size_t{100000})}, .unit = "round trips"},
           {.role = "calls",
            .numbers = {either(std::size_t{50}, std::size_t{1000})},
            .unit = "round trips",
