@@ -63,6 +63,8 @@ bool End::step(Reason reason, bool for_good) {
     {
         StepGuard guard(*this);
         const uint32_t epoch = s_.epoch.load(std::memory_order_relaxed);
+        // A reset says all: a step published after it would send the peer to TCP, for bytes that may be an intruder's.
+        if (m_.mine->cold.state.load(std::memory_order_relaxed) == static_cast<uint32_t>(memory::EndState::kPoisoned)) return true;
         if (for_good) pin();
         s_.reason.store(static_cast<uint8_t>(reason), std::memory_order_relaxed);
         memory::ColdWords &mine = m_.mine->cold;
