@@ -29,7 +29,7 @@ uint32_t evaluate(EpollItem &item) {
     sync_kernel(item);
     if (item.disarmed) return 0;
     short kernel = 0;
-    if (!end.on_provider(false) || !end.on_provider(true)) {
+    if (!end.on_provider(false) || end.kernel_takes_output()) {
         // While one direction is the kernel's, ask it; a moment later it is not any more.
         pollfd fd{connection.fd.load(), static_cast<short>(item.events & (POLLIN | POLLOUT | POLLRDHUP | POLLPRI)), 0};
         const timespec none{};
@@ -74,7 +74,7 @@ struct Answer {
 /// An edge is told of events that were not there before, of bytes that came, and of room after something was sent.
 bool is_edge(const EpollItem &item, uint32_t found) {
     stream::End &end = item.connection->end();
-    if (!end.on_provider(false) || !end.on_provider(true)) return true;
+    if (!end.on_provider(false) || end.kernel_takes_output()) return true;
     return found != item.told_events || end.memory().peer->hot.tail.load(std::memory_order_relaxed) != item.told_tail ||
            end.state().out.out.load(std::memory_order_relaxed) != item.told_out;
 }
@@ -223,9 +223,8 @@ private:
 bool someone_on_my_cpu(Process &process) {
     // Any peer thread that last ran here would be kept off the CPU by our spinning.
     const uint32_t me = current_cpu();
-    for (Peer &peer : process.peers()) {
-        if (peer.connections.load(std::memory_order_relaxed) == 0 || peer.their_arenas.load(std::memory_order_acquire) == 0) continue;
-        if (peer.theirs[0].header().cpu.load(std::memory_order_relaxed) == me) return true;
+    for (const Peer &peer : process.peers()) {
+        if (glance(peer, &memory::Header::cpu) == me) return true;
     }
     return false;
 }

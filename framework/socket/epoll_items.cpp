@@ -16,11 +16,11 @@ uint32_t kernel_share(EpollItem &item) {
     Connection &connection = *item.connection;
     if (!in_user_space(connection)) return item.disarmed ? 0u : uint32_t{item.events};
     stream::End &end = connection.end();
-    const bool in = end.on_provider(false), out = end.on_provider(true) || end.held_back();
+    const bool in = end.on_provider(false), out = !end.kernel_takes_output() || end.held_back();
     if (!in && !out) return item.events;
     if (in && out) return EPOLLRDHUP | EPOLLET;
     const uint32_t from_kernel = (in ? 0 : EPOLLIN | EPOLLPRI | EPOLLRDNORM) | (out ? 0 : EPOLLOUT | EPOLLWRNORM);
-    return (item.events & (from_kernel | EPOLLRDHUP | EPOLLET)) | EPOLLRDHUP;
+    return item.events & (from_kernel | EPOLLRDHUP | EPOLLET);  // an end that was not asked for would keep a level-triggered set awake
 }
 
 EpollItem *find_item(Epoll &epoll, Connection &connection, int fd) {

@@ -255,6 +255,7 @@ void release_peer(Process &process, Peer &peer) {
     // First the counts: a child that another thread forks right now takes the lock over, and must not find arenas that are gone.
     peer.our_arenas.store(0);
     peer.their_arenas.store(0);
+    peer.their_head.store(nullptr);
     for (auto &arena : peer.ours) arena.close();
     for (auto &arena : peer.theirs) arena.close();
     for (auto &entry : peer.wake_fd) {

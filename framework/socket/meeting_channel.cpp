@@ -161,6 +161,7 @@ void Meetings::arena(Peer &peer, Received &received) {
     if (const int rc = peer.theirs[index].map(received.fd.get()); rc < 0) {
         return rc == -EPROTO ? broke_protocol(peer, "passes what is no arena") : close_channel(peer);
     }
+    if (index == 0) peer.their_head.store(&peer.theirs[0].header());
     peer.their_arenas.store(index + 1);
     SANSOCK_POINT("U1.shared");
     if (index == 0) channel_up(peer);

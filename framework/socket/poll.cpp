@@ -82,14 +82,13 @@ Look prepare(Process &process, const pollfd *fds, nfds_t count, pollfd *kernel) 
         get_ready(*connection);
         carry(*connection);
         const bool held = end.held_back();
-        const bool in = end.on_provider(false), out = end.on_provider(true) || held;
+        const bool in = end.on_provider(false), out = !end.kernel_takes_output() || held;
         look.again_soon |= held || end.stepping();
         if (in && out) {
             kernel[i].fd = -1;
             look.on_my_cpu |= end.memory().peer->hot.cpu.load(std::memory_order_relaxed) == current_cpu();
         } else {
             kernel[i].events = static_cast<short>(fds[i].events & ((in ? 0 : POLLIN | POLLRDNORM | POLLPRI | POLLRDHUP) | (out ? 0 : POLLOUT | POLLWRNORM)));
-            kernel[i].events |= POLLRDHUP;
             look.kernel = true;
         }
     }

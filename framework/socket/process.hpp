@@ -30,6 +30,7 @@ struct PeerPlace {
     ProcessLock channel_lock;
     std::atomic<uint32_t> connections;
     std::atomic<uint32_t> our_arenas, their_arenas;
+    std::atomic<const memory::Header *> their_head;  ///< Of their first arena. Without log_lock only glance() may look: it may go any moment.
     ProcessLock log_lock;
     std::atomic<bool> has_windows;   ///< Some of our arenas are registered with a provider that carries messages.
     std::atomic<bool> owes_releases;
@@ -52,7 +53,7 @@ struct PeerView {
     uint32_t arena_provider[kArenasPerPeer];  ///< Whose buffers each of our arenas holds.
     /// Slots of the peer's that we have left and could not tell it of, by arena; the helper tries again.
     std::atomic<uint64_t> unreleased[kArenasPerPeer][memory::kSlotsPerArena / 64];
-    uint32_t log_read;               ///< Entries of the peer's activity log that were read; under log_lock.
+    Relaxed<uint32_t> log_read;      ///< Entries of the peer's activity log that were read; under log_lock.
 };
 
 /// Another process that shares memory with this one.

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/sysinfo.h>
 
+#include "base/guarded_copy.hpp"
 #include "socket/courier.hpp"
 #include "socket/epoll.hpp"
 #include "socket/helper.hpp"
@@ -258,13 +259,21 @@ static void queue_all(Process &process, Peer &peer) {
     }
 }
 
+std::optional<uint32_t> glance(const Peer &peer, std::atomic<uint32_t> memory::Header::*word) {
+    if (peer.connections.load(std::memory_order_relaxed) == 0) return {};
+    const memory::Header *head = peer.their_head.load(std::memory_order_acquire);
+    uint32_t value;
+    if (head == nullptr || !guarded_copy(&value, &(head->*word), sizeof value)) return {};
+    return value;
+}
+
 void pump(Process &process, bool before_sleep) {
     for (Peer &peer : process.peers()) {
-        if (peer.connections.load(std::memory_order_relaxed) == 0 || peer.their_arenas.load(std::memory_order_acquire) == 0) continue;
-        const memory::Header &head = peer.theirs[0].header();
-        if (head.log_head.load(std::memory_order_acquire) == peer.log_read) continue;
+        const auto written = glance(peer, &memory::Header::log_head);
+        if (!written || *written == peer.log_read) continue;
         stream::Guard guard(peer.log_lock);
         if (peer.their_arenas.load(std::memory_order_acquire) == 0) continue;
+        const memory::Header &head = peer.theirs[0].header();
         const uint32_t newest = head.log_head.load(std::memory_order_acquire);
         bool all_named = newest - peer.log_read <= memory::kLogEntries;  // or entries were overwritten before we came
         while (all_named && peer.log_read != newest) {
@@ -275,7 +284,7 @@ void pump(Process &process, bool before_sleep) {
                 all_named = !before_sleep;
                 break;
             }
-            ++peer.log_read;
+            peer.log_read = peer.log_read + 1;
             const uint32_t slot = entry & 0xffff;
             if (slot >= kArenasPerPeer * memory::kSlotsPerArena) continue;
             const uint32_t index = peer.connection_of_slot[slot / memory::kSlotsPerArena][slot % memory::kSlotsPerArena].load(std::memory_order_acquire);

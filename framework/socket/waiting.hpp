@@ -8,6 +8,8 @@
 #pragma once
 #include <sys/time.h>
 
+#include <optional>
+
 #include "socket/process.hpp"
 #include "socket/sleep.hpp"
 
@@ -112,6 +114,8 @@ private:
 void take_over_all(Process &process);
 /// Makes every waiter of an attached connection cover the provider, then tells the peer that it may switch.
 void get_ready(Connection &connection);
+/// A word of the peer's activity log, for whoever passes by without a lock. Nothing: the peer is gone, or goes this very moment.
+std::optional<uint32_t> glance(const Peer &peer, std::atomic<uint32_t> memory::Header::*word);
 /// Reads the peers' activity logs and queues what they name. Before a sleep also what they are about to name.
 void pump(Process &process, bool before_sleep);
 /// Wakes whatever sleeps on connections of this peer.

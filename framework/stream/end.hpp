@@ -60,6 +60,9 @@ public:
     /// direction that is on TCP takes its events from there.
     [[nodiscard]] short events(short kernel);
     [[nodiscard]] bool on_provider(bool sending) const;
+    /// Whether the kernel says when there is room: this direction is on TCP, or the peer is gone, and TCP alone knows what becomes of
+    /// bytes that are sent now.
+    [[nodiscard]] bool kernel_takes_output() const { return !on_provider(true) || (__builtin_expect(is_gone(), 0) && peer_is_dead()); }
     /// Both directions are on TCP for good and no STEP is under way: the kernel may do as it likes with the socket.
     [[nodiscard]] bool at_rest_on_tcp() const;
     /// Bytes that wait to be read and that the kernel does not count.

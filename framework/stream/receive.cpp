@@ -255,7 +255,7 @@ short End::events(short kernel) {
         if (s_.in.path == Path::kTcp) arrive_at_switch();
     }
     const bool in_provider = on_provider(false);
-    const bool out_provider = on_provider(true);
+    const bool asks_kernel = kernel_takes_output();
     const uint32_t ended = s_.tcp_ended.load(std::memory_order_acquire);
     const memory::ColdWords &peer = m_.peer->cold;
     const bool reset = ended == kTcpReset;
@@ -276,9 +276,8 @@ short End::events(short kernel) {
             read_done = true;
         }
     }
-    if (out_provider) {
-        const bool always = s_.out.fin || peer_is_dead();
-        bool writable = always || has_room();
+    if (on_provider(true) && (!asks_kernel || s_.out.fin || error_of_loss() != 0)) {
+        bool writable = s_.out.fin || asks_kernel || has_room();
         if (!writable) {
             m_.mine->hot.want_room.store(1, std::memory_order_relaxed);
             full_fence();
@@ -289,7 +288,7 @@ short End::events(short kernel) {
     } else if (!held_back()) {
         events |= kernel & (POLLOUT | POLLWRNORM | POLLHUP);
     }
-    if (reset) events |= POLLHUP | (env_.tcp_has_error() ? POLLERR : 0);
+    if (reset) events |= POLLIN | POLLRDNORM | POLLRDHUP | POLLOUT | POLLWRNORM | POLLHUP | (env_.tcp_has_error() ? POLLERR : 0);
     // As long as TCP has not brought the last bytes, there is something to wait for.
     if (read_done && error_of_loss() != 0) events |= POLLHUP | (s_.error_told.load(std::memory_order_relaxed) == 0 ? POLLERR : 0);
     if (s_.out.fin && read_done) events |= POLLHUP;

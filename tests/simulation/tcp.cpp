@@ -43,7 +43,7 @@ void Tcp::reset(size_t send_limit, size_t receive_limit) {
         socket.sent_total = socket.received_total = 0;
         socket.send_limit = send_limit;
         socket.receive_limit = receive_limit;
-        socket.write_shut = socket.fin_arrived = socket.fin_delivered = socket.reset = socket.closed = socket.guard = false;
+        socket.write_shut = socket.fin_arrived = socket.fin_delivered = socket.reset = socket.closed = socket.guard = socket.disconnected = false;
         socket.error = 0;
     }
 }
@@ -94,8 +94,9 @@ stream::KernelCounts Tcp::counts(int side) const { return {sockets_[side].sent_t
 short Tcp::poll(int side) const {
     const Socket &socket = sockets_[side];
     short events = 0;
-    if (socket.received.size() > 0 || socket.fin_arrived || socket.reset) events |= POLLIN | POLLRDNORM;
-    if (socket.fin_arrived || socket.reset) events |= POLLRDHUP;
+    const bool ended = socket.fin_arrived || (socket.reset && !socket.disconnected);
+    if (socket.received.size() > 0 || ended) events |= POLLIN | POLLRDNORM;
+    if (ended) events |= POLLRDHUP;
     if (socket.unsent.size() < socket.send_limit || socket.reset || socket.write_shut) events |= POLLOUT | POLLWRNORM;
     if (socket.reset || (socket.fin_arrived && socket.write_shut)) events |= POLLHUP;
     if (socket.error != 0) events |= POLLERR;
@@ -121,8 +122,12 @@ void Tcp::disconnect(int side) {
     Socket &socket = sockets_[side];
     if (socket.closed) return;
     get_reset(sockets_[1 - side]);
-    socket.received.clear();
     get_reset(socket);
+    // Once disconnected it knows of no end and is not readable any more.
+    if (socket.error != 0) socket.error = ECONNRESET;
+    socket.received.clear();
+    socket.fin_arrived = socket.write_shut = false;
+    socket.disconnected = true;
 }
 
 void Tcp::close(int side) {

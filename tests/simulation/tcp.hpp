@@ -66,6 +66,7 @@ private:
         size_t send_limit, receive_limit;
         bool write_shut, fin_arrived, reset, closed, guard;
         bool fin_delivered;   ///< Our FIN has reached the peer.
+        bool disconnected;
         int error;
     };
     void get_reset(Socket &socket);

@@ -136,9 +136,9 @@ short Socket::poll(short wanted) {
         if (end.attention_pending()) end.progress();
         get_ready();
         held = end.held_back();
-        const bool in = end.on_provider(false), out = end.on_provider(true) || held;
+        const bool in = end.on_provider(false), out = !end.kernel_takes_output() || held;
         kernel_watched = !(in && out);
-        kernel_events = static_cast<short>((wanted & ((in ? 0 : POLLIN | POLLRDNORM | POLLRDHUP) | (out ? 0 : POLLOUT | POLLWRNORM))) | POLLRDHUP);
+        kernel_events = static_cast<short>(wanted & ((in ? 0 : POLLIN | POLLRDNORM | POLLRDHUP) | (out ? 0 : POLLOUT | POLLWRNORM)));
     };
     auto judge = [&](short kernel) { return static_cast<short>(end.events(kernel) & (wanted | POLLERR | POLLHUP)); };
     auto look_at_kernel = [&] {

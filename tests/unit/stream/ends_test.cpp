@@ -1,0 +1,56 @@
+// Situations of two whole ends that the simulation needed many seeds to come upon, told one by one.
+#include "ends_support.hpp"
+
+namespace sansock::stream {
+namespace {
+
+TEST_F(EndsTest, GoBackToTcpInTheMiddleOfTheirBytes) {
+    upgrade();
+    EXPECT_EQ(a.send("kept"), 4);
+    EXPECT_TRUE(a.end->step(Reason::kDrained, false));
+    b.end->progress();
+    a.end->progress();
+    EXPECT_FALSE(a.end->on_provider(true));
+    EXPECT_EQ(a.send(" and new"), 8);
+    EXPECT_EQ(b.receive(), "kept and new");
+    EXPECT_EQ(a.kernel.sent, 12u);
+}
+
+TEST_F(EndsTest, TakeNoStepOnceTheyAreReset) {
+    upgrade();
+    a.kernel.intrude("intruder");
+    EXPECT_TRUE(a.end->step(Reason::kDrained, false));
+    EXPECT_EQ(a.state->reason.load(), static_cast<uint8_t>(Reason::kForeignBytes));
+    // Whoever asks again must not send the peer to TCP, where the intruder's bytes lie.
+    EXPECT_TRUE(a.end->step(Reason::kDrained, false));
+    EXPECT_EQ(a.arena.slot(a.slot).cold.step.load(), 0u);
+    b.end->progress();
+    b.end->tcp_ended(kTcpReset);
+    EXPECT_EQ(b.receive(), "ECONNRESET");
+}
+
+TEST_F(EndsTest, TellOfTheirOwnResetAsTcpTellsOfOne) {
+    upgrade();
+    a.end->fail(Reason::kProtocol);
+    EXPECT_EQ(a.events(), POLLIN | POLLRDNORM | POLLOUT | POLLWRNORM | POLLRDHUP | POLLHUP | POLLERR);
+    EXPECT_EQ(a.receive(), "ECONNRESET");
+    EXPECT_EQ(a.receive(), "");
+    EXPECT_EQ(a.events(), POLLIN | POLLRDNORM | POLLOUT | POLLWRNORM | POLLRDHUP | POLLHUP);
+    EXPECT_EQ(a.send("late"), -EPIPE);
+}
+
+TEST_F(EndsTest, AskTheKernelForRoomOnceThePeerHasGone) {
+    upgrade();
+    EXPECT_EQ(b.end->close(false), End::Close::kNow);
+    b.end->leave_memory();
+    b.kernel.fd.reset();
+    a.end->progress();
+    a.end->tcp_ended(kTcpFin);
+    ASSERT_TRUE(a.end->on_provider(true));
+    EXPECT_TRUE(a.end->kernel_takes_output());
+    EXPECT_EQ(a.end->events(0) & POLLOUT, 0) << "a full kernel has no room, whatever the window has";
+    EXPECT_EQ(a.end->events(POLLOUT) & POLLOUT, POLLOUT);
+}
+
+}  // namespace
+}  // namespace sansock::stream
