@@ -33,8 +33,7 @@ inline uint64_t ticks() { return __builtin_ia32_rdtsc(); }
 /// The CPU this thread runs on, from the restartable-sequences area that glibc (2.35 and later) registers: one load.
 inline uint32_t current_cpu() {
     if (__rseq_size == 0) return static_cast<uint32_t>(sched_getcpu());
-    const auto *area = reinterpret_cast<const struct rseq *>(static_cast<const char *>(__builtin_thread_pointer()) +
-                                                             __rseq_offset);
+    const auto *area = reinterpret_cast<const struct rseq *>(static_cast<const char *>(__builtin_thread_pointer()) + __rseq_offset);
     return __atomic_load_n(&area->cpu_id, __ATOMIC_RELAXED);
 }
 

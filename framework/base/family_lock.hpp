@@ -54,7 +54,8 @@ public:
     }
     /// For the holder: whether the lock came from an owner who died holding it, so that what it guards may be half done. True once.
     [[nodiscard]] bool take_inherited() {
-        return __builtin_expect(inherited_.load(std::memory_order_relaxed) != 0, 0) && inherited_.exchange(0, std::memory_order_relaxed) != 0;
+        return __builtin_expect(inherited_.load(std::memory_order_relaxed) != 0, 0) &&
+               inherited_.exchange(0, std::memory_order_relaxed) != 0;
     }
     /// The owner has died, and nobody waits for the lock yet who would find out.
     [[nodiscard]] bool abandoned() const {

@@ -9,16 +9,14 @@
 namespace sansock {
 
 struct Error {
-    int code = 0;       ///< An errno value, never 0.
-    std::string text;   ///< What is wrong, what was expected, what to do. No trailing full stop or newline.
+    int code = 0;      ///< An errno value, never 0.
+    std::string text;  ///< What is wrong, what was expected, what to do. No trailing full stop or newline.
 };
 
 template <class T>
 using Result = std::expected<T, Error>;
 
-[[nodiscard]] inline std::unexpected<Error> fail(int code, std::string text) {
-    return std::unexpected(Error{code, std::move(text)});
-}
+[[nodiscard]] inline std::unexpected<Error> fail(int code, std::string text) { return std::unexpected(Error{code, std::move(text)}); }
 
 /// The error of a system call that just failed: `what` names the call and its object.
 [[nodiscard]] inline std::unexpected<Error> fail_errno(const std::string &what) {

@@ -13,7 +13,8 @@
 namespace sansock::cli {
 namespace {
 
-/// Plugins begin each fault with its place, and the framework has put their names before the first. A text without a place gets the block's.
+/// Plugins begin each fault with its place, and the framework has put their names before the first. A text without a place gets the
+/// block's.
 std::vector<std::string> faults_in(const std::string &text, const std::string &file, const std::string &origin) {
     const std::string place = file + ":", next = "; " + place;
     std::vector<std::string> faults;
@@ -48,8 +49,8 @@ bool plugins_agree(const std::string &file, const config::Config &config) {
 Status check(const std::string &file) {
     const auto config = load_and_report(file);
     if (!config || !plugins_agree(file, *config)) return kFindings;
-    fmt::print("{}: fine ({} provider{}, {} route{})\n", file, config->providers.size(),
-               config->providers.size() == 1 ? "" : "s", config->routes.size(), config->routes.size() == 1 ? "" : "s");
+    fmt::print("{}: fine ({} provider{}, {} route{})\n", file, config->providers.size(), config->providers.size() == 1 ? "" : "s",
+               config->routes.size(), config->routes.size() == 1 ? "" : "s");
     return kOk;
 }
 

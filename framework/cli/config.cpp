@@ -34,9 +34,7 @@ void add_config(CLI::App &app, Invocation &invocation) {
     verb->add_subcommand("generate", "Print a commented configuration file with all defaults")->callback([] {
         fmt::print("{}", config::default_file());
     });
-    verb->add_subcommand("schema", "Print a JSON schema of configuration files")->callback([] {
-        fmt::print("{}", config::schema());
-    });
+    verb->add_subcommand("schema", "Print a JSON schema of configuration files")->callback([] { fmt::print("{}", config::schema()); });
 }
 
 }  // namespace sansock::cli

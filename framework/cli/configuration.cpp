@@ -12,8 +12,7 @@ std::optional<config::Config> load_and_report(const std::string &file) {
     auto host = config::Host::usual();
     host.has_plugin = [&](std::string_view name) { return catalog.find(name) != nullptr; };
 
-    auto loaded = file.empty() ? config::load_text(config::default_file(), "embedded default", host)
-                               : config::load_file(file, host);
+    auto loaded = file.empty() ? config::load_text(config::default_file(), "embedded default", host) : config::load_file(file, host);
     for (const auto &note : loaded.notes) fmt::print(stderr, "{}\n", note.format());
     if (loaded.config) return *std::move(loaded.config);
     for (const auto &fault : loaded.config.error()) fmt::print(stderr, "{}\n", fault.format());

@@ -93,8 +93,7 @@ std::optional<std::string> why_not_preloadable(const std::filesystem::path &prog
     std::filesystem::path file = program;
     for (int depth = 0; depth <= kInterpretersMax; ++depth) {
         if (gains_rights(file))
-            return fmt::format("{} is setuid, setgid or has capabilities, and so takes no preloaded library",
-                               file.string());
+            return fmt::format("{} is setuid, setgid or has capabilities, and so takes no preloaded library", file.string());
         const UniqueFd fd(open(file.c_str(), O_RDONLY | O_CLOEXEC));
         if (!fd) return std::nullopt;  // It can be executable without being readable.
         if (auto interpreter = script_interpreter(fd.get())) {
@@ -103,8 +102,7 @@ std::optional<std::string> why_not_preloadable(const std::filesystem::path &prog
         }
         ElfW(Ehdr) header{};
         if (!read_at(fd.get(), header, 0) ||
-            std::string_view(ELFMAG, SELFMAG) !=
-                std::string_view(reinterpret_cast<const char *>(header.e_ident), SELFMAG))
+            std::string_view(ELFMAG, SELFMAG) != std::string_view(reinterpret_cast<const char *>(header.e_ident), SELFMAG))
             return std::nullopt;
         const ElfW(Ehdr) own = own_header();
         if (header.e_ident[EI_CLASS] != own.e_ident[EI_CLASS] || header.e_machine != own.e_machine)

@@ -30,12 +30,10 @@ Status list_providers() {
     std::vector<Row> rows{{"PLUGIN", "VERSION", "ABI", "GUIDS", "DESCRIPTION"}};
     for (const auto &manifest : catalog.plugins()) rows.push_back(row_of(manifest));
     for (const Row &row : rows) {
-        fmt::print("{:{}}  {:{}}  {:{}}  {:{}}  {}\n", row.plugin, width(rows, &Row::plugin), row.version,
-                   width(rows, &Row::version), row.abi, width(rows, &Row::abi), row.guids, width(rows, &Row::guids),
-                   row.description);
+        fmt::print("{:{}}  {:{}}  {:{}}  {:{}}  {}\n", row.plugin, width(rows, &Row::plugin), row.version, width(rows, &Row::version),
+                   row.abi, width(rows, &Row::abi), row.guids, width(rows, &Row::guids), row.description);
     }
-    for (const auto &problem : catalog.problems())
-        fmt::print(stderr, "sansock: {}: {}\n", problem.file.string(), problem.text);
+    for (const auto &problem : catalog.problems()) fmt::print(stderr, "sansock: {}: {}\n", problem.file.string(), problem.text);
     return catalog.problems().empty() ? kOk : kFindings;
 }
 

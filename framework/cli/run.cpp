@@ -43,14 +43,12 @@ Result<fs::path> find_preload_library() {
         if (error) {
             tried += "\n  " + candidate.string();
         } else if (library.string().find_first_of(": ") != std::string::npos) {
-            return fail(EINVAL, fmt::format("LD_PRELOAD cannot hold a path with a space or colon; move {} elsewhere",
-                                            library.string()));
+            return fail(EINVAL, fmt::format("LD_PRELOAD cannot hold a path with a space or colon; move {} elsewhere", library.string()));
         } else {
             return library;
         }
     }
-    return fail(ENOENT,
-                "the preload library is missing, sansock is not completely built or installed; looked for" + tried);
+    return fail(ENOENT, "the preload library is missing, sansock is not completely built or installed; looked for" + tried);
 }
 
 /// Puts the library before those that are there already. Once is enough, however often `sansock run` is nested.
@@ -82,8 +80,7 @@ Status execute(const std::vector<std::string> &command) {
     arguments.push_back(nullptr);
     execvp(arguments[0], arguments.data());
     const int code = errno;
-    return failed(code == ENOENT ? kNotFound : kCannotExecute,
-                  fmt::format("cannot execute {}: {}", command[0], std::strerror(code)));
+    return failed(code == ENOENT ? kNotFound : kCannotExecute, fmt::format("cannot execute {}: {}", command[0], std::strerror(code)));
 }
 
 Status run(const Options &options, const std::vector<std::string> &command) {
@@ -111,8 +108,7 @@ Status run(const Options &options, const std::vector<std::string> &command) {
 void add_run(CLI::App &app, Invocation &invocation) {
     CLI::App *verb = app.add_subcommand("run", "Run a program with its connections on providers");
     auto options = std::make_shared<Options>();
-    verb->add_option("--config", options->config, "Configuration file; the embedded default without one")
-        ->envname("SANSOCK_CONFIG");
+    verb->add_option("--config", options->config, "Configuration file; the embedded default without one")->envname("SANSOCK_CONFIG");
     verb->add_option("--report", options->report, "File to append a line of JSON to for every connection that ends")
         ->envname("SANSOCK_REPORT");
     verb->footer("The program and its arguments stand behind --: sansock run -- redis-server --port 7000");

@@ -35,8 +35,7 @@ std::optional<Address> parse_as_written(std::string_view text) {
 }
 
 Address masked(Address address, int prefix) {
-    for (int bit = prefix; bit < address.bits(); ++bit)
-        address.bytes[bit / 8] &= static_cast<std::uint8_t>(~(0x80u >> bit % 8));
+    for (int bit = prefix; bit < address.bits(); ++bit) address.bytes[bit / 8] &= static_cast<std::uint8_t>(~(0x80u >> bit % 8));
     return address;
 }
 
@@ -97,17 +96,15 @@ std::expected<Subnet, std::string> Subnet::parse(std::string_view text) {
     }
     const Address base = masked(*address, subnet.prefix);
     if (base != *address) {
-        return std::unexpected(fmt::format("\"{}\" has bits behind its prefix (did you mean \"{}/{}\"?)", text,
-                                           base.text(), subnet.prefix));
+        return std::unexpected(
+            fmt::format("\"{}\" has bits behind its prefix (did you mean \"{}/{}\"?)", text, base.text(), subnet.prefix));
     }
     constexpr int kMappedBits = 8 * kMappedPrefix.size();
     if (is_mapped_v4(base) && subnet.prefix >= kMappedBits) return Subnet{unmapped(base), subnet.prefix - kMappedBits};
     return subnet;
 }
 
-bool Subnet::contains(const Address &address) const {
-    return address.is_v6 == base.is_v6 && masked(address, prefix) == base;
-}
+bool Subnet::contains(const Address &address) const { return address.is_v6 == base.is_v6 && masked(address, prefix) == base; }
 
 std::string Subnet::text() const { return fmt::format("{}/{}", base.text(), prefix); }
 
@@ -115,10 +112,8 @@ std::expected<PortRange, std::string> PortRange::parse(std::string_view text) {
     const auto dash = text.find('-');
     const auto first = parse_number<std::uint16_t>(text.substr(0, dash));
     const auto last = dash == std::string_view::npos ? first : parse_number<std::uint16_t>(text.substr(dash + 1));
-    if (!first || !last || *first == 0 || *last == 0)
-        return std::unexpected(fmt::format("\"{}\" is not a port or port range", text));
-    if (*first > *last)
-        return std::unexpected(fmt::format("\"{}\" runs backwards (did you mean \"{}-{}\"?)", text, *last, *first));
+    if (!first || !last || *first == 0 || *last == 0) return std::unexpected(fmt::format("\"{}\" is not a port or port range", text));
+    if (*first > *last) return std::unexpected(fmt::format("\"{}\" runs backwards (did you mean \"{}-{}\"?)", text, *last, *first));
     return PortRange{*first, *last};
 }
 

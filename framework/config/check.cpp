@@ -65,10 +65,9 @@ void check_order(Reading &reading) {
         for (std::size_t earlier = 0; earlier < later && reading.facts[later].sound; ++earlier) {
             if (!reading.facts[earlier].sound || !covers(routes[earlier], routes[later])) continue;
             reading.errors.push_back(
-                {routes[later].position,
-                 fmt::format("this route can never match, the one in line {} covers it; allowed: routes from the "
-                             "particular to the general",
-                             routes[earlier].position.line)});
+                {routes[later].position, fmt::format("this route can never match, the one in line {} covers it; allowed: routes from the "
+                                                     "particular to the general",
+                                                     routes[earlier].position.line)});
             break;
         }
     }
@@ -78,12 +77,10 @@ void check_references(Reading &reading, const RouteFacts &facts) {
     std::set<Guid> seen;
     for (const auto &[guid, position] : facts.references) {
         if (reading.providers_known && reading.config.find(guid) == nullptr) {
-            reading.errors.push_back(
-                {position, fmt::format("provider {} has no block; allowed: a GUID from providers", guid.text())});
+            reading.errors.push_back({position, fmt::format("provider {} has no block; allowed: a GUID from providers", guid.text())});
         }
         if (!seen.insert(guid).second) {
-            reading.errors.push_back(
-                {position, fmt::format("provider {} is named twice in one route; once is allowed", guid.text())});
+            reading.errors.push_back({position, fmt::format("provider {} is named twice in one route; once is allowed", guid.text())});
         }
     }
 }
@@ -92,12 +89,10 @@ void check_policy(Reading &reading, const Route &route, const RouteFacts &facts)
     if (!facts.sound) return;
     if (route.policy == Policy::forbid && facts.names_providers) {
         reading.errors.push_back(
-            {facts.references.front().position,
-             "providers mean nothing with policy forbid; allowed: no providers, or another policy"});
+            {facts.references.front().position, "providers mean nothing with policy forbid; allowed: no providers, or another policy"});
     }
     if (route.policy != Policy::forbid && !facts.names_providers) {
-        reading.errors.push_back(
-            {route.position, "providers is missing; allowed: a list of GUIDs, or policy forbid without any"});
+        reading.errors.push_back({route.position, "providers is missing; allowed: a list of GUIDs, or policy forbid without any"});
     }
 }
 
@@ -107,9 +102,8 @@ void check_memory(Reading &reading, const Provider &provider) {
     const std::uint64_t needed = std::uint64_t{provider.buffer_size} * buffers;
     if (provider.max_memory >= needed) return;
     reading.errors.push_back(
-        {provider.position,
-         fmt::format("max_memory of {} does not hold the {} buffers of one connection; allowed: {} or more",
-                     size_text(provider.max_memory), buffers, size_text(needed))});
+        {provider.position, fmt::format("max_memory of {} does not hold the {} buffers of one connection; allowed: {} or more",
+                                        size_text(provider.max_memory), buffers, size_text(needed))});
 }
 
 void note_plugin(Reading &reading, const Provider &provider, const Host &host) {

@@ -27,9 +27,9 @@ struct Provider {
     std::uint32_t buffer_size = 0;      ///< Bytes, a power of two.
     std::uint64_t max_memory = 0;       ///< Bytes, for all buffers of the process.
     std::uint64_t rdma_threshold = 0;   ///< Bytes; 0 leaves the choice to the provider.
-    std::string block_yaml;  ///< Mapping with the keys `options` and `simulation`, as far as given; empty without any.
-    Position position;       ///< Of the GUID.
-    std::string origin;      ///< `file:line` of the GUID, for what the plugin finds wrong with its block.
+    std::string block_yaml;             ///< Mapping with the keys `options` and `simulation`, as far as given; empty without any.
+    Position position;                  ///< Of the GUID.
+    std::string origin;                 ///< `file:line` of the GUID, for what the plugin finds wrong with its block.
 };
 
 enum class Policy { prefer, require, forbid };

@@ -38,13 +38,11 @@ Lines render(const Setting &setting, int indent) {
     const auto comment = fmt::format("{:{}}# {}\n", "", indent, setting.summary);
     if (!setting.child_scope().empty()) {
         const Lines below = render_below(setting, indent + kStep);
-        return {fmt::format("{}{:{}}{}{}:\n{}", comment, "", indent, below.live ? "" : "# ", setting.name, below.text),
-                below.live};
+        return {fmt::format("{}{:{}}{}{}:\n{}", comment, "", indent, below.live ? "" : "# ", setting.name, below.text), below.live};
     }
     const std::string_view live = setting.fallback.empty() ? setting.shipped : setting.fallback;
     const bool is_live = !live.empty();
-    return {fmt::format("{}{:{}}{}{}: {}\n", comment, "", indent, is_live ? "" : "# ", setting.name,
-                        is_live ? live : setting.example),
+    return {fmt::format("{}{:{}}{}{}: {}\n", comment, "", indent, is_live ? "" : "# ", setting.name, is_live ? live : setting.example),
             is_live};
 }
 

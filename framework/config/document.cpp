@@ -14,9 +14,7 @@
 namespace sansock::config {
 namespace {
 
-Position position_of(const YAML::Mark &mark) {
-    return mark.is_null() ? Position{} : Position{mark.line + 1, mark.column + 1};
-}
+Position position_of(const YAML::Mark &mark) { return mark.is_null() ? Position{} : Position{mark.line + 1, mark.column + 1}; }
 
 /// Puts events together to a tree. What makes the tree impossible to trust is collected as faults.
 class TreeBuilder : public YAML::EventHandler {
@@ -25,8 +23,7 @@ public:
     [[nodiscard]] std::vector<Fault> &faults() { return faults_; }
 
     void OnDocumentStart(const YAML::Mark &mark) override {
-        if (++documents_ > 1)
-            faults_.push_back({position_of(mark), "more text behind the end of the document; allowed: one document"});
+        if (++documents_ > 1) faults_.push_back({position_of(mark), "more text behind the end of the document; allowed: one document"});
     }
     void OnDocumentEnd() override {}
 
@@ -43,20 +40,17 @@ public:
         add({.type = Node::Type::null, .position = position_of(mark)});
     }
 
-    void OnScalar(const YAML::Mark &mark, const std::string &tag, YAML::anchor_t anchor,
-                  const std::string &value) override {
+    void OnScalar(const YAML::Mark &mark, const std::string &tag, YAML::anchor_t anchor, const std::string &value) override {
         check(mark, tag, anchor);
         add({.type = Node::Type::scalar, .position = position_of(mark), .text = value, .quoted = tag == "!"});
     }
 
-    void OnSequenceStart(const YAML::Mark &mark, const std::string &tag, YAML::anchor_t anchor,
-                         YAML::EmitterStyle::value) override {
+    void OnSequenceStart(const YAML::Mark &mark, const std::string &tag, YAML::anchor_t anchor, YAML::EmitterStyle::value) override {
         open(mark, tag, anchor, Node::Type::sequence);
     }
     void OnSequenceEnd() override { close(); }
 
-    void OnMapStart(const YAML::Mark &mark, const std::string &tag, YAML::anchor_t anchor,
-                    YAML::EmitterStyle::value) override {
+    void OnMapStart(const YAML::Mark &mark, const std::string &tag, YAML::anchor_t anchor, YAML::EmitterStyle::value) override {
         open(mark, tag, anchor, Node::Type::mapping);
     }
     void OnMapEnd() override { close(); }
@@ -69,16 +63,14 @@ private:
 
     /// yaml-cpp's own tags: "?" on plain nodes, "!" on quoted ones.
     void check(const YAML::Mark &mark, const std::string &tag, YAML::anchor_t anchor) {
-        if (anchor != YAML::NullAnchor)
-            faults_.push_back({position_of(mark), "an anchor; allowed: values without anchors"});
+        if (anchor != YAML::NullAnchor) faults_.push_back({position_of(mark), "an anchor; allowed: values without anchors"});
         if (!tag.empty() && tag != "?" && tag != "!")
             faults_.push_back({position_of(mark), fmt::format("tag \"{}\"; allowed: values without tags", tag)});
     }
 
     void open(const YAML::Mark &mark, const std::string &tag, YAML::anchor_t anchor, Node::Type type) {
         check(mark, tag, anchor);
-        if (open_.size() == kDepthMax)
-            throw YAML::ParserException(mark, fmt::format("nested too deep; allowed: {} levels", kDepthMax));
+        if (open_.size() == kDepthMax) throw YAML::ParserException(mark, fmt::format("nested too deep; allowed: {} levels", kDepthMax));
         open_.push_back({.node = {.type = type, .position = position_of(mark)}, .key = {}});
     }
 
@@ -134,15 +126,9 @@ public:
     void write(const Node &node) {
         for (; line_ < node.position.line; ++line_) out_ += '\n';
         switch (node.type) {
-            case Node::Type::null:
-                out_ += "null";
-                break;
-            case Node::Type::scalar:
-                write_scalar(node);
-                break;
-            case Node::Type::sequence:
-                write_list('[', node.items, ']', [&](const Node &item) { write(item); });
-                break;
+            case Node::Type::null: out_ += "null"; break;
+            case Node::Type::scalar: write_scalar(node); break;
+            case Node::Type::sequence: write_list('[', node.items, ']', [&](const Node &item) { write(item); }); break;
             case Node::Type::mapping:
                 write_list('{', node.members, '}', [&](const Member &member) {
                     Node key = member.key;
@@ -160,8 +146,7 @@ public:
 private:
     void write_scalar(const Node &node) {
         const bool is_text = node.quoted || !nlohmann::json::accept(node.text);
-        out_ += is_text ? nlohmann::json(node.text).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace)
-                        : node.text;
+        out_ += is_text ? nlohmann::json(node.text).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) : node.text;
     }
 
     template <class List, class Write>
@@ -181,8 +166,7 @@ private:
 }  // namespace
 
 std::expected<Node, std::vector<Fault>> parse_document(std::string_view text) {
-    if (text.size() > kTextMax)
-        return std::unexpected(std::vector{Fault{{}, fmt::format("too large; allowed: {} bytes", kTextMax)}});
+    if (text.size() > kTextMax) return std::unexpected(std::vector{Fault{{}, fmt::format("too large; allowed: {} bytes", kTextMax)}});
     if (auto fault = find_forbidden(text)) return std::unexpected(std::vector{*std::move(fault)});
 
     TreeBuilder tree;

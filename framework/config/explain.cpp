@@ -33,8 +33,7 @@ std::string explain_one(const Setting &setting) {
     out += wrapped(fmt::format("Allowed: {}.", allowed(setting)), 4);
     if (!setting.fallback.empty()) out += fmt::format("    Default: {}.\n", setting.fallback);
     if (setting.required) out += "    Needed.\n";
-    if (!setting.example.empty() && setting.kind != Kind::block)
-        out += fmt::format("    Example: {}\n", setting.example);
+    if (!setting.example.empty() && setting.kind != Kind::block) out += fmt::format("    Example: {}\n", setting.example);
     if (!setting.detail.empty()) out += wrapped(setting.detail, 4);
     return out;
 }
@@ -60,8 +59,7 @@ Result<std::string> explain(std::string_view key) {
     for (const std::string &path : paths) known.push_back(path);
     for (const Setting &setting : settings()) known.push_back(setting.name);
     const auto near = suggest(key, known);
-    return fail(ENOENT, fmt::format("\"{}\" is not a setting{}", key,
-                                    near ? fmt::format(" (did you mean \"{}\"?)", *near) : ""));
+    return fail(ENOENT, fmt::format("\"{}\" is not a setting{}", key, near ? fmt::format(" (did you mean \"{}\"?)", *near) : ""));
 }
 
 }  // namespace sansock::config

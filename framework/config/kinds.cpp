@@ -47,9 +47,7 @@ std::string quantity_text(std::uint64_t value, std::span<const Unit> units, std:
     return fmt::format("{}{}{}", value / best->factor, best->name.empty() ? "" : separator, best->name);
 }
 
-std::string duration_text(std::uint64_t nanoseconds) {
-    return nanoseconds == 0 ? "0" : quantity_text(nanoseconds, kTimeUnits, "");
-}
+std::string duration_text(std::uint64_t nanoseconds) { return nanoseconds == 0 ? "0" : quantity_text(nanoseconds, kTimeUnits, ""); }
 
 std::string bound_text(const Setting &setting, std::uint64_t value) {
     if (setting.kind == Kind::size) return size_text(value);
@@ -60,8 +58,7 @@ std::string bound_text(const Setting &setting, std::uint64_t value) {
 std::expected<std::uint64_t, std::string> in_range(const Setting &setting, std::uint64_t value, const Node &node) {
     if (value < setting.min) return wrong(fmt::format("{} is too small", node.text));
     if (value > setting.max) return wrong(fmt::format("{} is too large", node.text));
-    if (setting.power_of_two && !std::has_single_bit(value))
-        return wrong(fmt::format("{} is not a power of two", node.text));
+    if (setting.power_of_two && !std::has_single_bit(value)) return wrong(fmt::format("{} is not a power of two", node.text));
     return value;
 }
 
@@ -98,21 +95,18 @@ std::expected<Value, std::string> to_plugin_name(const Node &node) {
     const auto fits = [](char c) {
         return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-';
     };
-    if (node.text.empty() || !std::ranges::all_of(node.text, fits))
-        return wrong(fmt::format("{} is not a plugin name", describe(node)));
+    if (node.text.empty() || !std::ranges::all_of(node.text, fits)) return wrong(fmt::format("{} is not a plugin name", describe(node)));
     return node.text;
 }
 
 std::expected<Value, std::string> to_program(const Node &node) {
-    if (node.text.empty() || node.text.find('/') != std::string::npos)
-        return wrong(fmt::format("{} is not a file name", describe(node)));
+    if (node.text.empty() || node.text.find('/') != std::string::npos) return wrong(fmt::format("{} is not a file name", describe(node)));
     return node.text;
 }
 
 std::expected<Value, std::string> to_log_target(const Node &node) {
     if (node.text == "stderr") return std::string();
-    if (!node.text.starts_with('/') || node.text.ends_with('/'))
-        return wrong(fmt::format("{} is not a target", describe(node)));
+    if (!node.text.starts_with('/') || node.text.ends_with('/')) return wrong(fmt::format("{} is not a target", describe(node)));
     return node.text;
 }
 
@@ -124,8 +118,7 @@ std::expected<Value, std::string> to_guid(const Node &node) {
 std::expected<Value, std::string> to_users(const Node &node) {
     std::vector<User> users;
     for (const Node &item : node.items) {
-        if (item.type != Node::Type::scalar || item.text.empty())
-            return wrong(fmt::format("{} is not a user", describe(item)));
+        if (item.type != Node::Type::scalar || item.text.empty()) return wrong(fmt::format("{} is not a user", describe(item)));
         User user{.name = item.text, .uid = {}};
         uid_t uid = 0;
         const char *end = item.text.data() + item.text.size();
@@ -154,29 +147,18 @@ Node without_braces(const Node &node) {
 
 std::expected<Value, std::string> convert_scalar(const Setting &setting, const Node &node) {
     switch (setting.kind) {
-        case Kind::integer:
-            return to_integer(setting, node);
-        case Kind::size:
-            return to_size(setting, node);
-        case Kind::duration:
-            return to_duration(setting, node);
-        case Kind::choice:
-            return to_choice(setting, node);
-        case Kind::plugin_name:
-            return to_plugin_name(node);
-        case Kind::log_target:
-            return to_log_target(node);
-        case Kind::subnets:
-            return Subnet::parse(node.text);
-        case Kind::ports:
-            return PortRange::parse(node.text);
-        case Kind::programs:
-            return to_program(node);
+        case Kind::integer: return to_integer(setting, node);
+        case Kind::size: return to_size(setting, node);
+        case Kind::duration: return to_duration(setting, node);
+        case Kind::choice: return to_choice(setting, node);
+        case Kind::plugin_name: return to_plugin_name(node);
+        case Kind::log_target: return to_log_target(node);
+        case Kind::subnets: return Subnet::parse(node.text);
+        case Kind::ports: return PortRange::parse(node.text);
+        case Kind::programs: return to_program(node);
         case Kind::guids:
-        case Kind::guid_map:
-            return to_guid(node);
-        default:
-            std::unreachable();
+        case Kind::guid_map: return to_guid(node);
+        default: std::unreachable();
     }
 }
 
@@ -187,60 +169,38 @@ std::string size_text(std::uint64_t bytes) { return quantity_text(bytes, kSizeUn
 std::string describe(const Node &node) {
     static constexpr std::size_t kShown = 60;
     switch (node.type) {
-        case Node::Type::null:
-            return "nothing";
+        case Node::Type::null: return "nothing";
         case Node::Type::scalar:
-            return node.text.size() <= kShown ? fmt::format("\"{}\"", node.text)
-                                              : fmt::format("\"{}...\"", node.text.substr(0, kShown));
-        case Node::Type::sequence:
-            return "a list";
-        case Node::Type::mapping:
-            return "a mapping";
+            return node.text.size() <= kShown ? fmt::format("\"{}\"", node.text) : fmt::format("\"{}...\"", node.text.substr(0, kShown));
+        case Node::Type::sequence: return "a list";
+        case Node::Type::mapping: return "a mapping";
     }
     std::unreachable();
 }
 
 bool takes_list(Kind kind) {
-    return kind == Kind::subnets || kind == Kind::ports || kind == Kind::programs || kind == Kind::guids ||
-           kind == Kind::user_groups;
+    return kind == Kind::subnets || kind == Kind::ports || kind == Kind::programs || kind == Kind::guids || kind == Kind::user_groups;
 }
 
 std::string allowed(const Setting &setting) {
-    const auto range = [&] {
-        return fmt::format("{} to {}", bound_text(setting, setting.min), bound_text(setting, setting.max));
-    };
+    const auto range = [&] { return fmt::format("{} to {}", bound_text(setting, setting.min), bound_text(setting, setting.max)); };
     switch (setting.kind) {
-        case Kind::integer:
-            return "a whole number, " + range();
+        case Kind::integer: return "a whole number, " + range();
         case Kind::size:
-            return fmt::format("{}{}, in bytes or with KiB, MiB or GiB", range(),
-                               setting.power_of_two ? ", a power of two" : "");
-        case Kind::duration:
-            return fmt::format("{}, with ns, us, ms or s", range());
-        case Kind::choice:
-            return fmt::format("{}", fmt::join(setting.choices, ", "));
-        case Kind::plugin_name:
-            return "letters, digits, - and _";
-        case Kind::log_target:
-            return "stderr or the absolute path of a file";
-        case Kind::block:
-            return "a mapping";
-        case Kind::subnets:
-            return "a list of IPv4 or IPv6 addresses or subnets, as 10.0.0.0/8 or fd00::/8";
-        case Kind::ports:
-            return "a list of ports (1 to 65535) or ranges of them, as 7000-7999";
-        case Kind::programs:
-            return "a list of file names without directories";
-        case Kind::guids:
-            return "a list of GUIDs, as 01234567-89ab-cdef-0123-456789abcdef";
-        case Kind::user_groups:
-            return "a list of groups, each a list of two or more user names or uids";
-        case Kind::group:
-            return fmt::format("a mapping with {}", fmt::join(names_in(setting.child_scope()), ", "));
-        case Kind::guid_map:
-            return "a mapping from GUIDs, as 01234567-89ab-cdef-0123-456789abcdef, to blocks";
-        case Kind::sequence:
-            return "a list of mappings";
+            return fmt::format("{}{}, in bytes or with KiB, MiB or GiB", range(), setting.power_of_two ? ", a power of two" : "");
+        case Kind::duration: return fmt::format("{}, with ns, us, ms or s", range());
+        case Kind::choice: return fmt::format("{}", fmt::join(setting.choices, ", "));
+        case Kind::plugin_name: return "letters, digits, - and _";
+        case Kind::log_target: return "stderr or the absolute path of a file";
+        case Kind::block: return "a mapping";
+        case Kind::subnets: return "a list of IPv4 or IPv6 addresses or subnets, as 10.0.0.0/8 or fd00::/8";
+        case Kind::ports: return "a list of ports (1 to 65535) or ranges of them, as 7000-7999";
+        case Kind::programs: return "a list of file names without directories";
+        case Kind::guids: return "a list of GUIDs, as 01234567-89ab-cdef-0123-456789abcdef";
+        case Kind::user_groups: return "a list of groups, each a list of two or more user names or uids";
+        case Kind::group: return fmt::format("a mapping with {}", fmt::join(names_in(setting.child_scope()), ", "));
+        case Kind::guid_map: return "a mapping from GUIDs, as 01234567-89ab-cdef-0123-456789abcdef, to blocks";
+        case Kind::sequence: return "a list of mappings";
     }
     std::unreachable();
 }

@@ -23,8 +23,7 @@ std::optional<uid_t> uid_of(const std::string &name) {
     std::vector<char> buffer(1024);
     passwd entry{};
     passwd *found = nullptr;
-    while (getpwnam_r(name.c_str(), &entry, buffer.data(), buffer.size(), &found) == ERANGE)
-        buffer.resize(buffer.size() * 2);
+    while (getpwnam_r(name.c_str(), &entry, buffer.data(), buffer.size(), &found) == ERANGE) buffer.resize(buffer.size() * 2);
     return found == nullptr ? std::nullopt : std::optional(found->pw_uid);
 }
 
@@ -82,8 +81,7 @@ Loaded load_text(std::string_view text, const std::string &name, const Host &hos
     if (!document) return {std::unexpected(diagnostics(std::move(document.error()), name)), {}};
 
     Reading reading = read_document(*document, host);
-    for (Provider &provider : reading.config.providers)
-        provider.origin = fmt::format("{}:{}", name, provider.position.line);
+    for (Provider &provider : reading.config.providers) provider.origin = fmt::format("{}:{}", name, provider.position.line);
     complete(reading);
     check_together(reading, host);
     Loaded loaded{std::move(reading.config), diagnostics(std::move(reading.notes), name, "note: ")};

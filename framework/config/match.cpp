@@ -19,8 +19,7 @@ const Provider *Config::find(const Guid &guid) const {
 
 const Route *match(const Config &config, const Endpoint &server, std::string_view program) {
     const auto covers = [&](const Route &route) {
-        return empty_or_any(route.destinations,
-                            [&](const Subnet &subnet) { return subnet.contains(server.address); }) &&
+        return empty_or_any(route.destinations, [&](const Subnet &subnet) { return subnet.contains(server.address); }) &&
                empty_or_any(route.ports, [&](const PortRange &range) { return range.contains(server.port); }) &&
                empty_or_any(route.programs, [&](const std::string &name) { return name == program; });
     };
@@ -31,9 +30,7 @@ const Route *match(const Config &config, const Endpoint &server, std::string_vie
 bool may_share(const Config &config, uid_t one, uid_t other) {
     if (one == other) return true;
     return std::ranges::any_of(config.access.allow, [&](const std::vector<User> &group) {
-        const auto holds = [&](uid_t uid) {
-            return std::ranges::any_of(group, [&](const User &user) { return user.uid == uid; });
-        };
+        const auto holds = [&](uid_t uid) { return std::ranges::any_of(group, [&](const User &user) { return user.uid == uid; }); };
         return holds(one) && holds(other);
     });
 }

@@ -69,16 +69,14 @@ private:
     }
 
     /// The members of a mapping by name; reports those that are unknown or there twice.
-    std::map<std::string_view, const Member *> find_members(const Node &mapping,
-                                                            const std::vector<std::string_view> &names) {
+    std::map<std::string_view, const Member *> find_members(const Node &mapping, const std::vector<std::string_view> &names) {
         std::map<std::string_view, const Member *> found;
         for (const Member &member : mapping.members) {
             const Node &key = member.key;
             if (key.type != Node::Type::scalar || std::ranges::find(names, key.text) == names.end()) {
                 report_unknown(key, names);
             } else if (const auto [first, is_new] = found.emplace(key.text, &member); !is_new) {
-                error(key.position, "{} is given twice (first in line {}); once is allowed", key.text,
-                      first->second->key.position.line);
+                error(key.position, "{} is given twice (first in line {}); once is allowed", key.text, first->second->key.position.line);
             }
         }
         return found;
@@ -86,8 +84,8 @@ private:
 
     void report_unknown(const Node &key, const std::vector<std::string_view> &names) {
         const auto near = suggest(key.text, names);
-        error(key.position, "{} is not a key{}; allowed: {}", describe(key),
-              near ? fmt::format(" (did you mean \"{}\"?)", *near) : "", fmt::join(names, ", "));
+        error(key.position, "{} is not a key{}; allowed: {}", describe(key), near ? fmt::format(" (did you mean \"{}\"?)", *near) : "",
+              fmt::join(names, ", "));
     }
 
     void read_setting(Target &target, const Setting &setting, const Member &member) {
@@ -110,16 +108,15 @@ private:
             case Kind::block:
                 if (expect(setting, member, Node::Type::mapping)) check_block(value);
                 return;
-            default:
-                read_values(target, setting, member);
+            default: read_values(target, setting, member);
         }
     }
 
     /// Whether the value is what the setting's kind is made of; reports it if not.
     bool expect(const Setting &setting, const Member &member, Node::Type type) {
         if (member.value.type == type) return true;
-        error(member.value.position, "{}: {} is not what belongs here; allowed: {}", setting.name,
-              describe(member.value), allowed(setting));
+        error(member.value.position, "{}: {} is not what belongs here; allowed: {}", setting.name, describe(member.value),
+              allowed(setting));
         return false;
     }
 
@@ -144,8 +141,7 @@ private:
             error(node.position, "{}: {}; allowed: {}", setting.name, value.error(), allowed(setting));
             return;
         }
-        if (const auto *guid = std::get_if<Guid>(&*value))
-            reading_.facts.back().references.push_back({*guid, node.position});
+        if (const auto *guid = std::get_if<Guid>(&*value)) reading_.facts.back().references.push_back({*guid, node.position});
         if (auto *users = std::get_if<std::vector<User>>(&*value)) find_uids(*users, node);
         setting.store(target, *std::move(value));
     }
@@ -157,8 +153,7 @@ private:
             if (key.type != Node::Type::scalar) {
                 error(key.position, "{} is not a key; allowed: text", describe(key));
             } else if (const auto [first, is_new] = seen.emplace(key.text, key.position); !is_new) {
-                error(key.position, "{} is given twice (first in line {}); once is allowed", key.text,
-                      first->second.line);
+                error(key.position, "{} is given twice (first in line {}); once is allowed", key.text, first->second.line);
             }
             check_block(value);
         }
@@ -170,8 +165,7 @@ private:
             if (users[i].uid || !host_.find_user) continue;
             users[i].uid = host_.find_user(users[i].name);
             if (!users[i].uid) {
-                reading_.notes.push_back(
-                    {node.items[i].position, fmt::format("user \"{}\" does not exist on this host", users[i].name)});
+                reading_.notes.push_back({node.items[i].position, fmt::format("user \"{}\" does not exist on this host", users[i].name)});
             }
         }
     }
@@ -187,8 +181,7 @@ private:
             }
             const Guid guid = std::get<Guid>(*value);
             if (const auto [first, is_new] = seen.emplace(guid, key.position); !is_new) {
-                error(key.position, "provider {} is given twice (first in line {}); once is allowed", guid.text(),
-                      first->second.line);
+                error(key.position, "provider {} is given twice (first in line {}); once is allowed", guid.text(), first->second.line);
             }
             read_provider(setting, guid, key.position, block);
         }

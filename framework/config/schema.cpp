@@ -19,35 +19,22 @@ Json text_like(const char *pattern) { return {{"type", "string"}, {"pattern", pa
 /// One value of this kind.
 Json schema_of_value(const Setting &setting) {
     switch (setting.kind) {
-        case Kind::integer:
-            return {{"type", "integer"}, {"minimum", setting.min}, {"maximum", setting.max}};
+        case Kind::integer: return {{"type", "integer"}, {"minimum", setting.min}, {"maximum", setting.max}};
         case Kind::size:
             return {{"anyOf",
                      {{{"type", "integer"}, {"minimum", setting.min}, {"maximum", setting.max}},
                       text_like("^(0|[1-9][0-9]*) *(KiB|MiB|GiB)?$")}}};
-        case Kind::duration:
-            return {{"anyOf", {{{"const", 0}}, text_like("^(0|[1-9][0-9]*) *(ns|us|ms|s)$")}}};
-        case Kind::choice:
-            return {{"enum", std::vector<std::string>(setting.choices.begin(), setting.choices.end())}};
-        case Kind::plugin_name:
-            return text_like("^[A-Za-z0-9_-]+$");
-        case Kind::log_target:
-            return text_like("^(stderr|/.*[^/])$");
-        case Kind::block:
-            return {{"type", "object"}};
-        case Kind::subnets:
-            return text_like("^[0-9A-Fa-f:.]+(/[0-9]+)?$");
-        case Kind::ports:
-            return {{"anyOf",
-                     {{{"type", "integer"}, {"minimum", 1}, {"maximum", 65535}}, text_like("^[0-9]+(-[0-9]+)?$")}}};
-        case Kind::programs:
-            return text_like("^[^/]+$");
-        case Kind::guids:
-            return text_like(kGuidPattern);
-        case Kind::user_groups:
-            return {{"type", "array"}, {"minItems", 2}, {"items", {{"type", {"string", "integer"}}}}};
-        default:
-            std::unreachable();
+        case Kind::duration: return {{"anyOf", {{{"const", 0}}, text_like("^(0|[1-9][0-9]*) *(ns|us|ms|s)$")}}};
+        case Kind::choice: return {{"enum", std::vector<std::string>(setting.choices.begin(), setting.choices.end())}};
+        case Kind::plugin_name: return text_like("^[A-Za-z0-9_-]+$");
+        case Kind::log_target: return text_like("^(stderr|/.*[^/])$");
+        case Kind::block: return {{"type", "object"}};
+        case Kind::subnets: return text_like("^[0-9A-Fa-f:.]+(/[0-9]+)?$");
+        case Kind::ports: return {{"anyOf", {{{"type", "integer"}, {"minimum", 1}, {"maximum", 65535}}, text_like("^[0-9]+(-[0-9]+)?$")}}};
+        case Kind::programs: return text_like("^[^/]+$");
+        case Kind::guids: return text_like(kGuidPattern);
+        case Kind::user_groups: return {{"type", "array"}, {"minItems", 2}, {"items", {{"type", {"string", "integer"}}}}};
+        default: std::unreachable();
     }
 }
 
@@ -74,8 +61,7 @@ Json schema_of(const Setting &setting) {
             out["type"] = "array";
             out["items"] = schema_of_value(setting);
             return out;
-        default:
-            break;
+        default: break;
     }
     const Json value = schema_of_value(setting);
     if (takes_list(setting.kind)) {

@@ -37,8 +37,7 @@ enum class Kind {
     sequence,
 };
 
-using Value =
-    std::variant<std::uint64_t, std::chrono::nanoseconds, std::string, Subnet, PortRange, Guid, std::vector<User>>;
+using Value = std::variant<std::uint64_t, std::chrono::nanoseconds, std::string, Subnet, PortRange, Guid, std::vector<User>>;
 
 /// Where rows store their values: those of the scope being read, and above it.
 struct Target {
@@ -63,9 +62,7 @@ struct Setting {
     std::string_view detail{};    ///< What else an operator wants to know before changing it.
     void (*store)(Target &target, Value value) = nullptr;
 
-    [[nodiscard]] std::string path() const {
-        return scope.empty() ? std::string(name) : std::string(scope) + '.' + std::string(name);
-    }
+    [[nodiscard]] std::string path() const { return scope.empty() ? std::string(name) : std::string(scope) + '.' + std::string(name); }
     /// The scope of the rows below this one, "" for kinds without any.
     [[nodiscard]] std::string child_scope() const;
 };

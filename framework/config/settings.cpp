@@ -210,10 +210,7 @@ constexpr Setting kSettings[] = {
      .summary = "As upgrade_after.bytes.",
      .store = put<&Route::upgrade_after, &UpgradeAfter::bytes>},
 
-    {.scope = "",
-     .name = "access",
-     .kind = Kind::group,
-     .summary = "Who may share memory with whom, besides a user with itself."},
+    {.scope = "", .name = "access", .kind = Kind::group, .summary = "Who may share memory with whom, besides a user with itself."},
     {.scope = "access",
      .name = "allow",
      .kind = Kind::user_groups,
@@ -274,10 +271,7 @@ constexpr Setting kSettings[] = {
      .summary = "For an answer over a provider that carries messages; after that the connection steps back to TCP.",
      .store = put<&Config::timeouts, &Timeouts::path>},
 
-    {.scope = "",
-     .name = "logging",
-     .kind = Kind::group,
-     .summary = "What sansock says inside the programs that it runs in."},
+    {.scope = "", .name = "logging", .kind = Kind::group, .summary = "What sansock says inside the programs that it runs in."},
     {.scope = "logging",
      .name = "level",
      .kind = Kind::choice,
@@ -312,14 +306,10 @@ std::vector<std::string_view> names_in(std::string_view scope) {
 
 std::string Setting::child_scope() const {
     switch (kind) {
-        case Kind::group:
-            return path();
-        case Kind::guid_map:
-            return path() + ".GUID";
-        case Kind::sequence:
-            return path() + "[]";
-        default:
-            return {};
+        case Kind::group: return path();
+        case Kind::guid_map: return path() + ".GUID";
+        case Kind::sequence: return path() + "[]";
+        default: return {};
     }
 }
 

@@ -19,8 +19,8 @@ constexpr int kSealsRequired = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
 constexpr uint32_t kBuffersMax = 65535 - 1;  // kInlineBuffer is not an index
 constexpr uint32_t kBufferSizeMin = 4096;
 constexpr uint32_t kBufferPlaces = 65536;
-/// What a stream goes round through: more than a processor's own caches. On a machine with 1 MiB of them one stream moved 8 GB/s through 320 KiB,
-/// 20 through 1 MiB and 36 through 2 MiB, with no more under way at a time.
+/// What a stream goes round through: more than a processor's own caches. On a machine with 1 MiB of them one stream moved 8 GB/s through
+/// 320 KiB, 20 through 1 MiB and 36 through 2 MiB, with no more under way at a time.
 constexpr uint32_t kRotationBytes = 2 << 20;
 constexpr uint32_t kGrowEvery = 4;  ///< Takes for each buffer that the round grows by.
 constexpr uint32_t kBufferSizeMax = 1 << 20;
@@ -93,7 +93,8 @@ void Arena::close() {
     if (base_ == nullptr) return;
     // A forked child's view goes without a word: its parent keeps the arena for as long as any of the family has a connection in it.
     if (maker_ == raw_syscall(SYS_getpid)) {
-        credit(kHeaderSize + uint64_t{lists_->slots_taken.load()} * kSlotSize + uint64_t{lists_->buffers_resident.load()} * shape_.buffer_size);
+        credit(kHeaderSize + uint64_t{lists_->slots_taken.load()} * kSlotSize +
+               uint64_t{lists_->buffers_resident.load()} * shape_.buffer_size);
     }
     munmap(base_, shape_.size());
     munmap(lists_, sizeof(Lists));
@@ -281,8 +282,8 @@ int PeerArena::map(int fd) {
     shape.buffer_size = head.buffer_size;
     shape.buffers = head.buffers;
     const bool sound = head.magic == kArenaMagic && head.version == kLayoutVersion && shape.slots == kSlotsPerArena &&
-                       shape.buffers <= kBuffersMax && shape.buffer_size >= kBufferSizeMin &&
-                       shape.buffer_size <= kBufferSizeMax && head.size == size && shape.size() == size;
+                       shape.buffers <= kBuffersMax && shape.buffer_size >= kBufferSizeMin && shape.buffer_size <= kBufferSizeMax &&
+                       head.size == size && shape.size() == size;
     if (!sound) {
         munmap(base, size);
         return -EPROTO;

@@ -67,13 +67,13 @@ private:
         FamilyLock lock;
         std::atomic<uint32_t> slots_taken;
         std::atomic<uint32_t> buffers_taken;
-        uint32_t slots_free;     ///< Length of free_slots; indexes from slots_fresh on were never used.
+        uint32_t slots_free;  ///< Length of free_slots; indexes from slots_fresh on were never used.
         uint32_t slots_fresh;
         uint32_t ready_first, ready_last;  ///< Counts: those in between lie, modulo its length, in ready_buffers.
-        uint32_t bare_free;      ///< Length of bare_buffers.
-        uint32_t buffers_fresh;  ///< Indexes from here on were never used.
-        uint32_t ready_idle;     ///< The fewest that were ready at any time since the last trim().
-        uint32_t takes, takes_trimmed;  ///< Buffers ever taken; and at the last trim().
+        uint32_t bare_free;                ///< Length of bare_buffers.
+        uint32_t buffers_fresh;            ///< Indexes from here on were never used.
+        uint32_t ready_idle;               ///< The fewest that were ready at any time since the last trim().
+        uint32_t takes, takes_trimmed;     ///< Buffers ever taken; and at the last trim().
         std::atomic<uint32_t> buffers_resident;
         uint16_t free_slots[kSlotsPerArena];
         uint32_t left_buffers[kSlotsPerArena];  ///< Index + 1 of the first buffer that comes back with the slot.
@@ -126,9 +126,7 @@ public:
     [[nodiscard]] bool is_open() const { return base_ != nullptr; }
     [[nodiscard]] const ArenaShape &shape() const { return shape_; }
     [[nodiscard]] const Header &header() const { return *reinterpret_cast<const Header *>(base_); }
-    [[nodiscard]] const Slot &slot(uint32_t index) const {
-        return *reinterpret_cast<const Slot *>(base_ + shape_.slot_offset(index));
-    }
+    [[nodiscard]] const Slot &slot(uint32_t index) const { return *reinterpret_cast<const Slot *>(base_ + shape_.slot_offset(index)); }
     [[nodiscard]] const uint8_t *buffer(uint32_t index) const { return base_ + shape_.buffer_offset(index); }
 
 private:

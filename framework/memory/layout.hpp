@@ -1,7 +1,8 @@
 // What two processes of one host say to each other in memory: the layout of an arena.
 //
-// An arena is one memfd. Its owner writes it; the peer maps it read-only, for its descriptor leaves it no other way. So every word here has one writer, and everything that a reader takes from the peer's arena is hostile until it has been
-// copied once and checked. Sizes in bytes; offsets are stream offsets unless said otherwise.
+// An arena is one memfd. Its owner writes it; the peer maps it read-only, for its descriptor leaves it no other way. So every word here has
+// one writer, and everything that a reader takes from the peer's arena is hostile until it has been copied once and checked. Sizes in
+// bytes; offsets are stream offsets unless said otherwise.
 #pragma once
 #include <atomic>
 #include <cstddef>
@@ -16,12 +17,12 @@ inline constexpr size_t kHeaderSize = 64 * 1024;
 inline constexpr size_t kSlotSize = 2 * kPage;
 inline constexpr uint32_t kSlotsPerArena = 1024;
 inline constexpr uint32_t kLogEntries = 4096;
-inline constexpr uint32_t kWakeObjects = 1024;      ///< Wake objects (epoll instances, polling threads) of one process.
+inline constexpr uint32_t kWakeObjects = 1024;  ///< Wake objects (epoll instances, polling threads) of one process.
 inline constexpr uint32_t kWakersPerConnection = 4;
 inline constexpr uint16_t kNoWaker = 0;
-inline constexpr uint16_t kAnyWaker = 0xffff;       ///< More than four: wake whatever is parked.
-inline constexpr uint16_t kInlineBuffer = 0xffff;   ///< The buffer id of the inline buffer.
-inline constexpr uint32_t kSegmentsPerSlot = 256;   ///< More than the most send buffers a connection may hold.
+inline constexpr uint16_t kAnyWaker = 0xffff;      ///< More than four: wake whatever is parked.
+inline constexpr uint16_t kInlineBuffer = 0xffff;  ///< The buffer id of the inline buffer.
+inline constexpr uint32_t kSegmentsPerSlot = 256;  ///< More than the most send buffers a connection may hold.
 
 /// Where the newest bytes lie: the low 48 bits of the stream offset of a buffer's first byte, and the buffer's id.
 /// One word, so that a reader never sees half of a change.
@@ -37,42 +38,42 @@ struct SegmentWord {
 
 /// All that the peer's data path needs of this end, in one cache line.
 struct alignas(64) HotLine {
-    std::atomic<uint64_t> tail;         ///< Bytes that the application was told are sent (`out`).
-    std::atomic<uint64_t> segment;      ///< SegmentWord of the open segment; stored before the tail that needs it.
-    std::atomic<uint64_t> consumed;     ///< Bytes that the application has read (`in`).
-    std::atomic<uint32_t> attention;    ///< Counts changes of the cold words.
-    std::atomic<uint32_t> parked_in;    ///< Ticket of threads asleep until the peer's tail moves; 0: none.
-    std::atomic<uint32_t> parked_out;   ///< Ticket of threads asleep until the peer's consumed moves; 0: none.
-    std::atomic<uint32_t> closed;       ///< Count of closed segments ever listed.
+    std::atomic<uint64_t> tail;                          ///< Bytes that the application was told are sent (`out`).
+    std::atomic<uint64_t> segment;                       ///< SegmentWord of the open segment; stored before the tail that needs it.
+    std::atomic<uint64_t> consumed;                      ///< Bytes that the application has read (`in`).
+    std::atomic<uint32_t> attention;                     ///< Counts changes of the cold words.
+    std::atomic<uint32_t> parked_in;                     ///< Ticket of threads asleep until the peer's tail moves; 0: none.
+    std::atomic<uint32_t> parked_out;                    ///< Ticket of threads asleep until the peer's consumed moves; 0: none.
+    std::atomic<uint32_t> closed;                        ///< Count of closed segments ever listed.
     std::atomic<uint16_t> wakers[kWakersPerConnection];  ///< Wake objects that want to know; indexes into Header::parked.
-    std::atomic<uint16_t> cpu;          ///< CPU of the thread that published last.
-    std::atomic<uint16_t> want_room;    ///< Nonzero while somebody waits for room and a wake object must be told.
-    std::atomic<uint32_t> in_log;       ///< Nonzero: publications to this end go into the peer's activity log.
+    std::atomic<uint16_t> cpu;                           ///< CPU of the thread that published last.
+    std::atomic<uint16_t> want_room;                     ///< Nonzero while somebody waits for room and a wake object must be told.
+    std::atomic<uint32_t> in_log;                        ///< Nonzero: publications to this end go into the peer's activity log.
 };
 static_assert(sizeof(HotLine) == 64);
 
 enum class EndState : uint32_t {
     kOpen = 0,
     kReset = 1,
-    kClosed = 2,    ///< By the application; what it kept may still be there for the peer to read.
+    kClosed = 2,  ///< By the application; what it kept may still be there for the peer to read.
     kPoisoned = 3,
-    kLeft = 4,      ///< Closed, and nobody is left to answer anything: what it sent, the kernel or the peer has.
+    kLeft = 4,  ///< Closed, and nobody is left to answer anything: what it sent, the kernel or the peer has.
 };
 
 /// The protocol's words (docs/stream-protocol.md). An epoch is stored last, with release order, after what it dates.
 struct alignas(64) ColdWords {
-    std::atomic<uint64_t> switched_at;      ///< X
-    std::atomic<uint64_t> frozen_at;        ///< Z
-    std::atomic<uint64_t> fin_at;           ///< Y
-    std::atomic<uint32_t> ready;            ///< Epoch
-    std::atomic<uint32_t> switched;         ///< Epoch
-    std::atomic<uint32_t> frozen;           ///< Epoch
-    std::atomic<uint32_t> step;             ///< Epoch
-    std::atomic<uint32_t> stepped;          ///< Epoch
-    std::atomic<uint32_t> fin;              ///< 1: the stream ends at fin_at.
-    std::atomic<uint32_t> state;            ///< EndState
-    std::atomic<uint32_t> pinned;           ///< 1: this end stays on TCP once it is there.
-    std::atomic<uint32_t> reason;           ///< Why it steps: stream::Reason.
+    std::atomic<uint64_t> switched_at;  ///< X
+    std::atomic<uint64_t> frozen_at;    ///< Z
+    std::atomic<uint64_t> fin_at;       ///< Y
+    std::atomic<uint32_t> ready;        ///< Epoch
+    std::atomic<uint32_t> switched;     ///< Epoch
+    std::atomic<uint32_t> frozen;       ///< Epoch
+    std::atomic<uint32_t> step;         ///< Epoch
+    std::atomic<uint32_t> stepped;      ///< Epoch
+    std::atomic<uint32_t> fin;          ///< 1: the stream ends at fin_at.
+    std::atomic<uint32_t> state;        ///< EndState
+    std::atomic<uint32_t> pinned;       ///< 1: this end stays on TCP once it is there.
+    std::atomic<uint32_t> reason;       ///< Why it steps: stream::Reason.
 };
 static_assert(sizeof(ColdWords) == 64);
 
@@ -116,9 +117,9 @@ struct alignas(kPage) Header {
     uint32_t slots;
     uint32_t buffer_size;
     uint32_t buffers;
-    uint64_t size;                  ///< Of the whole arena.
-    alignas(64) std::atomic<uint32_t> log_head;  ///< Entries ever written to the activity log.
-    std::atomic<uint32_t> cpu;                   ///< CPU of the thread that wrote the last entry.
+    uint64_t size;                                           ///< Of the whole arena.
+    alignas(64) std::atomic<uint32_t> log_head;              ///< Entries ever written to the activity log.
+    std::atomic<uint32_t> cpu;                               ///< CPU of the thread that wrote the last entry.
     alignas(64) std::atomic<uint32_t> parked[kWakeObjects];  ///< Ticket of each wake object that sleeps; 0: awake.
     /// Entry i (mod kLogEntries): the low 16 bits of its number above the slot's index, so that a reader knows it was written.
     alignas(64) std::atomic<uint32_t> log[kLogEntries];

@@ -42,8 +42,7 @@ Expected<Addresses> resolve(const std::string &host, std::uint16_t port, int fla
 }
 
 UniqueFd open_socket(const addrinfo &address) {
-    return UniqueFd(static_cast<int>(
-        raw_syscall(SYS_socket, address.ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_TCP)));
+    return UniqueFd(static_cast<int>(raw_syscall(SYS_socket, address.ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_TCP)));
 }
 
 int set_option(int fd, int level, int option, int value) {
@@ -90,8 +89,7 @@ Expected<Listener> Listener::open(const std::string &host, std::uint16_t port) {
     UniqueFd fd = open_socket(address);
     if (!fd) return native::failure(fd.get());
     if (const long rc = set_option(fd.get(), SOL_SOCKET, SO_REUSEADDR, 1); rc < 0) return native::failure(rc);
-    if (const long rc = raw_syscall(SYS_bind, fd.get(), address.ai_addr, address.ai_addrlen); rc < 0)
-        return native::failure(rc);
+    if (const long rc = raw_syscall(SYS_bind, fd.get(), address.ai_addr, address.ai_addrlen); rc < 0) return native::failure(rc);
     if (const long rc = raw_syscall(SYS_listen, fd.get(), SOMAXCONN); rc < 0) return native::failure(rc);
     return Listener(fd.release());
 }

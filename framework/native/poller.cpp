@@ -59,8 +59,7 @@ Expected<std::size_t> Poller::wait(std::span<epoll_event> events, Deadline deadl
     socket::Epoll *epoll = known(fd_);
     if (epoll == nullptr) return native::failure(-EBADF);
     for (;;) {
-        const int rc = socket::epoll_wait_both(*epoll, events.data(), static_cast<int>(events.size()),
-                                               native::ns_until(deadline), nullptr);
+        const int rc = socket::epoll_wait_both(*epoll, events.data(), static_cast<int>(events.size()), native::ns_until(deadline), nullptr);
         if (rc == -EINTR) continue;
         if (rc < 0) return native::failure(rc);
         return static_cast<std::size_t>(rc);

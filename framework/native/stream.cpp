@@ -42,8 +42,7 @@ long send_now(int fd, Connection *connection, std::span<const std::byte> bytes) 
 /// Until it is worth trying again: 0 or a negative errno. Where the stream may be on a provider its own wait is the
 /// quick one.
 long wait_to_go_on(int fd, Connection *connection, bool sending, Deadline deadline) {
-    if (connection == nullptr || connection->phase() != socket::Phase::kAttached ||
-        !connection->mapped.load(std::memory_order_acquire)) {
+    if (connection == nullptr || connection->phase() != socket::Phase::kAttached || !connection->mapped.load(std::memory_order_acquire)) {
         const long rc = native::poll_one(fd, sending ? POLLOUT : POLLIN, deadline);
         return rc < 0 ? rc : 0;
     }
@@ -58,9 +57,7 @@ Stream::Stream(int fd, Connection *connection)
     : fd_(fd), connection_(connection), generation_(connection == nullptr ? 0u : uint32_t{connection->generation}) {}
 
 Stream::Stream(Stream &&other) noexcept
-    : fd_(std::exchange(other.fd_, -1)),
-      connection_(std::exchange(other.connection_, nullptr)),
-      generation_(other.generation_) {}
+    : fd_(std::exchange(other.fd_, -1)), connection_(std::exchange(other.connection_, nullptr)), generation_(other.generation_) {}
 
 Stream &Stream::operator=(Stream &&other) noexcept {
     if (this != &other) {
@@ -128,16 +125,15 @@ Expected<short> Stream::wait(short events, Deadline deadline) {
 
 Expected<void> Stream::shutdown_write() {
     if (!is_ours()) return native::failure(-ENOTCONN);
-    const long rc = connection_ == nullptr ? raw_syscall(SYS_shutdown, fd_, SHUT_WR)
-                                           : socket::shutdown_stream(*connection_, fd_, SHUT_WR);
+    const long rc = connection_ == nullptr ? raw_syscall(SYS_shutdown, fd_, SHUT_WR) : socket::shutdown_stream(*connection_, fd_, SHUT_WR);
     if (rc < 0) return native::failure(rc);
     return {};
 }
 
 Expected<void> Stream::shutdown() {
     if (!is_ours()) return native::failure(-ENOTCONN);
-    const long rc = connection_ == nullptr ? raw_syscall(SYS_shutdown, fd_, SHUT_RDWR)
-                                           : socket::shutdown_stream(*connection_, fd_, SHUT_RDWR);
+    const long rc =
+        connection_ == nullptr ? raw_syscall(SYS_shutdown, fd_, SHUT_RDWR) : socket::shutdown_stream(*connection_, fd_, SHUT_RDWR);
     if (rc < 0) return native::failure(rc);
     return {};
 }

@@ -227,8 +227,14 @@ bool Carrier::post(FrameKind kind, const stream::Run &run) {
     const uint64_t consumed = ends_.mine->hot.consumed.load(std::memory_order_acquire);
     sansock_slice slices[2] = {{const_cast<uint8_t *>(run.data), run.size, ends_.window},
                                landing_.frame_place(static_cast<uint32_t>(number % kSendsMax))};
-    const Frame frame{kind, epoch_, offset, consumed, credits_.posted(), credits_.received(),
-                      static_cast<uint32_t>(run.size), static_cast<uint32_t>(ends_.state->out.window)};
+    const Frame frame{kind,
+                      epoch_,
+                      offset,
+                      consumed,
+                      credits_.posted(),
+                      credits_.received(),
+                      static_cast<uint32_t>(run.size),
+                      static_cast<uint32_t>(ends_.state->out.window)};
     __builtin_memcpy(slices[1].address, &frame, sizeof frame);
     const std::span<const sansock_slice> message(slices);
     const int32_t status = endpoint_->post_send(kind == FrameKind::kData ? message : message.last(1), number);

@@ -22,11 +22,11 @@ inline constexpr uint32_t kSendsMax = 64;  ///< Messages under way; their frames
 
 /// What is known once both ends agree to meet.
 struct Terms {
-    uint32_t send_depth = 0;        ///< Of the endpoint, at most kSendsMax.
-    uint64_t message_bytes = 0;     ///< The longest message: by the provider's limit and the peer's buffers.
-    uint32_t peer_receives = 0;     ///< Receives that the peer has posted.
-    bool waits_for_first = false;   ///< The provider wants the peer to send first (iWARP).
-    bool sends_first = false;       ///< This end is that peer.
+    uint32_t send_depth = 0;       ///< Of the endpoint, at most kSendsMax.
+    uint64_t message_bytes = 0;    ///< The longest message: by the provider's limit and the peer's buffers.
+    uint32_t peer_receives = 0;    ///< Receives that the peer has posted.
+    bool waits_for_first = false;  ///< The provider wants the peer to send first (iWARP).
+    bool sends_first = false;      ///< This end is that peer.
 };
 
 /// What one round brought to this end's waiters.
@@ -121,8 +121,8 @@ private:
     Sent sent_[kSendsMax] = {};  ///< By message number.
     uint64_t first_in_flight_ = 0;
     uint32_t in_flight_ = 0;
-    uint64_t completed_to_ = 0;      ///< The provider is done with the bytes before this.
-    uint64_t peer_consumed_ = 0;     ///< As the peer said; shown once completed_to_ has got there.
+    uint64_t completed_to_ = 0;   ///< The provider is done with the bytes before this.
+    uint64_t peer_consumed_ = 0;  ///< As the peer said; shown once completed_to_ has got there.
     uint64_t peer_window_ = 0;
     uint64_t told_consumed_ = 0;
     uint64_t progress_ns_ = 0;

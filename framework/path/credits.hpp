@@ -69,9 +69,7 @@ public:
         if (held_data) ++fresh_;
     }
     /// The peer has used up half of its credits for data or more, as far as we have told it, and there are new ones.
-    [[nodiscard]] bool worth_telling() const {
-        return fresh_ > 0 && told_ - received_ <= kReserved + (receives_ - kReserved) / 2;
-    }
+    [[nodiscard]] bool worth_telling() const { return fresh_ > 0 && told_ - received_ <= kReserved + (receives_ - kReserved) / 2; }
 
 private:
     uint32_t receives_ = 0, peer_receives_ = 0;
@@ -80,9 +78,9 @@ private:
     uint32_t peer_received_ = 0;
     uint32_t credit_number_ = 0;  ///< `sent_` with the last credit message.
     uint32_t posted_ = 0;
-    uint32_t told_ = 0;           ///< `posted_` as the peer was told last.
+    uint32_t told_ = 0;  ///< `posted_` as the peer was told last.
     uint32_t received_ = 0;
-    uint32_t fresh_ = 0;          ///< Receives posted again since then that had held data.
+    uint32_t fresh_ = 0;  ///< Receives posted again since then that had held data.
     bool credit_under_way_ = false;
     bool owes_answer_ = false;
 };

@@ -56,9 +56,9 @@ Catalog Catalog::scan(std::span<const fs::path> directories) {
 
 void Catalog::add(Manifest manifest) {
     const auto refuse = [&](const std::string &what, const Manifest &holder) {
-        problems_.push_back({manifest.file, manifest.name,
-                             manifest.file.string() + ": " + what + " is already declared by " + holder.file.string() +
-                                 "; this plugin is left out"});
+        problems_.push_back(
+            {manifest.file, manifest.name,
+             manifest.file.string() + ": " + what + " is already declared by " + holder.file.string() + "; this plugin is left out"});
     };
     if (const Manifest *holder = find(manifest.name)) return refuse("the name '" + manifest.name + "'", *holder);
     for (const std::string &guid : manifest.guids) {
@@ -73,8 +73,8 @@ const Manifest *Catalog::find(std::string_view name) const {
 }
 
 const Manifest *Catalog::find_by_guid(std::string_view guid) const {
-    const auto found = std::ranges::find_if(
-        plugins_, [&](const Manifest &each) { return std::ranges::find(each.guids, guid) != each.guids.end(); });
+    const auto found =
+        std::ranges::find_if(plugins_, [&](const Manifest &each) { return std::ranges::find(each.guids, guid) != each.guids.end(); });
     return found == plugins_.end() ? nullptr : &*found;
 }
 

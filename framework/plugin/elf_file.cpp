@@ -35,8 +35,7 @@ Result<void> check_shared_library(const std::filesystem::path &file) {
     Header header{};
     if (length < sizeof header) return truncated(sizeof header);
     in.seekg(0).read(reinterpret_cast<char *>(&header), sizeof header);
-    if (std::memcmp(header.e_ident, ELFMAG, SELFMAG) != 0 || header.e_type != ET_DYN ||
-        header.e_phentsize != sizeof(Segment)) {
+    if (std::memcmp(header.e_ident, ELFMAG, SELFMAG) != 0 || header.e_type != ET_DYN || header.e_phentsize != sizeof(Segment)) {
         return fail(ENOEXEC, file.string() + ": the file is not a shared library");
     }
     if (header.e_machine != kMachine) {
@@ -46,8 +45,7 @@ Result<void> check_shared_library(const std::filesystem::path &file) {
 
     std::vector<Segment> segments(header.e_phnum);
     const std::uint64_t table_bytes = segments.size() * sizeof(Segment);
-    if (header.e_phoff > length || length - header.e_phoff < table_bytes)
-        return truncated(header.e_phoff + table_bytes);
+    if (header.e_phoff > length || length - header.e_phoff < table_bytes) return truncated(header.e_phoff + table_bytes);
     in.seekg(static_cast<std::streamoff>(header.e_phoff));
     in.read(reinterpret_cast<char *>(segments.data()), static_cast<std::streamsize>(table_bytes));
     if (!in) return fail(EIO, file.string() + ": the library cannot be read");

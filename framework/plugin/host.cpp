@@ -134,13 +134,11 @@ Host::Host(Catalog catalog, LogSink log) : state_(std::make_shared<HostState>(st
 
 const Catalog &Host::catalog() const { return state_->catalog; }
 
-Result<Provider> Host::open(std::string_view plugin, const std::string &guid, const std::string &yaml,
-                            const std::string &origin) {
+Result<Provider> Host::open(std::string_view plugin, const std::string &guid, const std::string &yaml, const std::string &origin) {
     const std::lock_guard lock(state_->mutex);
     auto loaded = state_->load(plugin);
     if (!loaded) return std::unexpected(loaded.error());
-    const sansock_provider_config config{
-        .size = sizeof config, .guid = guid.c_str(), .yaml = yaml.c_str(), .origin = origin.c_str()};
+    const sansock_provider_config config{.size = sizeof config, .guid = guid.c_str(), .yaml = yaml.c_str(), .origin = origin.c_str()};
     auto provider = state_->open(**loaded, config);
     if (!provider) return std::unexpected(provider.error());
     return Provider::adopt(*provider, std::string(plugin), *loaded);

@@ -10,15 +10,12 @@
 namespace sansock::plugin {
 namespace {
 
-std::string contract(std::uint32_t major, std::uint32_t minor) {
-    return std::to_string(major) + "." + std::to_string(minor);
-}
+std::string contract(std::uint32_t major, std::uint32_t minor) { return std::to_string(major) + "." + std::to_string(minor); }
 
 std::unexpected<Error> wrong_contract(const std::string &who, std::uint32_t major, std::uint32_t minor) {
     return fail(ENOEXEC, who + " was built against contract " + contract(major, minor) + ", this host against " +
                              contract(SANSOCK_ABI_MAJOR, SANSOCK_ABI_MINOR) +
-                             " (SDK " SANSOCK_SDK_VERSION
-                             "); install a build of the plugin that fits this version of sansock");
+                             " (SDK " SANSOCK_SDK_VERSION "); install a build of the plugin that fits this version of sansock");
 }
 
 }  // namespace
@@ -95,8 +92,7 @@ Result<sansock_provider *> Library::open_provider(const sansock_provider_config 
     sansock_provider *provider = nullptr;
     const std::int32_t status = state_->entry->open_provider(&config, &provider, &error);
     if (status != SANSOCK_OK) return std::unexpected(plugin_error(status, what, error));
-    if (provider == nullptr || provider->ops == nullptr)
-        return fail(EPROTO, what + ": it returned success and no provider");
+    if (provider == nullptr || provider->ops == nullptr) return fail(EPROTO, what + ": it returned success and no provider");
     return provider;
 }
 

@@ -43,8 +43,7 @@ std::vector<std::string> guids_of(const YAML::Node &node) {
                                          "' is not a canonical GUID; write 36 characters in lower case, such as "
                                          "01234567-89ab-cdef-0123-456789abcdef"};
         }
-        if (std::ranges::find(guids, guid) != guids.end())
-            throw Fault{item.Mark(), "GUID " + guid + " is declared twice"};
+        if (std::ranges::find(guids, guid) != guids.end()) throw Fault{item.Mark(), "GUID " + guid + " is declared twice"};
         guids.push_back(std::move(guid));
     }
     return guids;
@@ -81,8 +80,7 @@ void read_member(const std::string &key, const YAML::Node &value, const YAML::Ma
     } else if (key == "guids") {
         manifest.guids = guids_of(value);
     } else {
-        throw Fault{mark,
-                    "unknown key '" + key + "'; known are name, library, version, abi, vendor, description and guids"};
+        throw Fault{mark, "unknown key '" + key + "'; known are name, library, version, abi, vendor, description and guids"};
     }
 }
 
@@ -95,21 +93,18 @@ Manifest parse(const std::filesystem::path &file) {
     for (const auto &member : root) {
         const YAML::Node &key_node = member.first;
         const std::string key = text_of(key_node, "a key");
-        if (std::ranges::find(seen, key) != seen.end())
-            throw Fault{key_node.Mark(), "key '" + key + "' is given twice"};
+        if (std::ranges::find(seen, key) != seen.end()) throw Fault{key_node.Mark(), "key '" + key + "' is given twice"};
         read_member(key, member.second, key_node.Mark(), manifest);
         seen.push_back(key);
     }
     for (const char *key : {"name", "library", "version", "abi", "vendor", "description", "guids"}) {
-        if (std::ranges::find(seen, key) == seen.end())
-            throw Fault{root.Mark(), std::string("key '") + key + "' is missing"};
+        if (std::ranges::find(seen, key) == seen.end()) throw Fault{root.Mark(), std::string("key '") + key + "' is missing"};
     }
     return manifest;
 }
 
 std::unexpected<Error> fault_at(const std::filesystem::path &file, const YAML::Mark &mark, const std::string &text) {
-    return fail(EINVAL, file.string() + ":" + std::to_string(mark.line + 1) + ":" + std::to_string(mark.column + 1) +
-                            ": " + text);
+    return fail(EINVAL, file.string() + ":" + std::to_string(mark.line + 1) + ":" + std::to_string(mark.column + 1) + ": " + text);
 }
 
 }  // namespace

@@ -33,8 +33,7 @@ struct RegionState {
 };
 
 struct QueueState {
-    QueueState(std::shared_ptr<ProviderState> owner, sansock_completion_queue *made)
-        : provider(std::move(owner)), raw(made) {}
+    QueueState(std::shared_ptr<ProviderState> owner, sansock_completion_queue *made) : provider(std::move(owner)), raw(made) {}
     QueueState(const QueueState &) = delete;
     QueueState &operator=(const QueueState &) = delete;
     ~QueueState() { raw->ops->close(raw); }

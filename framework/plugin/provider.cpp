@@ -30,23 +30,17 @@ bool is_complete(const sansock_provider_ops &ops) {
            ops.create_endpoint && ops.get_extension;
 }
 
-bool is_complete(const sansock_completion_queue_ops &ops) {
-    return ops.close && ops.notification_fd && ops.poll && ops.arm;
-}
+bool is_complete(const sansock_completion_queue_ops &ops) { return ops.close && ops.notification_fd && ops.poll && ops.arm; }
 
 bool is_complete(const sansock_endpoint_ops &ops) {
-    return ops.close && ops.make_offer && ops.accept_offer && ops.take_answer && ops.state && ops.post_send &&
-           ops.post_receive;
+    return ops.close && ops.make_offer && ops.accept_offer && ops.take_answer && ops.state && ops.post_send && ops.post_receive;
 }
 
 }  // namespace
 
-std::string detail::cannot(const ProviderState &provider, const char *what) {
-    return "plugin '" + provider.name + "' cannot " + what;
-}
+std::string detail::cannot(const ProviderState &provider, const char *what) { return "plugin '" + provider.name + "' cannot " + what; }
 
-Result<Provider> Provider::adopt(sansock_provider *provider, std::string name,
-                                 std::shared_ptr<const void> keep_loaded) {
+Result<Provider> Provider::adopt(sansock_provider *provider, std::string name, std::shared_ptr<const void> keep_loaded) {
     if (!is_complete(*provider->ops)) return fail(EPROTO, "plugin '" + name + "' lacks a function of a provider");
     auto state = std::make_shared<detail::ProviderState>(provider, std::move(name), std::move(keep_loaded));
     state->limits.size = sizeof state->limits;
@@ -54,8 +48,8 @@ Result<Provider> Provider::adopt(sansock_provider *provider, std::string name,
     if (const char *limit = nonsense_in(state->limits)) {
         return fail(EPROTO, "plugin '" + state->name + "' reports an impossible limit: " + limit);
     }
-    state->shared_memory = static_cast<const sansock_shared_memory_ops *>(
-        provider->ops->get_extension(provider, SANSOCK_EXT_SHARED_MEMORY));
+    state->shared_memory =
+        static_cast<const sansock_shared_memory_ops *>(provider->ops->get_extension(provider, SANSOCK_EXT_SHARED_MEMORY));
     return Provider(std::move(state));
 }
 
@@ -66,8 +60,7 @@ sansock_provider *Provider::get() const { return state_->raw; }
 const void *Provider::find_extension(const char *id) const { return state_->raw->ops->get_extension(state_->raw, id); }
 
 Result<Region> Provider::register_region(void *base, std::uint64_t length, int memfd, std::uint64_t offset) {
-    const sansock_memory memory{
-        .size = sizeof memory, .memfd = memfd, .base = base, .length = length, .offset = offset};
+    const sansock_memory memory{.size = sizeof memory, .memfd = memfd, .base = base, .length = length, .offset = offset};
     const std::string what = cannot(*state_, "register memory");
     sansock_error error = empty_error();
     sansock_region *region = nullptr;
@@ -91,10 +84,9 @@ Result<CompletionQueue> Provider::create_completion_queue(std::uint32_t depth) {
 
 Result<Endpoint> Provider::create_endpoint(CompletionQueue &queue, const EndpointOptions &options) {
     const std::string what = cannot(*state_, "create an endpoint");
-    if (options.send_depth > state_->limits.send_depth_max ||
-        options.receive_depth > state_->limits.receive_depth_max) {
-        return fail(EINVAL, what + ": its depth limits are " + std::to_string(state_->limits.send_depth_max) +
-                                " sends and " + std::to_string(state_->limits.receive_depth_max) + " receives");
+    if (options.send_depth > state_->limits.send_depth_max || options.receive_depth > state_->limits.receive_depth_max) {
+        return fail(EINVAL, what + ": its depth limits are " + std::to_string(state_->limits.send_depth_max) + " sends and " +
+                                std::to_string(state_->limits.receive_depth_max) + " receives");
     }
     auto state = std::make_unique<detail::EndpointState>(queue.state_, options);
     const sansock_endpoint_config config{.size = sizeof config,

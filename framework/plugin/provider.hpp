@@ -119,8 +119,7 @@ public:
 
     /// Takes over a provider that a plugin opened. `keep_loaded` is let go after it is closed. EPROTO when its limits
     /// are nonsense; it is closed then.
-    [[nodiscard]] static Result<Provider> adopt(sansock_provider *provider, std::string name,
-                                                std::shared_ptr<const void> keep_loaded);
+    [[nodiscard]] static Result<Provider> adopt(sansock_provider *provider, std::string name, std::shared_ptr<const void> keep_loaded);
 
     [[nodiscard]] const sansock_limits &limits() const;
     /// For extensions' functions.

@@ -12,14 +12,11 @@ std::uint64_t detail::QueueState::attach(EndpointState &endpoint) {
     return (std::uint64_t{place->generation} << 32) | static_cast<std::uint64_t>(place - attached_.begin());
 }
 
-void detail::QueueState::detach(std::uint64_t context) {
-    attached_[static_cast<std::uint32_t>(context)].endpoint = nullptr;
-}
+void detail::QueueState::detach(std::uint64_t context) { attached_[static_cast<std::uint32_t>(context)].endpoint = nullptr; }
 
 const char *detail::QueueState::accept(sansock_completion &completion) {
     const auto index = static_cast<std::uint32_t>(completion.context);
-    if (index >= attached_.size() || attached_[index].endpoint == nullptr ||
-        attached_[index].generation != completion.context >> 32) {
+    if (index >= attached_.size() || attached_[index].endpoint == nullptr || attached_[index].generation != completion.context >> 32) {
         return "an endpoint that does not exist";
     }
     EndpointState &endpoint = *attached_[index].endpoint;
@@ -40,8 +37,7 @@ const char *detail::QueueState::accept(sansock_completion &completion) {
                 return "an endpoint as established twice";
             }
             return nullptr;
-        default:
-            return "a kind that does not exist";
+        default: return "a kind that does not exist";
     }
 }
 
@@ -51,8 +47,7 @@ Result<std::size_t> CompletionQueue::poll(std::span<sansock_completion> completi
     const auto lied = [&](const std::string &what) {
         return fail(EPROTO, "plugin '" + state_->provider->name + "' breaks the contract: it completed " + what);
     };
-    const std::int32_t count =
-        state_->raw->ops->poll(state_->raw, completions.data(), static_cast<std::uint32_t>(completions.size()));
+    const std::int32_t count = state_->raw->ops->poll(state_->raw, completions.data(), static_cast<std::uint32_t>(completions.size()));
     if (count < 0) {
         return fail(-count, detail::cannot(*state_->provider, "poll: ") + sansock_status_name(count));
     }
@@ -67,8 +62,7 @@ Result<std::size_t> CompletionQueue::poll(std::span<sansock_completion> completi
 Result<void> CompletionQueue::arm() {
     const std::int32_t status = state_->raw->ops->arm(state_->raw);
     if (status == SANSOCK_OK) return {};
-    return fail(status < 0 ? -status : EPROTO,
-                detail::cannot(*state_->provider, "arm its queue: ") + sansock_status_name(status));
+    return fail(status < 0 ? -status : EPROTO, detail::cannot(*state_->provider, "arm its queue: ") + sansock_status_name(status));
 }
 
 }  // namespace sansock::plugin

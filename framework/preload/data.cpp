@@ -245,7 +245,8 @@ SANSOCK_ALIAS(__send, send);
 SANSOCK_EXPORT ssize_t sendto(int fd, const void *data, size_t size, int flags, const sockaddr *address, socklen_t length) {
     const iovec part{const_cast<void *>(data), size};
     char probe;
-    if (address != nullptr && length > 0 && connection_of(fd) != nullptr && !sansock::guarded_copy(&probe, address, 1)) return answer(-EFAULT);
+    if (address != nullptr && length > 0 && connection_of(fd) != nullptr && !sansock::guarded_copy(&probe, address, 1))
+        return answer(-EFAULT);
     return send_parts(fd, &part, 1, flags, [&] { return SANSOCK_REAL(sendto)(fd, data, size, flags, address, length); });
 }
 

@@ -78,7 +78,8 @@ void forget_range(unsigned first, unsigned last) {
 template <class Close>
 int close_around_ours(unsigned first, unsigned last, Close close) {
     const Process *process = in_vfork_child() ? nullptr : Process::get();
-    for (int ours; process != nullptr && first <= last && (ours = process->hidden_in(first, last)) >= 0; first = static_cast<unsigned>(ours) + 1) {
+    for (int ours; process != nullptr && first <= last && (ours = process->hidden_in(first, last)) >= 0;
+         first = static_cast<unsigned>(ours) + 1) {
         const int rc = static_cast<unsigned>(ours) > first ? close(first, static_cast<unsigned>(ours) - 1) : 0;
         if (rc != 0) return rc;
     }

@@ -16,7 +16,7 @@ namespace {
 
 std::atomic<bool> installed{false};
 ProcessLock actions_lock;
-struct sigaction actions[2];  // of the application, for SIGSEGV and SIGBUS
+struct sigaction actions[2];                                                 // of the application, for SIGSEGV and SIGBUS
 thread_local uint8_t masked __attribute__((tls_model("initial-exec"))) = 0;  // which of the two this thread believes blocked
 
 struct sigaction *action_of(int number) {

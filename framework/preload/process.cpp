@@ -74,7 +74,9 @@ SANSOCK_EXPORT int clone(int (*function)(void *), void *stack, int flags, void *
     void *storage = va_arg(rest, void *);
     auto *child_id = va_arg(rest, pid_t *);
     va_end(rest);
-    const auto real = [&](int (*first)(void *), void *memory) { return SANSOCK_REAL(clone)(first, stack, flags, memory, parent_id, storage, child_id); };
+    const auto real = [&](int (*first)(void *), void *memory) {
+        return SANSOCK_REAL(clone)(first, stack, flags, memory, parent_id, storage, child_id);
+    };
     const bool same_memory = (flags & CLONE_VM) != 0, same_descriptors = (flags & CLONE_FILES) != 0;
     if (socket_::Process::get() == nullptr || function == nullptr || (same_memory && same_descriptors)) return real(function, argument);
     if (!same_memory && !same_descriptors) {
@@ -117,7 +119,8 @@ SANSOCK_EXPORT long syscall(long number, ...) noexcept {
     for (long &word : words) word = va_arg(arguments, long);
     va_end(arguments);
     if (number == SYS_fork || (number == SYS_clone && (words[0] & (CLONE_VM | CLONE_FILES)) == 0)) {
-        return both_go_on([&] { return static_cast<pid_t>(answer(sansock::raw_syscall(number, words[0], words[1], words[2], words[3], words[4]))); });
+        return both_go_on(
+            [&] { return static_cast<pid_t>(answer(sansock::raw_syscall(number, words[0], words[1], words[2], words[3], words[4]))); });
     }
     long result;
     if (raw_call(number, words, result)) return result;

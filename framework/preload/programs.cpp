@@ -22,7 +22,9 @@ struct SpawnAction {
     long others[2];
 };
 
-const SpawnAction *actions_of(const posix_spawn_file_actions_t &actions) { return reinterpret_cast<const SpawnAction *>(actions.__actions); }
+const SpawnAction *actions_of(const posix_spawn_file_actions_t &actions) {
+    return reinterpret_cast<const SpawnAction *>(actions.__actions);
+}
 
 /// The tag of a dup2 action; -1: this libc keeps its actions in another way.
 int tag_of_dup2() {
@@ -31,7 +33,8 @@ int tag_of_dup2() {
     int tag = -1;
     if (posix_spawn_file_actions_adddup2(&probe, 3, 4) == 0 && posix_spawn_file_actions_adddup2(&probe, 5, 6) == 0 && probe.__used == 2) {
         const SpawnAction *found = actions_of(probe);
-        if (found[0].fd == 3 && found[0].copy == 4 && found[1].fd == 5 && found[1].copy == 6 && found[0].tag == found[1].tag) tag = found[0].tag;
+        if (found[0].fd == 3 && found[0].copy == 4 && found[1].fd == 5 && found[1].copy == 6 && found[0].tag == found[1].tag)
+            tag = found[0].tag;
     }
     posix_spawn_file_actions_destroy(&probe);
     return tag;
@@ -150,8 +153,8 @@ SANSOCK_EXPORT int posix_spawn(pid_t *pid, const char *path, const posix_spawn_f
     return SANSOCK_REAL(posix_spawn)(pid, path, actions, attributes, arguments, environment);
 }
 
-SANSOCK_EXPORT int posix_spawnp(pid_t *pid, const char *file, const posix_spawn_file_actions_t *actions, const posix_spawnattr_t *attributes,
-                                char *const *arguments, char *const *environment) {
+SANSOCK_EXPORT int posix_spawnp(pid_t *pid, const char *file, const posix_spawn_file_actions_t *actions,
+                                const posix_spawnattr_t *attributes, char *const *arguments, char *const *environment) {
     spawn_leaves(actions);
     return SANSOCK_REAL(posix_spawnp)(pid, file, actions, attributes, arguments, environment);
 }

@@ -69,8 +69,12 @@ bool raw_call(long number, const long *w, long &result) {
         case SYS_write: result = write(fd, pointer<void>(w[1]), size_of(2)); return true;
         case SYS_readv: result = readv(fd, pointer<iovec>(w[1]), number_of(2)); return true;
         case SYS_writev: result = writev(fd, pointer<iovec>(w[1]), number_of(2)); return true;
-        case SYS_recvfrom: result = recvfrom(fd, pointer<void>(w[1]), size_of(2), number_of(3), pointer<sockaddr>(w[4]), pointer<socklen_t>(w[5])); return true;
-        case SYS_sendto: result = sendto(fd, pointer<void>(w[1]), size_of(2), number_of(3), pointer<sockaddr>(w[4]), static_cast<socklen_t>(w[5])); return true;
+        case SYS_recvfrom:
+            result = recvfrom(fd, pointer<void>(w[1]), size_of(2), number_of(3), pointer<sockaddr>(w[4]), pointer<socklen_t>(w[5]));
+            return true;
+        case SYS_sendto:
+            result = sendto(fd, pointer<void>(w[1]), size_of(2), number_of(3), pointer<sockaddr>(w[4]), static_cast<socklen_t>(w[5]));
+            return true;
         case SYS_recvmsg: result = recvmsg(fd, pointer<msghdr>(w[1]), number_of(2)); return true;
         case SYS_sendmsg: result = sendmsg(fd, pointer<msghdr>(w[1]), number_of(2)); return true;
         case SYS_sendfile: result = sendfile(fd, number_of(1), pointer<off_t>(w[2]), size_of(3)); return true;
@@ -78,8 +82,12 @@ bool raw_call(long number, const long *w, long &result) {
         case SYS_accept: result = accept(fd, pointer<sockaddr>(w[1]), pointer<socklen_t>(w[2])); return true;
         case SYS_accept4: result = accept4(fd, pointer<sockaddr>(w[1]), pointer<socklen_t>(w[2]), number_of(3)); return true;
         case SYS_shutdown: result = shutdown(fd, number_of(1)); return true;
-        case SYS_setsockopt: result = setsockopt(fd, number_of(1), number_of(2), pointer<void>(w[3]), static_cast<socklen_t>(w[4])); return true;
-        case SYS_getsockopt: result = getsockopt(fd, number_of(1), number_of(2), pointer<void>(w[3]), pointer<socklen_t>(w[4])); return true;
+        case SYS_setsockopt:
+            result = setsockopt(fd, number_of(1), number_of(2), pointer<void>(w[3]), static_cast<socklen_t>(w[4]));
+            return true;
+        case SYS_getsockopt:
+            result = getsockopt(fd, number_of(1), number_of(2), pointer<void>(w[3]), pointer<socklen_t>(w[4]));
+            return true;
         case SYS_close: result = close(fd); return true;
         case SYS_dup: result = dup(fd); return true;
         case SYS_dup2: result = dup2(fd, number_of(1)); return true;
@@ -89,7 +97,9 @@ bool raw_call(long number, const long *w, long &result) {
         case SYS_epoll_create1: result = epoll_create1(fd); return true;
         case SYS_epoll_ctl: result = epoll_ctl(fd, number_of(1), number_of(2), pointer<epoll_event>(w[3])); return true;
         case SYS_epoll_wait: result = epoll_wait(fd, pointer<epoll_event>(w[1]), number_of(2), number_of(3)); return true;
-        case SYS_epoll_pwait: result = epoll_pwait(fd, pointer<epoll_event>(w[1]), number_of(2), number_of(3), pointer<sigset_t>(w[4])); return true;
+        case SYS_epoll_pwait:
+            result = epoll_pwait(fd, pointer<epoll_event>(w[1]), number_of(2), number_of(3), pointer<sigset_t>(w[4]));
+            return true;
         default: return false;
     }
 }

@@ -18,7 +18,6 @@ namespace {
 
 bool valid(const timespec *t) { return t == nullptr || (t->tv_sec >= 0 && t->tv_nsec >= 0 && t->tv_nsec < 1'000'000'000); }
 
-
 uint64_t from_ms(int ms) { return ms < 0 ? socket::kForever : static_cast<uint64_t>(ms) * 1'000'000u; }
 
 uint64_t from_timespec(const timespec *t) {
@@ -91,7 +90,8 @@ SANSOCK_EXPORT int __poll_chk(pollfd *fds, nfds_t count, int timeout_ms, size_t 
 }
 
 SANSOCK_EXPORT int ppoll(pollfd *fds, nfds_t count, const timespec *timeout, const sigset_t *mask) {
-    if (valid(timeout) && socket_::poll_needs_us(fds, count)) return static_cast<int>(answer(socket_::poll_both(fds, count, from_timespec(timeout), mask)));
+    if (valid(timeout) && socket_::poll_needs_us(fds, count))
+        return static_cast<int>(answer(socket_::poll_both(fds, count, from_timespec(timeout), mask)));
     socket_::enter_kernel_poll(fds, count);
     const int rc = SANSOCK_REAL(ppoll)(fds, count, timeout, mask);
     socket_::leave_kernel_poll(fds, count);
@@ -120,7 +120,8 @@ SANSOCK_EXPORT int select(int count, fd_set *reads, fd_set *writes, fd_set *exce
 SANSOCK_ALIAS(__select, select);
 
 SANSOCK_EXPORT int pselect(int count, fd_set *reads, fd_set *writes, fd_set *excepts, const timespec *timeout, const sigset_t *mask) {
-    if (!valid(timeout) || !any_stream_in(count, reads, writes, excepts)) return SANSOCK_REAL(pselect)(count, reads, writes, excepts, timeout, mask);
+    if (!valid(timeout) || !any_stream_in(count, reads, writes, excepts))
+        return SANSOCK_REAL(pselect)(count, reads, writes, excepts, timeout, mask);
     return static_cast<int>(answer(select_by_poll(count, reads, writes, excepts, from_timespec(timeout), mask)));
 }
 

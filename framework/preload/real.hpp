@@ -7,15 +7,15 @@
 #include "socket/process.hpp"
 
 /// The next definition of a libc function, looked up once.
-#define SANSOCK_REAL(name)                                                                              \
-    ([]() -> decltype(&::name) {                                                                        \
-        static std::atomic<void *> cached{nullptr};                                                     \
-        void *found = cached.load(std::memory_order_relaxed);                                           \
-        if (__builtin_expect(found == nullptr, 0)) {                                                    \
-            found = dlsym(RTLD_NEXT, #name);                                                            \
-            cached.store(found, std::memory_order_relaxed);                                             \
-        }                                                                                               \
-        return reinterpret_cast<decltype(&::name)>(found);                                              \
+#define SANSOCK_REAL(name)                                    \
+    ([]() -> decltype(&::name) {                              \
+        static std::atomic<void *> cached{nullptr};           \
+        void *found = cached.load(std::memory_order_relaxed); \
+        if (__builtin_expect(found == nullptr, 0)) {          \
+            found = dlsym(RTLD_NEXT, #name);                  \
+            cached.store(found, std::memory_order_relaxed);   \
+        }                                                     \
+        return reinterpret_cast<decltype(&::name)>(found);    \
     }())
 
 #define SANSOCK_EXPORT extern "C" __attribute__((visibility("default")))
@@ -26,7 +26,8 @@ extern thread_local uint32_t sansock_vfork_depth __attribute__((tls_model("initi
 }
 
 /// A second name of a function of this file, as libc has it.
-#define SANSOCK_ALIAS(name, function) extern "C" __attribute__((visibility("default"), alias(#function), copy(function))) decltype(function) name
+#define SANSOCK_ALIAS(name, function) \
+    extern "C" __attribute__((visibility("default"), alias(#function), copy(function))) decltype(function) name
 
 namespace sansock::preload {
 
@@ -51,8 +52,6 @@ inline socket::Epoll *epoll_of(int fd) {
 }
 
 /// A vfork child borrows the parent's memory and must leave the books in it alone.
-inline bool in_vfork_child() {
-    return sansock_vfork_depth != 0;
-}
+inline bool in_vfork_child() { return sansock_vfork_depth != 0; }
 
 }  // namespace sansock::preload

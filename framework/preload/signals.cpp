@@ -1,6 +1,6 @@
 // Each handler that the application installs is kept here, and the kernel knows one of ours in its place. Where that finds the thread in
-// a section that must not be entered twice (base/critical.hpp), it sends the signal to the thread once more, blocked; the end of the section
-// unblocks it. The application never sees any of it: what it asks for it is told as it said it.
+// a section that must not be entered twice (base/critical.hpp), it sends the signal to the thread once more, blocked; the end of the
+// section unblocks it. The application never sees any of it: what it asks for it is told as it said it.
 #include "preload/signals.hpp"
 
 #include <ucontext.h>
@@ -84,7 +84,8 @@ int change_action(int number, const struct sigaction *action, struct sigaction *
 
 sighandler_t change_handler(int number, sighandler_t handler) {
     if (is_left_alone(number)) return SANSOCK_REAL(signal)(number, handler);
-    struct sigaction before {}, now {};
+    struct sigaction before {
+    }, now{};
     if (change_action(number, nullptr, &before) != 0 || SANSOCK_REAL(signal)(number, handler) == SIG_ERR) return SIG_ERR;
     SANSOCK_REAL(sigaction)(number, nullptr, &now);  // with the flags that siginterrupt() has asked for
     return change_action(number, &now, nullptr) == 0 ? before.sa_handler : SIG_ERR;

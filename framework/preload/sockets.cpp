@@ -82,7 +82,8 @@ SANSOCK_EXPORT int accept(int fd, sockaddr *address, socklen_t *length) {
 }
 
 SANSOCK_EXPORT int accept4(int fd, sockaddr *address, socklen_t *length, int flags) {
-    if (address != nullptr && (length == nullptr || *length < sizeof(sa_family_t))) return SANSOCK_REAL(accept4)(fd, address, length, flags);
+    if (address != nullptr && (length == nullptr || *length < sizeof(sa_family_t)))
+        return SANSOCK_REAL(accept4)(fd, address, length, flags);
     return accept_tracked(address, length, [&](sockaddr *to, socklen_t *size) { return SANSOCK_REAL(accept4)(fd, to, size, flags); });
 }
 
@@ -97,7 +98,8 @@ namespace {
 /// Options whose effect on the stream only the kernel can give.
 bool needs_kernel(int level, int option) {
     if (level == SOL_SOCKET) {
-        return option == SO_RCVLOWAT || option == SO_TIMESTAMP || option == SO_TIMESTAMPNS || option == SO_TIMESTAMPING || option == SO_OOBINLINE;
+        return option == SO_RCVLOWAT || option == SO_TIMESTAMP || option == SO_TIMESTAMPNS || option == SO_TIMESTAMPING ||
+               option == SO_OOBINLINE;
     }
     return level == IPPROTO_TCP && (option == TCP_INQ || option == TCP_REPAIR || option == TCP_ULP || option == TCP_ZEROCOPY_RECEIVE);
 }

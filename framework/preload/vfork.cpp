@@ -9,7 +9,9 @@ extern "C" {
 thread_local uint32_t sansock_vfork_depth __attribute__((tls_model("initial-exec"), visibility("hidden"))) = 0;
 
 __attribute__((visibility("hidden"), used)) void sansock_before_vfork() { sansock::preload::image_leaves(); }
-__attribute__((visibility("hidden"), used)) int sansock_vfork_failed(int result) { return static_cast<int>(sansock::preload::answer(result)); }
+__attribute__((visibility("hidden"), used)) int sansock_vfork_failed(int result) {
+    return static_cast<int>(sansock::preload::answer(result));
+}
 }
 
 static_assert(SYS_vfork == 58, "the number below");

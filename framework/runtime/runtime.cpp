@@ -15,9 +15,9 @@
 #include <vector>
 
 #include "config/load.hpp"
+#include "path/carrier.hpp"
 #include "plugin/catalog.hpp"
 #include "plugin/host.hpp"
-#include "path/carrier.hpp"
 #include "runtime/log.hpp"
 #include "runtime/session.hpp"
 
@@ -180,9 +180,11 @@ plugin::Provider *ConfiguredRuntime::provider(uint32_t index) {
 /// A message is the bytes and their frame, two slices; and data must have a receive beside those that are reserved.
 bool ConfiguredRuntime::fits(const config::Provider &block, plugin::Provider &provider) {
     const sansock_limits &limits = provider.limits();
-    if (!carries_messages(provider) || (limits.slice_count_max >= 2 && limits.receive_depth_max >= path::Credits::kReceivesMin)) return true;
-    log_.warning(fmt::format("provider {} is passed over: plugin '{}' takes {} slices and {} receives, messages need 2 and {}", block.guid.text(), block.plugin,
-                           limits.slice_count_max, limits.receive_depth_max, path::Credits::kReceivesMin));
+    if (!carries_messages(provider) || (limits.slice_count_max >= 2 && limits.receive_depth_max >= path::Credits::kReceivesMin))
+        return true;
+    log_.warning(fmt::format("provider {} is passed over: plugin '{}' takes {} slices and {} receives, messages need 2 and {}",
+                             block.guid.text(), block.plugin, limits.slice_count_max, limits.receive_depth_max,
+                             path::Credits::kReceivesMin));
     return false;
 }
 

@@ -58,8 +58,8 @@ Result<std::unique_ptr<Session>> Session::open(plugin::Provider &provider, Queue
     const uint32_t sends = messages ? choice.messages.sends : 1, receives = messages ? choice.messages.receives : 1;
     auto queue = messages ? Queues::make(provider, sends + receives) : queues.take_shared(provider);
     if (!queue) return std::unexpected(queue.error());
-    auto endpoint = provider.create_endpoint(
-        **queue, {.send_depth = sends, .receive_depth = receives, .context = 0, .wants_shared_memory = !messages});
+    auto endpoint =
+        provider.create_endpoint(**queue, {.send_depth = sends, .receive_depth = receives, .context = 0, .wants_shared_memory = !messages});
     if (!endpoint) return std::unexpected(endpoint.error());
     return std::unique_ptr<Session>(new Session(std::move(*queue), std::move(*endpoint)));
 }

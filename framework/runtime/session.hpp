@@ -35,8 +35,12 @@ public:
     /// A child of fork has a copy of this, which is not its to use, nor to close.
     [[nodiscard]] bool is_ours() const { return pid_ == getpid(); }
 
-    int32_t post_send(std::span<const sansock_slice> slices, uint64_t token) noexcept override { return endpoint_.post_send(slices, token); }
-    int32_t post_receive(std::span<const sansock_slice> slices, uint64_t token) noexcept override { return endpoint_.post_receive(slices, token); }
+    int32_t post_send(std::span<const sansock_slice> slices, uint64_t token) noexcept override {
+        return endpoint_.post_send(slices, token);
+    }
+    int32_t post_receive(std::span<const sansock_slice> slices, uint64_t token) noexcept override {
+        return endpoint_.post_receive(slices, token);
+    }
     int32_t poll(std::span<sansock_completion> completions) noexcept override;
     int32_t arm() noexcept override;
 

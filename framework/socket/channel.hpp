@@ -10,8 +10,8 @@ namespace sansock::socket {
 struct Received {
     Message message;
     UniqueFd fd;
-    OwnedFds more;      ///< What a provider's offer or answer brings.
-    ucred sender{};     ///< As the kernel vouches.
+    OwnedFds more;   ///< What a provider's offer or answer brings.
+    ucred sender{};  ///< As the kernel vouches.
 };
 
 /// 0 or a negative errno; never blocks.

@@ -20,11 +20,11 @@ enum class Role : uint8_t { kConnect, kAccept, kNone /* not connected yet, or a 
 enum class Phase : uint8_t {
     kFree = 0,
     kUnconnected,  ///< Known before it is connected, so that what is copied or watched meanwhile is known too.
-    kTracked,    ///< On TCP; calls and bytes are counted.
-    kMeeting,    ///< Has moved enough; the helper looks for the peer.
-    kAttached,   ///< Both ends' memory is mapped; the stream decides.
-    kTcpOnly,    ///< Stays with the kernel for good.
-    kLingering,  ///< Closed by the application; the helper waits for the peer to read the rest.
+    kTracked,      ///< On TCP; calls and bytes are counted.
+    kMeeting,      ///< Has moved enough; the helper looks for the peer.
+    kAttached,     ///< Both ends' memory is mapped; the stream decides.
+    kTcpOnly,      ///< Stays with the kernel for good.
+    kLingering,    ///< Closed by the application; the helper waits for the peer to read the rest.
 };
 
 /// O_NONBLOCK, as far as it is known: most connections are closed before anybody has to ask.
@@ -48,24 +48,27 @@ struct SharedConnection {
     Holders holders;
     std::atomic<uint64_t> receive_timeout_ns;  ///< SO_RCVTIMEO; 0: none.
     std::atomic<uint64_t> send_timeout_ns;
-    std::atomic<uint32_t> send_buffer_shown;   ///< SO_SNDBUF as the application knows it; 0: as the kernel says.
+    std::atomic<uint32_t> send_buffer_shown;  ///< SO_SNDBUF as the application knows it; 0: as the kernel says.
     std::atomic<Requirement> requirement;
-    std::atomic<bool> route_known;             ///< The next two are what its route says, in place of the process's earliest.
+    std::atomic<bool> route_known;  ///< The next two are what its route says, in place of the process's earliest.
     std::atomic<uint32_t> after_calls;
     std::atomic<uint64_t> after_bytes;
     std::atomic<uint32_t> calls_in;
     std::atomic<uint32_t> calls_out;
-    sockaddr_in6 local;                     ///< IPv4 as v4-mapped, so that both ends compare alike.
+    sockaddr_in6 local;  ///< IPv4 as v4-mapped, so that both ends compare alike.
     sockaddr_in6 remote;
-    char guid[40];                          ///< Of the provider that carries it or did; empty: none.
+    char guid[40];  ///< Of the provider that carries it or did; empty: none.
     char plugin[32];
-    char detail[kDetailMax];                ///< Under detail_lock of whichever process writes or reads it. Who or what is behind the reason, for people; empty: nothing to add.
-    std::atomic<bool> memory_left;          ///< What the family has of both ends' memory was given back.
+    char detail[kDetailMax];  ///< Under detail_lock of whichever process writes or reads it. Who or what is behind the reason, for people;
+                              ///< empty: nothing to add.
+    std::atomic<bool> memory_left;  ///< What the family has of both ends' memory was given back.
     std::atomic<uint32_t> next_free;
 };
 
 /// The end that was connected to; routes are about it.
-inline const sockaddr_in6 &server_of(const SharedConnection &shared) { return shared.role == Role::kConnect ? shared.remote : shared.local; }
+inline const sockaddr_in6 &server_of(const SharedConnection &shared) {
+    return shared.role == Role::kConnect ? shared.remote : shared.local;
+}
 
 /// Adapts a Connection to what the stream asks of the world.
 class ConnectionEnvironment final : public stream::Environment {
@@ -103,7 +106,7 @@ struct SpinPolicy {
         const auto mean = static_cast<int32_t>(mean_wait_ns);
         mean_wait_ns = static_cast<uint32_t>(mean + (static_cast<int32_t>(waited_ns) - mean) / 8);
     }
-    Relaxed<uint32_t> probe;         ///< Counts waits that did not spin; one in a while spins, to notice that times have changed.
+    Relaxed<uint32_t> probe;  ///< Counts waits that did not spin; one in a while spins, to notice that times have changed.
 };
 
 /// A descriptor, or -1; memory that nobody has written to yet holds none.
@@ -122,34 +125,35 @@ private:
 struct ConnectionPlace {
     /// A descriptor of this process that refers to the connection; -1: none, and nothing of ConnectionView means anything to a passer-by.
     DescriptorWord fd;
-    uint32_t index;                    ///< This and the next are the place's own: the same for all its connections.
+    uint32_t index;  ///< This and the next are the place's own: the same for all its connections.
     SharedConnection *shared;
-    ProcessLock fd_lock;               ///< Held while the helper uses `fd`, so that a close cannot give the number away.
+    ProcessLock fd_lock;  ///< Held while the helper uses `fd`, so that a close cannot give the number away.
     ProcessLock items_lock;
     std::atomic<EpollItem *> items;
     ProcessLock detail_lock;
-    std::atomic<bool> orphan;          ///< We have let go of the connection, siblings had not; what we have of its memory is there still. Changed under fd_lock.
+    std::atomic<bool>
+        orphan;  ///< We have let go of the connection, siblings had not; what we have of its memory is there still. Changed under fd_lock.
 };
 
 /// What starts anew with every connection.
 struct ConnectionView {
-    std::atomic<uint32_t> refs{0};     ///< Descriptors of this process that refer to it.
-    Relaxed<uint32_t> generation;      ///< Of the shared half, as this process knows it.
+    std::atomic<uint32_t> refs{0};  ///< Descriptors of this process that refer to it.
+    Relaxed<uint32_t> generation;   ///< Of the shared half, as this process knows it.
     Peer *peer = nullptr;
-    uint32_t arena = 0, slot = 0;            ///< Ours, within the peer's pair.
+    uint32_t arena = 0, slot = 0;  ///< Ours, within the peer's pair.
     uint32_t peer_arena = 0, peer_slot = 0;
-    std::atomic<bool> mapped{false};   ///< end() may be used in this process.
+    std::atomic<bool> mapped{false};  ///< end() may be used in this process.
     SpinPolicy spin_in, spin_out;
     /// Threads of this process that sleep in a call on it. As in the kernel, the connection lives until they have returned.
     std::atomic<uint32_t> waiting[8] = {};
     enum Closing : uint32_t { kOpen = 0, kClosing, kPostponed };
     std::atomic<uint32_t> closing{kOpen};
-    uint64_t rested_at = 0;            ///< Bytes sent when the helper looked last for buffers to give back.
-    bool reset_logged = false;         ///< The helper has said in the log why the library reset it.
-    uint64_t required_until_ns = 0;    ///< When a required connection must have moved.
-    bool reported = false;             ///< Its line was written when this process was about to end.
-    void *endpoint = nullptr;          ///< The provider's, where its path is our memory; closed through Runtime::retire().
-    std::atomic<Courier *> courier{nullptr};     ///< Carries its messages, where the path is none.
+    uint64_t rested_at = 0;                   ///< Bytes sent when the helper looked last for buffers to give back.
+    bool reset_logged = false;                ///< The helper has said in the log why the library reset it.
+    uint64_t required_until_ns = 0;           ///< When a required connection must have moved.
+    bool reported = false;                    ///< Its line was written when this process was about to end.
+    void *endpoint = nullptr;                 ///< The provider's, where its path is our memory; closed through Runtime::retire().
+    std::atomic<Courier *> courier{nullptr};  ///< Carries its messages, where the path is none.
     /// What of it the process has that we were forked from, until we use it.
     enum Inherited : uint8_t { kNothing = 0, kMemory, kCourier };
     std::atomic<uint8_t> inherited{kNothing};
@@ -164,12 +168,15 @@ struct Connection : ConnectionPlace, ConnectionView {
     /// This process has a descriptor of it. False also for what only siblings ever held.
     [[nodiscard]] bool is_open() const { return fd.load() >= 0; }
     /// Some process of the family has the connection still, or may have died with it; else the place is free or another one's.
-    [[nodiscard]] bool is_in_family() const { return generation == shared->generation.load(std::memory_order_relaxed) && phase() != Phase::kFree; }
+    [[nodiscard]] bool is_in_family() const {
+        return generation == shared->generation.load(std::memory_order_relaxed) && phase() != Phase::kFree;
+    }
     void set_phase(Phase phase) { shared->phase.store(static_cast<uint8_t>(phase), std::memory_order_release); }
     void set_reason(stream::Reason reason) { shared->stream.reason.store(static_cast<uint8_t>(reason), std::memory_order_relaxed); }
     void construct_end(const stream::End::Memory &memory) {
         new (environment_storage) ConnectionEnvironment(*this);
-        new (end_storage) stream::End(shared->stream, memory, *std::launder(reinterpret_cast<ConnectionEnvironment *>(environment_storage)));
+        new (end_storage)
+            stream::End(shared->stream, memory, *std::launder(reinterpret_cast<ConnectionEnvironment *>(environment_storage)));
         mapped.store(true, std::memory_order_release);
     }
 };

@@ -81,7 +81,8 @@ void retire_courier(Connection &connection) {
 void forget_couriers(Process &process) {
     for (uint32_t i = 0; i < process.connections_used(); ++i) {
         Connection &connection = process.connection_at(i);
-        if (connection.courier.exchange(nullptr, std::memory_order_relaxed) != nullptr) connection.inherited.store(Connection::kCourier, std::memory_order_relaxed);
+        if (connection.courier.exchange(nullptr, std::memory_order_relaxed) != nullptr)
+            connection.inherited.store(Connection::kCourier, std::memory_order_relaxed);
     }
     couriers = nullptr;  // what they were stays mapped: the connections look at their landings
     couriers_high.store(0);
@@ -94,7 +95,8 @@ uint32_t Couriers::index_of(const Courier &courier) { return static_cast<uint32_
 
 Courier *Couriers::new_courier() {
     if (couriers == nullptr) {
-        void *memory = mmap(nullptr, kCouriersMax * sizeof(Courier), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        void *memory =
+            mmap(nullptr, kCouriersMax * sizeof(Courier), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
         if (memory == MAP_FAILED) return nullptr;
         couriers = static_cast<Courier *>(memory);
     }
@@ -138,7 +140,8 @@ bool Couriers::land(Courier &courier, const Choice &choice) {
             }
         }
         if (landing.provider != choice.provider) continue;
-        if (courier.carrier.open(process_.runtime()->messages(courier.endpoint), landing.arena, landing.region, choice.messages.receives)) return true;
+        if (courier.carrier.open(process_.runtime()->messages(courier.endpoint), landing.arena, landing.region, choice.messages.receives))
+            return true;
         if (courier.carrier.landing().is_open()) return false;  // there was memory, and the provider would not have it
     }
     return false;
@@ -161,7 +164,8 @@ sansock_region *Couriers::window_of(Peer &peer, uint32_t index, uint32_t provide
 bool Couriers::start(Courier &courier, Connection &connection, const Choice &choice, const Message &peer) {
     const stream::End::Memory &memory = connection.end().memory();
     sansock_region *window = window_of(*connection.peer, connection.arena, choice.provider);
-    const bool sound = peer.receives >= path::Credits::kReceivesMin && peer.receives <= path::kReceivesMax && peer.message_bytes >= memory::kPage;
+    const bool sound =
+        peer.receives >= path::Credits::kReceivesMin && peer.receives <= path::kReceivesMax && peer.message_bytes >= memory::kPage;
     if (!sound || window == nullptr) return false;
     const bool answers = connection.shared->role == Role::kAccept;
     const bool one_first = courier.limits.answerer_sends_first;
@@ -232,8 +236,8 @@ void Couriers::fail(Courier &courier, Connection &connection) {
     const bool stepping = memory.mine->cold.frozen.load(std::memory_order_relaxed) == epoch ||
                           memory.peer->cold.step.load(std::memory_order_acquire) == epoch;
     if (stepping || peer_is_gone(connection)) return;
-    if (memory.peer->cold.pinned.load(std::memory_order_acquire) != 0 && memory.peer->cold.switched.load(std::memory_order_acquire) != epoch &&
-        !connection.end().on_provider(true)) {
+    if (memory.peer->cold.pinned.load(std::memory_order_acquire) != 0 &&
+        memory.peer->cold.switched.load(std::memory_order_acquire) != epoch && !connection.end().on_provider(true)) {
         // It gave the meeting up after we had answered: nothing has moved, and nobody is there to step back with.
         connection.shared->stream.pinned.store(1, std::memory_order_relaxed);
         connection.set_reason(stream::Reason::kPeerDeclined);
@@ -255,7 +259,8 @@ void Couriers::sweep() {
         if (couriers[i].state.load(std::memory_order_acquire) == Courier::kRetired) close(couriers[i]);
     }
     for (Peer &peer : process_.peers()) {
-        if (peer.used.load(std::memory_order_acquire) == 0 || !peer.has_windows.load() || peer.alive.load() || peer.connections.load() != 0) continue;
+        if (peer.used.load(std::memory_order_acquire) == 0 || !peer.has_windows.load() || peer.alive.load() || peer.connections.load() != 0)
+            continue;
         for (sansock_region *window : peer.windows) {
             if (window != nullptr) process_.runtime()->deregister_memory(window);
         }

@@ -16,9 +16,9 @@ struct Courier {
     enum State : uint8_t { kFree = 0, kMeeting, kCarrying, kRetired };
     std::atomic<uint8_t> state{kFree};
     Connection *connection = nullptr;
-    uint32_t generation = 0;       ///< Of the connection.
+    uint32_t generation = 0;  ///< Of the connection.
     void *endpoint = nullptr;
-    uint64_t decide_ns = 0;        ///< When a failure that may be the peer's death is taken for one of the provider.
+    uint64_t decide_ns = 0;  ///< When a failure that may be the peer's death is taken for one of the provider.
     MessageLimits limits;
     path::Carrier carrier;
 };

@@ -37,7 +37,9 @@ long ConnectionEnvironment::tcp_receive(const iovec *parts, int count, int flags
     message.msg_iov = const_cast<iovec *>(parts);
     message.msg_iovlen = static_cast<size_t>(count);
     const long got = raw_syscall(SYS_recvmsg, c_.fd.load(), &message, flags);
-    return got == -ENOTCONN ? 0 : got;  // after tcp_poison() the kernel has forgotten that there was a connection; after a reset from outside it says 0
+    return got == -ENOTCONN
+               ? 0
+               : got;  // after tcp_poison() the kernel has forgotten that there was a connection; after a reset from outside it says 0
 }
 
 long ConnectionEnvironment::tcp_unsent() {

@@ -1,11 +1,10 @@
-#include "socket/epoll_items.hpp"
-
 #include <poll.h>
 
 #include <utility>
 
 #include "base/guarded_copy.hpp"
 #include "socket/courier.hpp"
+#include "socket/epoll_items.hpp"
 #include "socket/poll.hpp"
 #include "socket/waiting.hpp"
 

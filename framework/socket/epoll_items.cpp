@@ -1,8 +1,9 @@
 // What the application has registered: the items of epoll instances, and the kernel's share in each.
+#include "socket/epoll_items.hpp"
+
 #include <poll.h>
 
 #include "base/guarded_copy.hpp"
-#include "socket/epoll_items.hpp"
 #include "socket/helper.hpp"
 #include "socket/waiting.hpp"
 
@@ -89,7 +90,8 @@ bool cover(EpollItem &item) {
         epoll.waker = id;
     }
     Peer &peer = *item.connection->peer;
-    if (peer.told[epoll.waker].load(std::memory_order_relaxed) == 0) Helper::tell_wake_object(peer, epoll.waker, process.wake_object(epoll.waker).fd.load());
+    if (peer.told[epoll.waker].load(std::memory_order_relaxed) == 0)
+        Helper::tell_wake_object(peer, epoll.waker, process.wake_object(epoll.waker).fd.load());
     auto &hot = item.connection->end().memory().mine->hot;
     hot.in_log.store(1, std::memory_order_relaxed);
     bool listed = false;

@@ -5,11 +5,11 @@
 #include <netinet/tcp.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
-#include <stdio.h>
-#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -34,9 +34,11 @@ Runtime *load_runtime() {
     char path[4096];
     const char *slash = strrchr(self.dli_fname, '/');
     const int directory = slash == nullptr ? 0 : static_cast<int>(slash - self.dli_fname + 1);
-    if (snprintf(path, sizeof path, "%.*slibsansock_runtime.so", directory, self.dli_fname) >= static_cast<int>(sizeof path)) return nullptr;
+    if (snprintf(path, sizeof path, "%.*slibsansock_runtime.so", directory, self.dli_fname) >= static_cast<int>(sizeof path))
+        return nullptr;
     void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-    const auto open = library == nullptr ? nullptr : reinterpret_cast<decltype(&sansock_runtime_open)>(dlsym(library, "sansock_runtime_open"));
+    const auto open =
+        library == nullptr ? nullptr : reinterpret_cast<decltype(&sansock_runtime_open)>(dlsym(library, "sansock_runtime_open"));
     if (open == nullptr) {
         const char *why = dlerror();
         char line[512];
@@ -115,7 +117,10 @@ void HelperThread::run() {
         uint64_t due = std::min({meetings_.next_due_ns(), trim_due_ns_, orphans_due_ns_, releases_due_ns_});
         const uint64_t now = now_ns();
         if (process_.is_child() && lingers()) due = std::min(due, now + kLingerNs);  // the peer rings the helper of our parent
-        const int timeout_ms = submitted_ != 0 ? 0 : due == UINT64_MAX ? -1 : due <= now ? 0 : static_cast<int>((due - now) / 1'000'000 + 1);
+        const int timeout_ms = submitted_ != 0     ? 0
+                               : due == UINT64_MAX ? -1
+                               : due <= now        ? 0
+                                                   : static_cast<int>((due - now) / 1'000'000 + 1);
         const long count = raw_syscall(SYS_epoll_pwait, meetings_.epoll_fd(), events, 32, timeout_ms, nullptr, 8);
         if (count == -EBADF || count == -EINVAL) return process_.forbid_helper();  // the application has closed every number that there is
         for (long i = 0; i < count; ++i) {
@@ -171,7 +176,8 @@ void HelperThread::look_after(Connection &connection) {
 void HelperThread::socket_event(uint32_t index, uint32_t generation, uint32_t events) {
     Connection &connection = process_.connection_at(index);
     stream::Guard guard(connection.fd_lock);
-    if (!connection.is_open() || (connection.generation & 0xffffff) != generation || !connection.mapped.load(std::memory_order_acquire)) return;
+    if (!connection.is_open() || (connection.generation & 0xffffff) != generation || !connection.mapped.load(std::memory_order_acquire))
+        return;
     if ((events & (EPOLLERR | EPOLLHUP)) != 0) {
         // A clean double close is a hang-up without an error.
         connection.end().tcp_ended((events & EPOLLERR) != 0 ? stream::kTcpReset : stream::kTcpFin);

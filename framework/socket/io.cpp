@@ -29,7 +29,8 @@ std::atomic<uint32_t> &inside_kernel(Connection &connection, bool sending) {
 /// Once a connection is on TCP for good, it costs nothing but a look at its phase.
 void retire_if_at_rest(Connection &connection) {
     const stream::State &state = connection.shared->stream;
-    if (state.pinned.load(std::memory_order_relaxed) != 0 && state.error_owed.load(std::memory_order_relaxed) == 0 && connection.end().at_rest_on_tcp()) {
+    if (state.pinned.load(std::memory_order_relaxed) != 0 && state.error_owed.load(std::memory_order_relaxed) == 0 &&
+        connection.end().at_rest_on_tcp()) {
         uint8_t attached = static_cast<uint8_t>(Phase::kAttached);
         if (connection.shared->phase.compare_exchange_strong(attached, static_cast<uint8_t>(Phase::kTcpOnly))) retire_courier(connection);
     }
@@ -93,7 +94,8 @@ void become_candidate(Connection &connection) {
     process.submit(connection);
 }
 
-KernelCall::KernelCall(Connection &connection, bool sending) : connection_(connection), generation_(connection.generation), sending_(sending) {
+KernelCall::KernelCall(Connection &connection, bool sending)
+    : connection_(connection), generation_(connection.generation), sending_(sending) {
     allowed_ = connection.phase() == Phase::kTcpOnly;
     if (allowed_ || is_held_back(connection) || connection.shared->stream.attached.load(std::memory_order_acquire) != 0) return;
     // The counter first, then the look: whoever attaches the connection looks at the counter afterwards.
@@ -210,7 +212,8 @@ long receive_stream(Connection &connection, const iovec *parts, int count, int f
         if (!peek) advance(copy, count, static_cast<size_t>(done));
         Waiting waiting(connection);
         for (;;) {
-            const int rc = waiting.is_too_late() ? -EBADF : wait_for(connection, false, deadline, peek ? static_cast<uint64_t>(done) : 0, &waiting);
+            const int rc =
+                waiting.is_too_late() ? -EBADF : wait_for(connection, false, deadline, peek ? static_cast<uint64_t>(done) : 0, &waiting);
             if (rc < 0) return done > 0 ? done : rc;
             got = end.receive(copy, count, flags);
             if (got > 0) carry(connection);

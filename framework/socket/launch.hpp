@@ -7,8 +7,8 @@ namespace sansock::socket {
 /// Empty strings: not given.
 struct Launch {
     char program[64];
-    char config[4096];       ///< SANSOCK_CONFIG: the configuration file.
-    char report[4096];       ///< SANSOCK_REPORT: where to append a line for every connection.
+    char config[4096];  ///< SANSOCK_CONFIG: the configuration file.
+    char report[4096];  ///< SANSOCK_REPORT: where to append a line for every connection.
     enum Require : char { kUnknown = 0, kNo, kYes };
     Require require;         ///< SANSOCK_REQUIRE: whether some route says `require`.
     char plugin_path[4096];  ///< SANSOCK_PLUGIN_PATH: directories of manifests, separated by colons.

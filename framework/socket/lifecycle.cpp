@@ -92,8 +92,8 @@ long close_last(Process &process, const Closing &closing, Connection &connection
     return rc;
 }
 
-/// Siblings hold it still: only our view of it ends. False: they do not. All at once, for the last of them may end it, and its place be used
-/// again, as soon as we have let go.
+/// Siblings hold it still: only our view of it ends. False: they do not. All at once, for the last of them may end it, and its place be
+/// used again, as soon as we have let go.
 bool let_siblings_have(Process &process, Connection &connection) {
     stream::Guard guard(connection.fd_lock);
     if (!connection.shared->holders.let_go(static_cast<uint32_t>(process.pid()))) return false;

@@ -123,7 +123,8 @@ void Meetings::hello(Peer &peer, Received &received) {
     const bool ourselves = peer.pid == process_.pid() && peer.started == started_;
     for (Peer &other : process_.peers()) {
         if (!channel.connected_by_us) break;
-        if (&other == &peer || other.used.load() == 0 || !other.alive.load() || other.pid != peer.pid || other.started != peer.started) continue;
+        if (&other == &peer || other.used.load() == 0 || !other.alive.load() || other.pid != peer.pid || other.started != peer.started)
+            continue;
         // Where both ends of a connection are this process, each end has a channel object, and proposals go from one to the other.
         if (ourselves && !channels_[index_of(other)].connected_by_us) continue;
         // We know each other already: this connection is set up over the channel that we have.

@@ -1,5 +1,5 @@
-// What two processes that know each other settle about one connection: a slot each in their arenas and the provider's endpoints are proposed,
-// answered and attached.
+// What two processes that know each other settle about one connection: a slot each in their arenas and the provider's endpoints are
+// proposed, answered and attached.
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -16,7 +16,7 @@
 namespace sansock::socket {
 namespace {
 
-constexpr uint64_t kFullNs = 1'000'000;        ///< A channel that takes no more is left alone for this long.
+constexpr uint64_t kFullNs = 1'000'000;  ///< A channel that takes no more is left alone for this long.
 constexpr int kAnswerTries = 100;
 constexpr long kAnswerPauseNs = 1'000'000;
 
@@ -318,7 +318,8 @@ bool Meetings::attach(Connection &connection, Peer &peer, const Message &message
     state.out.segment_buffer = memory::kInlineBuffer;
     timeval timeout{};
     size = sizeof timeout;
-    if (raw_syscall(SYS_getsockopt, fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, &size) == 0) connection.shared->receive_timeout_ns = to_ns(timeout);
+    if (raw_syscall(SYS_getsockopt, fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, &size) == 0)
+        connection.shared->receive_timeout_ns = to_ns(timeout);
     size = sizeof timeout;
     if (raw_syscall(SYS_getsockopt, fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, &size) == 0) connection.shared->send_timeout_ns = to_ns(timeout);
 

@@ -16,7 +16,7 @@ namespace {
 
 constexpr uint64_t kSharedRetryNs = 1'000'000;  ///< First; doubled from then on.
 constexpr uint64_t kRingsNs = 200'000'000;
-constexpr uint64_t kBindDelayNs = 2'000'000;   ///< An acceptor that has channels gives the peer this long to propose over one.
+constexpr uint64_t kBindDelayNs = 2'000'000;  ///< An acceptor that has channels gives the peer this long to propose over one.
 
 bool same_host(const Connection &connection) {
     const in6_addr &remote = connection.shared->remote.sin6_addr;
@@ -145,7 +145,8 @@ void Meetings::begin(Connection &connection, uint64_t deadline_ns) {
         if (now >= deadline_ns) return refuse(stream::Reason::kSharedFd);
         // A server that forks for every connection closes its own copy in a moment.
         if (peer_wants) decline(*asking, proposal, stream::Reason::kNotYet);
-        const uint64_t waited = process_.policy().rendezvous_timeout_ns - std::min(deadline_ns - now, process_.policy().rendezvous_timeout_ns);
+        const uint64_t waited =
+            process_.policy().rendezvous_timeout_ns - std::min(deadline_ns - now, process_.policy().rendezvous_timeout_ns);
         meeting.deadline_ns = deadline_ns;
         meeting.state = Meeting::kRetry;
         return wait_until(meeting, std::min(deadline_ns, now + std::max(kSharedRetryNs, waited)));
@@ -295,9 +296,7 @@ void Meetings::timers() {
     }
 }
 
-uint64_t Meetings::token_of(const Connection &connection) {
-    return (uint64_t{connection.generation} << 32) | connection.index;
-}
+uint64_t Meetings::token_of(const Connection &connection) { return (uint64_t{connection.generation} << 32) | connection.index; }
 
 /// The connection that a token of ours names; nullptr when it is closed by now.
 Connection *Meetings::connection_of(uint64_t token) {

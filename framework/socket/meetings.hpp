@@ -19,9 +19,7 @@ struct Watch {
     enum Kind : uint8_t { kDoorbell = 1, kChannel, kMeeting, kSocket, kCourier } kind;
     uint32_t index = 0;
     uint32_t generation = 0;
-    [[nodiscard]] uint64_t pack() const {
-        return (uint64_t{kind} << 56) | (uint64_t{generation & 0xffffff} << 32) | index;
-    }
+    [[nodiscard]] uint64_t pack() const { return (uint64_t{kind} << 56) | (uint64_t{generation & 0xffffff} << 32) | index; }
     static Watch unpack(uint64_t word) {
         return {static_cast<Kind>(word >> 56), static_cast<uint32_t>(word), static_cast<uint32_t>(word >> 32) & 0xffffff};
     }
@@ -49,28 +47,28 @@ private:
     /// Where a connection's meeting stands.
     struct Meeting {
         enum State : uint8_t { kIdle = 0, kBinding, kListening, kConnecting, kProposed, kRetry, kHeld } state;
-        uint32_t generation;       ///< Of the connection that this meeting is about.
-        int listener;              ///< + 1
-        uint32_t peer;             ///< Index + 1: the channel it is set up over.
-        uint64_t due_ns;           ///< When the state must be looked at again.
-        uint64_t deadline_ns;      ///< When the meeting is given up.
+        uint32_t generation;   ///< Of the connection that this meeting is about.
+        int listener;          ///< + 1
+        uint32_t peer;         ///< Index + 1: the channel it is set up over.
+        uint64_t due_ns;       ///< When the state must be looked at again.
+        uint64_t deadline_ns;  ///< When the meeting is given up.
         uint32_t slot, arena;
         bool has_slot;
-        bool slot_named;           ///< The peer was told of the slot: it is ours alone again only when the peer says so.
+        bool slot_named;  ///< The peer was told of the slot: it is ours alone again only when the peer says so.
         Choice choice;
-        uint64_t refused;          ///< Providers that the peer does not have, a bit each.
-        void *endpoint;            ///< Of the provider; not yet the connection's.
-        Courier *courier;          ///< Or that, where the provider carries messages.
-        Message proposal;          ///< kHeld: it came before we had moved anything.
+        uint64_t refused;  ///< Providers that the peer does not have, a bit each.
+        void *endpoint;    ///< Of the provider; not yet the connection's.
+        Courier *courier;  ///< Or that, where the provider carries messages.
+        Message proposal;  ///< kHeld: it came before we had moved anything.
         OfferFds proposal_fds;
     };
     struct Channel {
         enum State : uint8_t { kNew = 0, kGreeted, kUp } state;
         bool connected_by_us;
-        uint64_t first;            ///< Token of the connection that we met over; 0: none.
-        sockaddr_in6 server;       ///< Where we connected to: further connections there try this channel first.
-        uint64_t deadline_ns;      ///< When it must be up.
-        uint64_t full_until_ns;    ///< It took no more; not before then is it tried again.
+        uint64_t first;          ///< Token of the connection that we met over; 0: none.
+        sockaddr_in6 server;     ///< Where we connected to: further connections there try this channel first.
+        uint64_t deadline_ns;    ///< When it must be up.
+        uint64_t full_until_ns;  ///< It took no more; not before then is it tried again.
     };
     /// What was said in the log.
     struct Offence {
@@ -112,7 +110,9 @@ private:
     void propose(Connection &connection, Peer &peer);
     void answer(Connection &connection, Peer &peer, const Message &proposal, const OfferFds &fds);
     stream::Reason make_endpoint(Meeting &meeting);
-    [[nodiscard]] bool is_usable(const Meeting &meeting) const { return meeting.courier != nullptr || process_.runtime()->shares_memory(meeting.endpoint); }
+    [[nodiscard]] bool is_usable(const Meeting &meeting) const {
+        return meeting.courier != nullptr || process_.runtime()->shares_memory(meeting.endpoint);
+    }
     void decline(Peer &peer, const Message &proposal, stream::Reason reason);
     /// Why there is none, or kNone.
     stream::Reason make_arena(Peer &peer, const Choice &choice);

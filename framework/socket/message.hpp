@@ -1,7 +1,6 @@
 // What two helpers say to each other over their Unix socket (SOCK_SEQPACKET, one message a packet).
 #pragma once
 #include <netinet/in.h>
-
 #include <sys/syscall.h>
 
 #include <cstdint>
@@ -15,14 +14,14 @@ namespace sansock::socket {
 inline constexpr uint32_t kMessageMagic = 0x314d6e73;  // "snM1"
 
 enum class MessageType : uint32_t {
-    kHello = 1,     ///< First, both ways: who I am. No descriptor is passed before it was checked.
-    kWelcome,       ///< My helper's doorbell (descriptor). The sender has accepted the other's credentials.
-    kArena,         ///< An arena of mine (descriptor), `arena`.
-    kPropose,       ///< Let us move this connection; my socket as proof (descriptor), `arena`, `slot`.
-    kAccept,        ///< Yes; my socket as proof (descriptor), `arena`, `slot`.
-    kDecline,       ///< No: `reason`; kNotYet: ask again later.
-    kWakeObject,    ///< A wake object of mine (descriptor), `waker`.
-    kReleased,      ///< I look at your `arena`, `slot` no more.
+    kHello = 1,   ///< First, both ways: who I am. No descriptor is passed before it was checked.
+    kWelcome,     ///< My helper's doorbell (descriptor). The sender has accepted the other's credentials.
+    kArena,       ///< An arena of mine (descriptor), `arena`.
+    kPropose,     ///< Let us move this connection; my socket as proof (descriptor), `arena`, `slot`.
+    kAccept,      ///< Yes; my socket as proof (descriptor), `arena`, `slot`.
+    kDecline,     ///< No: `reason`; kNotYet: ask again later.
+    kWakeObject,  ///< A wake object of mine (descriptor), `waker`.
+    kReleased,    ///< I look at your `arena`, `slot` no more.
 };
 
 /// The descriptors of an offer or an answer, which close themselves.
@@ -43,9 +42,9 @@ struct Message {
     MessageType type = MessageType::kHello;
     uint32_t version = 1;
     int32_t pid = 0;
-    uint64_t started = 0;           ///< The process's start time: with the pid a name that is never reused.
-    uint64_t network_namespace = 0; ///< SO_NETNS_COOKIE
-    sockaddr_in6 local{};           ///< The sender's view of the connection.
+    uint64_t started = 0;            ///< The process's start time: with the pid a name that is never reused.
+    uint64_t network_namespace = 0;  ///< SO_NETNS_COOKIE
+    sockaddr_in6 local{};            ///< The sender's view of the connection.
     sockaddr_in6 remote{};
     uint32_t arena = 0;
     uint32_t slot = 0;
@@ -53,10 +52,10 @@ struct Message {
     uint64_t peer_token = 0;
     uint32_t reason = 0;
     uint32_t waker = 0;
-    char guid[40] = {};             ///< The provider of the proposal.
-    OfferBytes offer;               ///< The provider's offer, or its answer. Its descriptors follow the socket.
-    uint32_t receives = 0;          ///< Where the provider carries messages: how many receives are posted,
-    uint64_t message_bytes = 0;     ///< and how long a message they take.
+    char guid[40] = {};          ///< The provider of the proposal.
+    OfferBytes offer;            ///< The provider's offer, or its answer. Its descriptors follow the socket.
+    uint32_t receives = 0;       ///< Where the provider carries messages: how many receives are posted,
+    uint64_t message_bytes = 0;  ///< and how long a message they take.
 };
 
 }  // namespace sansock::socket

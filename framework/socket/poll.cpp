@@ -52,10 +52,10 @@ bool held_back(Process &process, int fd) {
 }
 
 struct Look {
-    int ready = 0;         ///< Descriptors with events.
-    bool kernel = false;   ///< Some descriptors are, in part, the kernel's.
+    int ready = 0;        ///< Descriptors with events.
+    bool kernel = false;  ///< Some descriptors are, in part, the kernel's.
     bool on_my_cpu = false;
-    bool sets = false;     ///< Some are epoll instances.
+    bool sets = false;  ///< Some are epoll instances.
     bool again_soon = false;
 };
 
@@ -88,7 +88,8 @@ Look prepare(Process &process, const pollfd *fds, nfds_t count, pollfd *kernel) 
             kernel[i].fd = -1;
             look.on_my_cpu |= end.memory().peer->hot.cpu.load(std::memory_order_relaxed) == current_cpu();
         } else {
-            kernel[i].events = static_cast<short>(fds[i].events & ((in ? 0 : POLLIN | POLLRDNORM | POLLPRI | POLLRDHUP) | (out ? 0 : POLLOUT | POLLWRNORM)));
+            kernel[i].events = static_cast<short>(
+                fds[i].events & ((in ? 0 : POLLIN | POLLRDNORM | POLLPRI | POLLRDHUP) | (out ? 0 : POLLOUT | POLLWRNORM)));
             look.kernel = true;
         }
     }
@@ -106,7 +107,8 @@ int judge(Process &process, pollfd *fds, nfds_t count, const pollfd *kernel) {
             Epoll *set = fds[i].revents != 0 ? process.epoll(fds[i].fd) : nullptr;
             if (set != nullptr && !readable(*set)) fds[i].revents = 0;
         } else {
-            fds[i].revents = static_cast<short>(connection->end().events(kernel[i].fd >= 0 ? kernel[i].revents : 0) & (fds[i].events | POLLERR | POLLHUP));
+            fds[i].revents = static_cast<short>(connection->end().events(kernel[i].fd >= 0 ? kernel[i].revents : 0) &
+                                                (fds[i].events | POLLERR | POLLHUP));
         }
         ready += fds[i].revents != 0;
     }

@@ -51,7 +51,8 @@ bool Process::reserve() {
     peers_ = reserve_array<Peer>(kPeersMax, MAP_PRIVATE);
     accounts_ = reserve_array<memory::Account>(kAccounts, MAP_SHARED);
     memory::Arena::on_growth([] {
-        if (Process *process = get(); process != nullptr && !process->grown_.exchange(true, std::memory_order_acq_rel)) process->ring_helper();
+        if (Process *process = get(); process != nullptr && !process->grown_.exchange(true, std::memory_order_acq_rel))
+            process->ring_helper();
     });
     submitted_next_ = reserve_array<std::atomic<uint32_t>>(kConnectionsMax + 1, MAP_PRIVATE);
     hidden_ = reserve_array<std::atomic<uint64_t>>(kDescriptorsMax, MAP_PRIVATE);
@@ -225,7 +226,8 @@ void Process::free_item(EpollItem *item) {
 void Process::queue_blocked(Epoll &epoll) {
     const uint32_t fresh = items_fresh_.load(std::memory_order_relaxed);
     for (uint32_t i = 0; i < fresh; ++i) {
-        if (items_[i].blocked && items_[i].live && items_[i].epoll == &epoll && items_[i].inner == nullptr) queue_item(epoll, items_[i], items_[i].name);
+        if (items_[i].blocked && items_[i].live && items_[i].epoll == &epoll && items_[i].inner == nullptr)
+            queue_item(epoll, items_[i], items_[i].name);
     }
 }
 
@@ -332,7 +334,8 @@ void Process::prepare_wake_objects() {
 /// Its eventfd stays for the next user: peers know it by the number, and would go on waking the former one for a while.
 void Process::free_wake_object(uint16_t id) {
     auto me = static_cast<uint32_t>(pid_);
-    if (id != memory::kNoWaker) shared_->wake_owners[id].compare_exchange_strong(me, 0, std::memory_order_release);  // unless it is our parent's
+    if (id != memory::kNoWaker)
+        shared_->wake_owners[id].compare_exchange_strong(me, 0, std::memory_order_release);  // unless it is our parent's
 }
 
 bool Process::tell_peers(uint16_t id) {

@@ -24,36 +24,37 @@ inline constexpr uint32_t kHelperWaker = 1;  ///< The wake object of the helper 
 
 /// What stays where it is while one process after the other has the place: who passes by finds it whole at any time.
 struct PeerPlace {
-    std::atomic<uint32_t> used;      ///< 1 while what PeerView holds means something.
-    std::atomic<bool> alive;         ///< The channel is open.
-    std::atomic<int> channel;        ///< SOCK_SEQPACKET; written by any thread, under channel_lock but for the helper, which reads and closes it.
+    std::atomic<uint32_t> used;  ///< 1 while what PeerView holds means something.
+    std::atomic<bool> alive;     ///< The channel is open.
+    std::atomic<int> channel;  ///< SOCK_SEQPACKET; written by any thread, under channel_lock but for the helper, which reads and closes it.
     ProcessLock channel_lock;
     std::atomic<uint32_t> connections;
     std::atomic<uint32_t> our_arenas, their_arenas;
-    std::atomic<const memory::Header *> their_head;  ///< Of their first arena. Without log_lock only glance() may look: it may go any moment.
+    std::atomic<const memory::Header *>
+        their_head;  ///< Of their first arena. Without log_lock only glance() may look: it may go any moment.
     ProcessLock log_lock;
-    std::atomic<bool> has_windows;   ///< Some of our arenas are registered with a provider that carries messages.
+    std::atomic<bool> has_windows;  ///< Some of our arenas are registered with a provider that carries messages.
     std::atomic<bool> owes_releases;
 };
 
 /// What starts anew with every process.
 struct PeerView {
-    bool inherited;                  ///< From the process that this one was forked from; its helper reads the channel.
+    bool inherited;  ///< From the process that this one was forked from; its helper reads the channel.
     int32_t pid;
     uint32_t uid;
-    uint64_t started;                ///< With the pid, names the process beyond reuse of its number.
-    int helper_doorbell;             ///< The peer helper's eventfd.
+    uint64_t started;     ///< With the pid, names the process beyond reuse of its number.
+    int helper_doorbell;  ///< The peer helper's eventfd.
     memory::Arena ours[kArenasPerPeer];
     memory::PeerArena theirs[kArenasPerPeer];
     std::atomic<uint32_t> connection_of_slot[kArenasPerPeer][memory::kSlotsPerArena];  ///< Index + 1, by *the peer's* slot.
-    std::atomic<int> wake_fd[memory::kWakeObjects];   ///< The peer's wake objects; eventfd + 1, 0: not told yet.
+    std::atomic<int> wake_fd[memory::kWakeObjects];     ///< The peer's wake objects; eventfd + 1, 0: not told yet.
     std::atomic<uint32_t> woken[memory::kWakeObjects];  ///< The ticket for which each was woken last.
-    std::atomic<uint8_t> told[memory::kWakeObjects];  ///< Our wake objects that the peer has been told.
+    std::atomic<uint8_t> told[memory::kWakeObjects];    ///< Our wake objects that the peer has been told.
     sansock_region *windows[kArenasPerPeer];
     uint32_t arena_provider[kArenasPerPeer];  ///< Whose buffers each of our arenas holds.
     /// Slots of the peer's that we have left and could not tell it of, by arena; the helper tries again.
     std::atomic<uint64_t> unreleased[kArenasPerPeer][memory::kSlotsPerArena / 64];
-    Relaxed<uint32_t> log_read;      ///< Entries of the peer's activity log that were read; under log_lock.
+    Relaxed<uint32_t> log_read;  ///< Entries of the peer's activity log that were read; under log_lock.
 };
 
 /// Another process that shares memory with this one.
@@ -62,7 +63,7 @@ struct Peer : PeerPlace, PeerView {};
 /// Something that threads of this process sleep on and peers can wake: an eventfd.
 struct WakeObject {
     std::atomic<int> fd{-1};
-    std::atomic<uint32_t> ticket;    ///< The last ticket given out.
+    std::atomic<uint32_t> ticket;  ///< The last ticket given out.
 };
 
 struct Epoll;
@@ -70,24 +71,24 @@ struct Epoll;
 struct EpollItem {
     Epoll *epoll;
     Connection *connection;
-    uint32_t generation;             ///< Of the connection.
+    uint32_t generation;  ///< Of the connection.
     int fd;
-    Relaxed<uint32_t> events;        ///< As the application asked.
+    Relaxed<uint32_t> events;  ///< As the application asked.
     Relaxed<uint64_t> data;
-    Relaxed<uint32_t> kernel_events; ///< As the kernel knows it.
+    Relaxed<uint32_t> kernel_events;  ///< As the kernel knows it.
     Relaxed<bool> in_kernel;
     Relaxed<bool> live;
-    std::atomic<bool> disarmed;      ///< EPOLLONESHOT has fired.
-    Relaxed<bool> covered;           ///< The epoll instance wakes up for it.
-    Relaxed<bool> blocked;           ///< It wants to write and found no room.
-    std::atomic<bool> queued;        ///< In the epoll's ready queue.
+    std::atomic<bool> disarmed;  ///< EPOLLONESHOT has fired.
+    Relaxed<bool> covered;       ///< The epoll instance wakes up for it.
+    Relaxed<bool> blocked;       ///< It wants to write and found no room.
+    std::atomic<bool> queued;    ///< In the epoll's ready queue.
     EpollItem *next_of_connection;
     EpollItem *next_ready;
-    uint32_t name;                   ///< Its place and, above that, which use of the place this is: the kernel may tell of the one before.
-    Relaxed<uint64_t> told;          ///< The epoll_wait call that has told of it last.
-    Relaxed<uint32_t> told_events;   ///< What was told last, and how far the streams were then; for edges.
+    uint32_t name;                  ///< Its place and, above that, which use of the place this is: the kernel may tell of the one before.
+    Relaxed<uint64_t> told;         ///< The epoll_wait call that has told of it last.
+    Relaxed<uint32_t> told_events;  ///< What was told last, and how far the streams were then; for edges.
     Relaxed<uint64_t> told_tail, told_out;
-    Epoll *inner;                    ///< An epoll instance in place of a connection.
+    Epoll *inner;  ///< An epoll instance in place of a connection.
 };
 
 struct Epoll {
@@ -97,18 +98,18 @@ struct Epoll {
     std::atomic<uint16_t> waker;     ///< Wake object; kNoWaker until the first connection is attached.
     std::atomic<uint32_t> attached;  ///< Items whose connection is attached.
     std::atomic<uint32_t> items;
-    std::atomic<uint32_t> sets;      ///< Epoll instances registered in this one.
+    std::atomic<uint32_t> sets;  ///< Epoll instances registered in this one.
     ProcessLock lock;
     Relaxed<EpollItem *> ready_head, ready_tail;
-    std::atomic<uint32_t> asleep;    ///< Threads in the kernel's wait.
-    std::atomic<bool> nested;        ///< The instance is itself watched.
-    Relaxed<bool> inherited;         ///< From the process that this one was forked from, and not waited on since.
-    Relaxed<bool> blocked;           ///< An item that wants to write found no room.
-    Relaxed<bool> held;              ///< Or is held back for a while, of whose end nobody tells.
-    ProcessLock park_lock;           ///< Taken before a peer's log_lock, and never with `lock`.
-    uint32_t parked;                 ///< Threads that have announced that they sleep; under park_lock.
-    Relaxed<uint64_t> kernel_looked; ///< In ticks; 0: it had something to tell, and may have more.
-    Relaxed<uint32_t> full_answers;  ///< In a row, with no room for what the kernel has to tell.
+    std::atomic<uint32_t> asleep;     ///< Threads in the kernel's wait.
+    std::atomic<bool> nested;         ///< The instance is itself watched.
+    Relaxed<bool> inherited;          ///< From the process that this one was forked from, and not waited on since.
+    Relaxed<bool> blocked;            ///< An item that wants to write found no room.
+    Relaxed<bool> held;               ///< Or is held back for a while, of whose end nobody tells.
+    ProcessLock park_lock;            ///< Taken before a peer's log_lock, and never with `lock`.
+    uint32_t parked;                  ///< Threads that have announced that they sleep; under park_lock.
+    Relaxed<uint64_t> kernel_looked;  ///< In ticks; 0: it had something to tell, and may have more.
+    Relaxed<uint32_t> full_answers;   ///< In a row, with no room for what the kernel has to tell.
     SpinPolicy spin;
 };
 

@@ -76,15 +76,15 @@ void write_line(Connection &connection, int file) {
     char detail_field[sizeof account.detail + 2] = "null";
     if (account.detail[0] != '\0') snprintf(detail_field, sizeof detail_field, "\"%s\"", account.detail);
     char line[1536];
-    const int size = snprintf(line, sizeof line,
+    const int size = snprintf(
+        line, sizeof line,
         "{\"pid\":%d,\"program\":\"%s\",\"role\":\"%s\",\"local\":\"%s\",\"peer\":\"%s\",\"provider\":%s,\"path\":\"%s\",\"reason\":%s,"
         "\"detail\":%s,\"bytes_sent\":{\"tcp\":%llu,\"provider\":%llu},\"bytes_received\":{\"tcp\":%llu,\"provider\":%llu},"
         "\"upgrades\":%u,\"step_backs\":%u}\n",
-        Process::get()->pid(), program, shared.role == Role::kConnect ? "connect" : "accept", local, remote, guid_field,
-        account.path, reason_field, detail_field,
-        static_cast<unsigned long long>(account.sent_tcp), static_cast<unsigned long long>(account.sent_provider),
-        static_cast<unsigned long long>(account.received_tcp), static_cast<unsigned long long>(account.received_provider),
-        account.upgrades, account.step_backs);
+        Process::get()->pid(), program, shared.role == Role::kConnect ? "connect" : "accept", local, remote, guid_field, account.path,
+        reason_field, detail_field, static_cast<unsigned long long>(account.sent_tcp),
+        static_cast<unsigned long long>(account.sent_provider), static_cast<unsigned long long>(account.received_tcp),
+        static_cast<unsigned long long>(account.received_provider), account.upgrades, account.step_backs);
     if (size > 0) raw_syscall(SYS_write, file, line, std::min(static_cast<size_t>(size), sizeof line - 1));
 }
 
@@ -103,9 +103,17 @@ Account account_of(Connection &connection) {
     const char *reason = stream::reason_name(static_cast<stream::Reason>(state.reason.load()));
     const bool provider = upgrades > 0 && reason == nullptr;
     if (!provider && reason == nullptr) reason = stream::reason_name(stream::Reason::kNotYet);
-    Account account{provider, provider ? shared.plugin : "tcp", upgrades > 0 ? shared.guid : nullptr, reason, "",
-            state.out.out.load() - out_provider, out_provider, state.in.in.load() - in_provider, in_provider,
-            upgrades, state.step_backs.load()};
+    Account account{provider,
+                    provider ? shared.plugin : "tcp",
+                    upgrades > 0 ? shared.guid : nullptr,
+                    reason,
+                    "",
+                    state.out.out.load() - out_provider,
+                    out_provider,
+                    state.in.in.load() - in_provider,
+                    in_provider,
+                    upgrades,
+                    state.step_backs.load()};
     if (!provider) copy_detail(connection, account.detail);
     return account;
 }

@@ -7,9 +7,9 @@ namespace sansock::socket {
 /// The pointers last as long as the connection.
 struct Account {
     bool on_provider;
-    const char *path;    ///< The plugin's name, or "tcp".
-    const char *guid;    ///< Of the provider that carries it or did; nullptr: none.
-    const char *reason;  ///< Why it is on TCP; nullptr on a provider.
+    const char *path;         ///< The plugin's name, or "tcp".
+    const char *guid;         ///< Of the provider that carries it or did; nullptr: none.
+    const char *reason;       ///< Why it is on TCP; nullptr on a provider.
     char detail[kDetailMax];  ///< Who or what is behind the reason; empty: nothing to add.
     uint64_t sent_tcp, sent_provider, received_tcp, received_provider;
     uint32_t upgrades, step_backs;

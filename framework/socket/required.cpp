@@ -1,7 +1,7 @@
 #include "socket/required.hpp"
 
-#include <netinet/tcp.h>
 #include <fcntl.h>
+#include <netinet/tcp.h>
 #include <string.h>
 #include <sys/socket.h>
 

@@ -34,9 +34,9 @@ struct OfferFds {
 
 /// How a provider carries messages, and what of it one connection gets.
 struct MessageLimits {
-    uint64_t message_bytes = 0;         ///< The longest one.
-    uint32_t sends = 0;                 ///< Under way at most.
-    uint32_t receives = 0;              ///< Posted at most.
+    uint64_t message_bytes = 0;  ///< The longest one.
+    uint32_t sends = 0;          ///< Under way at most.
+    uint32_t receives = 0;       ///< Posted at most.
     bool answerer_sends_first = false;
 };
 

@@ -26,11 +26,11 @@ constexpr uint64_t kPartPauseNs = 100'000, kPartPauseMaxNs = 1'000'000'000;  // 
 constexpr uint32_t kProcessorsMax = 1024;
 std::atomic<uint32_t> processors{0};
 constexpr uint32_t kProbeEvery = 16;
-constexpr uint32_t kLongWaitNs = 1'000'000;  // longer waits say no more than this one
-constexpr uint64_t kLostNs = 30'000;          // between two looks of a spin: the processor was somebody else's
-constexpr uint64_t kContestedNs = 50'000'000; // so long after that it counts as wanted by others
+constexpr uint32_t kLongWaitNs = 1'000'000;    // longer waits say no more than this one
+constexpr uint64_t kLostNs = 30'000;           // between two looks of a spin: the processor was somebody else's
+constexpr uint64_t kContestedNs = 50'000'000;  // so long after that it counts as wanted by others
 constexpr uint32_t kContestedSpinNs = 20'000;
-std::atomic<uint64_t> contested_at{0};        // ticks
+std::atomic<uint64_t> contested_at{0};  // ticks
 
 timespec timespec_of(uint64_t ns) { return {static_cast<time_t>(ns / 1'000'000'000u), static_cast<long>(ns % 1'000'000'000u)}; }
 
@@ -93,9 +93,9 @@ struct Together {
 };
 thread_local Together together __attribute__((tls_model("initial-exec"))) = {};
 
-/// Two threads that wake each other on one processor stay there, each asleep while the other runs, so that no balancer sees two, though the next
-/// processor may be idle. One of them moves, by an affinity that is taken back at once. Only where the thread may run everywhere: what it is
-/// given back is "everywhere", which it would keep in a cpuset that changes.
+/// Two threads that wake each other on one processor stay there, each asleep while the other runs, so that no balancer sees two, though the
+/// next processor may be idle. One of them moves, by an affinity that is taken back at once. Only where the thread may run everywhere: what
+/// it is given back is "everywhere", which it would keep in a cpuset that changes.
 void part_from_peer() {
     const uint64_t now = ticks();
     // Were both as patient, both would go to the other processor.
@@ -121,7 +121,8 @@ void part_from_peer() {
 
 void count_processors() { processors.store(static_cast<uint32_t>(get_nprocs()), std::memory_order_relaxed); }
 
-Spin::Spin(SpinPolicy &policy, uint32_t longest_ns, bool peer_on_my_cpu) : policy_(policy), start_(ticks()), looked_(start_), longest_ns_(longest_ns) {
+Spin::Spin(SpinPolicy &policy, uint32_t longest_ns, bool peer_on_my_cpu)
+    : policy_(policy), start_(ticks()), looked_(start_), longest_ns_(longest_ns) {
     const bool always = Process::get()->policy().spin_always;
     const bool contested = start_ - contested_at.load(std::memory_order_relaxed) < ticks_of_ns(kContestedNs);
     if (contested && !always) longest_ns_ = std::min(longest_ns_, kContestedSpinNs);
@@ -287,7 +288,8 @@ void pump(Process &process, bool before_sleep) {
             peer.log_read = peer.log_read + 1;
             const uint32_t slot = entry & 0xffff;
             if (slot >= kArenasPerPeer * memory::kSlotsPerArena) continue;
-            const uint32_t index = peer.connection_of_slot[slot / memory::kSlotsPerArena][slot % memory::kSlotsPerArena].load(std::memory_order_acquire);
+            const uint32_t index =
+                peer.connection_of_slot[slot / memory::kSlotsPerArena][slot % memory::kSlotsPerArena].load(std::memory_order_acquire);
             if (index != 0) queue_items(process.connection_at(index - 1));
         }
         if (!all_named) {
@@ -427,7 +429,8 @@ int wait_for(Connection &connection, bool sending, uint64_t deadline_ns, uint64_
         full_fence();
         uint64_t until = std::min(deadline_ns, now_ns() + kFirstSleepNs);
         while (!moved() && !end.peer_is_dead()) {
-            const int rc = sleep_on(low_word(counter), static_cast<uint32_t>(seen), &state.events, events_seen, until, deadline_ns != kForever, &announced);
+            const int rc = sleep_on(low_word(counter), static_cast<uint32_t>(seen), &state.events, events_seen, until,
+                                    deadline_ns != kForever, &announced);
             if (rc == -EINTR) {
                 result = -EINTR;
                 break;

@@ -1,9 +1,9 @@
 // Through the cache, or past it: how a sender copies into its window.
 //
-// Where both ends share a last-level cache, plain stores are best: the reader finds the bytes there. Where they do not (two core complexes of one processor, two
-// sockets), every plain store has to fetch a line that the reader's cache holds; 32 KiB took 14 us so and 0.9 us past the cache, which costs
-// the reader a read from memory. What the machine says of its caches is of no help inside a virtual machine, so the sender measures, and
-// goes on measuring, for threads move.
+// Where both ends share a last-level cache, plain stores are best: the reader finds the bytes there. Where they do not (two core complexes
+// of one processor, two sockets), every plain store has to fetch a line that the reader's cache holds; 32 KiB took 14 us so and 0.9 us past
+// the cache, which costs the reader a read from memory. What the machine says of its caches is of no help inside a virtual machine, so the
+// sender measures, and goes on measuring, for threads move.
 #pragma once
 #include <algorithm>
 #include <cstddef>
@@ -16,8 +16,8 @@ class CopyPolicy {
 public:
     /// Smaller pieces always go through the cache.
     static constexpr size_t kPieceMin = 1024;
-    static constexpr uint32_t kMeasureEvery = 8;   ///< Pieces
-    static constexpr uint32_t kOtherWayEvery = 32; ///< Measurements
+    static constexpr uint32_t kMeasureEvery = 8;    ///< Pieces
+    static constexpr uint32_t kOtherWayEvery = 32;  ///< Measurements
 
     struct Choice {
         bool past_cache;

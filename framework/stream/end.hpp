@@ -88,7 +88,9 @@ public:
     [[nodiscard]] bool holding();
     void stop_holding() { s_.out.held_until.store(0, std::memory_order_relaxed); }
     /// The peer's end is ready: nothing but our own bytes on TCP can still keep the next send from switching.
-    [[nodiscard]] bool may_switch() const { return on_provider(true) || m_.peer->cold.ready.load(std::memory_order_acquire) == s_.epoch.load(std::memory_order_relaxed); }
+    [[nodiscard]] bool may_switch() const {
+        return on_provider(true) || m_.peer->cold.ready.load(std::memory_order_acquire) == s_.epoch.load(std::memory_order_relaxed);
+    }
     /// Gives back what a connection that has long been silent holds of the buffers.
     void rest();
     /// Ends the connection for good, at both ends.
@@ -134,7 +136,8 @@ public:
     [[nodiscard]] bool step_abandoned() const { return __builtin_expect(stepping(), 0) && s_.step_lock.abandoned(); }
     /// Whether progress() has something to do that the application need not wait to call for.
     [[nodiscard]] bool needs_progress() const {
-        return attention_pending() || s_.out.replaying || s_.step_wanted.load(std::memory_order_relaxed) == s_.epoch.load(std::memory_order_relaxed);
+        return attention_pending() || s_.out.replaying ||
+               s_.step_wanted.load(std::memory_order_relaxed) == s_.epoch.load(std::memory_order_relaxed);
     }
     /// The TCP socket of a connection on the provider has ended: the peer has closed it or is dead.
     void tcp_ended(TcpEnd how);
@@ -194,7 +197,8 @@ private:
     [[nodiscard]] bool peer_has_stepped(uint32_t epoch) const { return peer_said_stepped(epoch) || peer_has_left(); }
     /// It cannot have, before it has named its Z and seen ours: then the word means nothing.
     [[nodiscard]] bool peer_said_stepped(uint32_t epoch) const {
-        return m_.peer->cold.stepped.load(std::memory_order_acquire) >= epoch && m_.peer->cold.frozen.load(std::memory_order_relaxed) >= epoch &&
+        return m_.peer->cold.stepped.load(std::memory_order_acquire) >= epoch &&
+               m_.peer->cold.frozen.load(std::memory_order_relaxed) >= epoch &&
                m_.mine->cold.frozen.load(std::memory_order_relaxed) >= epoch;
     }
     [[nodiscard]] uint64_t never_consumed() const;

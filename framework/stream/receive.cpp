@@ -79,7 +79,8 @@ long End::receive_provider(const iovec *parts, int count, int flags) {
         }
         if (answer == WindowReader::Answer::kEmpty) break;
         SANSOCK_POINT("D2.found");
-        if (SANSOCK_MUTATE("FREE_BEFORE_CONSUMED", false, true)) m_.mine->hot.consumed.store(position + std::min(left, run.size), std::memory_order_release);
+        if (SANSOCK_MUTATE("FREE_BEFORE_CONSUMED", false, true))
+            m_.mine->hot.consumed.store(position + std::min(left, run.size), std::memory_order_release);
         size_t copied = 0;
         while (copied < run.size) {
             const auto part = target.next(run.size - copied);
@@ -106,8 +107,7 @@ long End::receive_provider(const iovec *parts, int count, int flags) {
     const long got = static_cast<long>(position - start);
     if (got == 0) return end_of_stream();
     if ((flags & MSG_PEEK) == 0) {
-        in.bytes_provider.store(in.bytes_provider.load(std::memory_order_relaxed) + static_cast<uint64_t>(got),
-                                std::memory_order_relaxed);
+        in.bytes_provider.store(in.bytes_provider.load(std::memory_order_relaxed) + static_cast<uint64_t>(got), std::memory_order_relaxed);
     }
     return got;
 }
@@ -137,7 +137,8 @@ long End::end_of_stream() {
         }
     }
     // The peer died with input unread; the kernel would have reset for it. What we sent last was never looked at.
-    const bool lost = error_of_loss() == ECONNRESET || (reset && s_.peer_closed.load(std::memory_order_relaxed) == 0 && never_consumed() > 0);
+    const bool lost =
+        error_of_loss() == ECONNRESET || (reset && s_.peer_closed.load(std::memory_order_relaxed) == 0 && never_consumed() > 0);
     return lost && s_.error_told.exchange(1) == 0 ? -ECONNRESET : 0;
 }
 
@@ -232,7 +233,8 @@ bool End::on_provider(bool sending) const { return (sending ? s_.out.path : s_.i
 
 /// What it consumed to the last stands in its own slot, told by messages or not.
 uint64_t End::never_consumed() const {
-    if (s_.out.epoch_switched != s_.epoch.load(std::memory_order_relaxed) || SANSOCK_MUTATE("UNREAD_OUTPUT_IS_CLEAN", false, true)) return 0;
+    if (s_.out.epoch_switched != s_.epoch.load(std::memory_order_relaxed) || SANSOCK_MUTATE("UNREAD_OUTPUT_IS_CLEAN", false, true))
+        return 0;
     const uint64_t out = s_.out.out.load(std::memory_order_relaxed);
     return out - std::min(out, std::max<uint64_t>(m_.peer->hot.consumed.load(std::memory_order_acquire), s_.out.switched_at));
 }

@@ -33,8 +33,9 @@ long End::send(const iovec *parts, int count, int flags) {
     // looks again by itself after its first, bounded sleep. A fence here would cost every message 200 ns.
     const memory::HotLine &peer = m_.peer->hot;
     SANSOCK_POINT("D3.published");
-    if (sent > 0 && sent_to_window && SANSOCK_MUTATE("NO_DATA_BELL", true, false) && (peer.parked_in.load(std::memory_order_relaxed) != 0 || peer.in_log.load(std::memory_order_relaxed) != 0 ||
-                     peer.wakers[0].load(std::memory_order_relaxed) != memory::kNoWaker)) {
+    if (sent > 0 && sent_to_window && SANSOCK_MUTATE("NO_DATA_BELL", true, false) &&
+        (peer.parked_in.load(std::memory_order_relaxed) != 0 || peer.in_log.load(std::memory_order_relaxed) != 0 ||
+         peer.wakers[0].load(std::memory_order_relaxed) != memory::kNoWaker)) {
         env_.wake_peer_readers();
     }
     return or_owed(sent);
@@ -106,8 +107,7 @@ long End::send_provider(const iovec *parts, int count) {
     if (m_.mine->hot.want_room.load(std::memory_order_relaxed) != 0) m_.mine->hot.want_room.store(0, std::memory_order_relaxed);
     const auto cpu = static_cast<uint16_t>(current_cpu());
     if (m_.mine->hot.cpu.load(std::memory_order_relaxed) != cpu) m_.mine->hot.cpu.store(cpu, std::memory_order_relaxed);
-    out.bytes_provider.store(out.bytes_provider.load(std::memory_order_relaxed) + static_cast<uint64_t>(sent),
-                             std::memory_order_relaxed);
+    out.bytes_provider.store(out.bytes_provider.load(std::memory_order_relaxed) + static_cast<uint64_t>(sent), std::memory_order_relaxed);
     return sent;
 }
 
@@ -133,8 +133,9 @@ long End::send_tcp(const iovec *parts, int count, int flags) {
     if (s_.required && s_.tcp_ended.load(std::memory_order_acquire) == kTcpOpen) {  // until the peer's end is ready nothing may be sent
         m_.mine->hot.want_room.store(1, std::memory_order_relaxed);
         full_fence();
-        return m_.peer->cold.ready.load(std::memory_order_acquire) == s_.epoch.load(std::memory_order_relaxed) && try_switch() ?
-                   send_provider(parts, count) : -EAGAIN;
+        return m_.peer->cold.ready.load(std::memory_order_acquire) == s_.epoch.load(std::memory_order_relaxed) && try_switch()
+                   ? send_provider(parts, count)
+                   : -EAGAIN;
     }
     if (holding()) return -EAGAIN;
     const long sent = take_note(env_.tcp_send(parts, count, flags | MSG_DONTWAIT | MSG_NOSIGNAL));

@@ -30,7 +30,8 @@ bool End::freeze(uint32_t epoch) {
         }
         s_.in.skipped = s_.in.skipped_before + (z - x);
     }
-    if (s_.in.path == Path::kProvider && SANSOCK_MUTATE("DELIVER_FOREIGN", env_.tcp_unread() > 0, false)) {  // nobody may have written there since X
+    if (s_.in.path == Path::kProvider &&
+        SANSOCK_MUTATE("DELIVER_FOREIGN", env_.tcp_unread() > 0, false)) {  // nobody may have written there since X
         poison(Reason::kForeignBytes);
         return false;
     }
@@ -99,7 +100,8 @@ void End::progress() {
         if (m_.peer->cold.pinned.load(std::memory_order_acquire) != 0) s_.pinned.store(1, std::memory_order_relaxed);
         if (peer_has_left()) note_end(kTcpFin);
         const auto peer_state = static_cast<memory::EndState>(m_.peer->cold.state.load(std::memory_order_acquire));
-        if (peer_state == memory::EndState::kClosed || peer_state == memory::EndState::kLeft) s_.peer_closed.store(1, std::memory_order_release);
+        if (peer_state == memory::EndState::kClosed || peer_state == memory::EndState::kLeft)
+            s_.peer_closed.store(1, std::memory_order_release);
         step_on();
         SANSOCK_POINT("S2.looked");
         s_.attention.store(seen, std::memory_order_relaxed);
@@ -139,8 +141,8 @@ void End::step_on() {
 /// The kernel has carried bytes of this direction that no call of ours wrote.
 bool End::foreign_bytes_written() {
     KernelCounts counts;
-    return SANSOCK_MUTATE("NO_COUNT_BEFORE_REPLAY", true, false) && s_.tcp_ended.load(std::memory_order_relaxed) == kTcpOpen && env_.tcp_counts(counts) >= 0 &&
-           counts.sent != s_.out.switched_at - s_.out.skipped;
+    return SANSOCK_MUTATE("NO_COUNT_BEFORE_REPLAY", true, false) && s_.tcp_ended.load(std::memory_order_relaxed) == kTcpOpen &&
+           env_.tcp_counts(counts) >= 0 && counts.sent != s_.out.switched_at - s_.out.skipped;
 }
 
 /// Repeats on TCP what the peer has not consumed, in one non-blocking send as a rule; then this direction is the kernel's.
@@ -160,7 +162,8 @@ void End::replay(uint32_t epoch) {
         if (!out.replaying) {
             const memory::Slot &peer = *m_.peer;
             const bool named = peer.cold.frozen.load(std::memory_order_acquire) == epoch;
-            const uint64_t at = named ? peer.cold.frozen_at.load(std::memory_order_relaxed) : peer.hot.consumed.load(std::memory_order_relaxed);
+            const uint64_t at =
+                named ? peer.cold.frozen_at.load(std::memory_order_relaxed) : peer.hot.consumed.load(std::memory_order_relaxed);
             const uint64_t z = SANSOCK_MUTATE("REPEAT_BELOW_X", std::max<uint64_t>(at, out.switched_at), at);
             if (z < out.consumed || z > sent) return poison(Reason::kProtocol);
             out.replayed = z;
@@ -230,14 +233,12 @@ bool End::at_rest_on_tcp() const {
 bool End::died_on_provider() const {
     const uint32_t epoch = s_.epoch.load(std::memory_order_relaxed);
     const memory::ColdWords &peer = m_.peer->cold;
-    return !peer_has_stepped(epoch) &&
-           (s_.out.epoch_switched == epoch || peer.switched.load(std::memory_order_acquire) == epoch);
+    return !peer_has_stepped(epoch) && (s_.out.epoch_switched == epoch || peer.switched.load(std::memory_order_acquire) == epoch);
 }
 
 bool End::peer_is_dead() const {
     const uint32_t ended = s_.tcp_ended.load(std::memory_order_acquire);
-    return ended == kTcpReset || peer_has_left() ||
-           (ended == kTcpFin && !peer_said_stepped(s_.epoch.load(std::memory_order_relaxed)));
+    return ended == kTcpReset || peer_has_left() || (ended == kTcpFin && !peer_said_stepped(s_.epoch.load(std::memory_order_relaxed)));
 }
 
 void End::poison(Reason reason) {

@@ -56,12 +56,14 @@ void End::help_peer_to_switch() {
 
 bool End::holding() {
     const uint64_t until = s_.out.held_until.load(std::memory_order_relaxed);
-    return until != 0 && s_.out.path == Path::kTcp && !s_.out.fin && s_.pinned.load(std::memory_order_relaxed) == 0 && env_.tcp_unsent() > 0 && env_.now_ns() < until;
+    return until != 0 && s_.out.path == Path::kTcp && !s_.out.fin && s_.pinned.load(std::memory_order_relaxed) == 0 &&
+           env_.tcp_unsent() > 0 && env_.now_ns() < until;
 }
 
 /// Under the out lock, after bytes have gone to TCP: whether those that come next are held back. A bulk sender's kernel queue hardly ever
 /// runs empty between two calls, and only then may the stream leave TCP: so it is not fed until it is empty, or for as long as that should
-/// take. The receiver has its own queue to read meanwhile and hardly notices. If it was in vain, the next time is after twice as many bytes.
+/// take. The receiver has its own queue to read meanwhile and hardly notices. If it was in vain, the next time is after twice as many
+/// bytes.
 bool End::begin_hold() {
     OutState &out = s_.out;
     const uint64_t sent = out.out.load(std::memory_order_relaxed);

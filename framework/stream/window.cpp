@@ -104,8 +104,8 @@ bool WindowWriter::has_space() {
     reclaim();
     const uint64_t out = s_.out.load(std::memory_order_relaxed);
     const bool in_inline = s_.segment_buffer == kInlineBuffer;
-    return s_.consumed == out || out - s_.segment_start < capacity_of(s_.segment_buffer) || (!in_inline && s_.inline_free_at <= s_.consumed) ||
-           (s_.buffers_held < s_.buffers_max && arena_.has_buffers());
+    return s_.consumed == out || out - s_.segment_start < capacity_of(s_.segment_buffer) ||
+           (!in_inline && s_.inline_free_at <= s_.consumed) || (s_.buffers_held < s_.buffers_max && arena_.has_buffers());
 }
 
 void WindowWriter::rest() {
@@ -146,7 +146,8 @@ void WindowWriter::repair() {
     const uint64_t out = s_.out.load(std::memory_order_relaxed);
     s_.segment_buffer = SegmentWord::buffer(word);
     s_.segment_start = out - SegmentWord::distance(word, out);
-    if (s_.closed != s_.reclaimed && mine_.closed[(s_.closed - 1) % kSegmentsPerSlot].word.load(std::memory_order_relaxed) == word) --s_.closed;
+    if (s_.closed != s_.reclaimed && mine_.closed[(s_.closed - 1) % kSegmentsPerSlot].word.load(std::memory_order_relaxed) == word)
+        --s_.closed;
     mine_.hot.closed.store(s_.closed, std::memory_order_release);
     mine_.hot.tail.store(out, std::memory_order_release);
     uint16_t held = s_.segment_buffer != kInlineBuffer;

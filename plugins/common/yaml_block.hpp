@@ -100,7 +100,9 @@ public:
 
     void missing(const std::string &key, const std::string &what) const { refuse(key, node_, "is missing; write " + what); }
 
-    void refuse(const std::string &key, const YAML::Node &at, const std::string &why) const { faults_.add(at.Mark(), path_ + key + " " + why); }
+    void refuse(const std::string &key, const YAML::Node &at, const std::string &why) const {
+        faults_.add(at.Mark(), path_ + key + " " + why);
+    }
 
     /// After all keys were asked for.
     void refuse_unknown() const {

@@ -18,9 +18,8 @@ Endpoint::Endpoint(Provider &provider, const sansock_endpoint_config &config)
     wrapped.wants_shared_memory = 0;  // Faults happen to messages.
     wrapped.queue = queue_.inner();
     wrapped.context = reinterpret_cast<std::uintptr_t>(this);
-    provider_.control([&](sansock_provider *inner, sansock_error *error) {
-        return inner->ops->create_endpoint(inner, &wrapped, &inner_, error);
-    });
+    provider_.control(
+        [&](sansock_provider *inner, sansock_error *error) { return inner->ops->create_endpoint(inner, &wrapped, &inner_, error); });
     queue_.attach(*this);
 }
 
@@ -38,9 +37,8 @@ void Endpoint::close_inner() noexcept {
 
 void Endpoint::make_offer(sansock_offer &offer) {
     provider_.check(Call::make_offer);
-    provider_.control([&](sansock_provider *, sansock_error *error) {
-        return inner_ ? inner_->ops->make_offer(inner_, &offer, error) : SANSOCK_EINVAL;
-    });
+    provider_.control(
+        [&](sansock_provider *, sansock_error *error) { return inner_ ? inner_->ops->make_offer(inner_, &offer, error) : SANSOCK_EINVAL; });
 }
 
 void Endpoint::accept_offer(const sansock_offer &offer, sansock_answer &answer) {
@@ -67,34 +65,25 @@ void Endpoint::take_answer(const sansock_answer &answer) {
     });
 }
 
-std::int32_t Endpoint::state() const noexcept {
-    return inner_ != nullptr ? inner_->ops->state(inner_) : SANSOCK_ENDPOINT_FAILED;
-}
+std::int32_t Endpoint::state() const noexcept { return inner_ != nullptr ? inner_->ops->state(inner_) : SANSOCK_ENDPOINT_FAILED; }
 
 std::int32_t Endpoint::post_send(const sansock_slice *slices, std::uint32_t slice_count, std::uint64_t token) noexcept {
     if (inner_ == nullptr) return SANSOCK_ENOTCONN;
     return post(Call::post_send, inner_->ops->post_send, sends_, config_.send_depth, slices, slice_count, token);
 }
 
-std::int32_t Endpoint::post_receive(const sansock_slice *slices, std::uint32_t slice_count,
-                                    std::uint64_t token) noexcept {
+std::int32_t Endpoint::post_receive(const sansock_slice *slices, std::uint32_t slice_count, std::uint64_t token) noexcept {
     if (inner_ == nullptr) return SANSOCK_ENOTCONN;
-    return post(Call::post_receive, inner_->ops->post_receive, receives_, config_.receive_depth, slices, slice_count,
-                token);
+    return post(Call::post_receive, inner_->ops->post_receive, receives_, config_.receive_depth, slices, slice_count, token);
 }
 
 std::int32_t Endpoint::post(Call call, Post inner_post, std::vector<std::uint64_t> &tokens, std::uint32_t depth,
                             const sansock_slice *slices, std::uint32_t slice_count, std::uint64_t token) noexcept {
     switch (const Verdict verdict = provider_.judge(call); verdict.effect) {
-        case Effect::none:
-            break;
-        case Effect::error:
-            return verdict.status;
-        case Effect::fail:
-            fail(verdict.status);
-            return SANSOCK_ENOTCONN;
-        case Effect::silence:
-            silence();
+        case Effect::none: break;
+        case Effect::error: return verdict.status;
+        case Effect::fail: fail(verdict.status); return SANSOCK_ENOTCONN;
+        case Effect::silence: silence();
     }
     if (silent_) {
         if (tokens.size() == depth) return SANSOCK_EAGAIN;

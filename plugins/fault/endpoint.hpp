@@ -39,8 +39,7 @@ public:
 private:
     using Post = decltype(sansock_endpoint_ops::post_send);
     [[nodiscard]] std::int32_t post(Call call, Post inner_post, std::vector<std::uint64_t> &tokens, std::uint32_t depth,
-                                    const sansock_slice *slices, std::uint32_t slice_count,
-                                    std::uint64_t token) noexcept;
+                                    const sansock_slice *slices, std::uint32_t slice_count, std::uint64_t token) noexcept;
     void forget(std::uint32_t kind, std::uint64_t token) noexcept;
     void close_inner() noexcept;
 

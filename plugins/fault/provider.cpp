@@ -25,8 +25,8 @@ std::unique_ptr<Provider> Provider::open(const sansock_host &host, const sansock
     if (const Verdict verdict = fault::judge(settings.rules, Call::open); verdict.effect != Effect::none) {
         inject(verdict, Call::open);
     }
-    const auto *opener = static_cast<const sansock_host_open_provider_ops *>(
-        host.ops->get_extension(&host, SANSOCK_EXT_HOST_OPEN_PROVIDER));
+    const auto *opener =
+        static_cast<const sansock_host_open_provider_ops *>(host.ops->get_extension(&host, SANSOCK_EXT_HOST_OPEN_PROVIDER));
     if (opener == nullptr) throw Failure(SANSOCK_ENOTSUP, "this host cannot open a provider to be wrapped");
     sansock_provider_config wrapped = config;
     wrapped.yaml = settings.wrapped_yaml.c_str();
@@ -54,9 +54,7 @@ sansock_limits Provider::limits() const noexcept {
 Provider::PassedRegion Provider::register_region(const sansock_memory &memory) {
     check(Call::register_region);
     sansock_region *region = nullptr;
-    control([&](sansock_provider *inner, sansock_error *error) {
-        return inner->ops->register_region(inner, &memory, &region, error);
-    });
+    control([&](sansock_provider *inner, sansock_error *error) { return inner->ops->register_region(inner, &memory, &region, error); });
     return {region};
 }
 

@@ -45,8 +45,7 @@ public:
         const auto held = lock();
         sansock_error error{};
         error.size = sizeof error;
-        if (const std::int32_t status = run(inner_, &error); status != SANSOCK_OK)
-            throw sdk::Failure(status, error.text);
+        if (const std::int32_t status = run(inner_, &error); status != SANSOCK_OK) throw sdk::Failure(status, error.text);
     }
 
 private:

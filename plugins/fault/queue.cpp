@@ -16,9 +16,8 @@ Queue::Queue(Provider &provider, std::uint32_t depth)
       epoll_(sdk::UniqueFd::checked(::epoll_create1(EPOLL_CLOEXEC), "epoll_create1")),
       event_(sdk::UniqueFd::checked(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "eventfd")) {
     watch(event_.get());
-    provider_.control([&](sansock_provider *inner, sansock_error *error) {
-        return inner->ops->create_completion_queue(inner, depth, &inner_, error);
-    });
+    provider_.control(
+        [&](sansock_provider *inner, sansock_error *error) { return inner->ops->create_completion_queue(inner, depth, &inner_, error); });
     try {
         watch(inner_->ops->notification_fd(inner_));
     } catch (...) {

@@ -10,10 +10,9 @@ namespace {
 using plugins::parse_count;
 using plugins::YamlMapping;
 
-constexpr std::array kStatuses{SANSOCK_EPERM,     SANSOCK_EIO,     SANSOCK_EAGAIN,   SANSOCK_ENOMEM,
-                               SANSOCK_ENODEV,    SANSOCK_EINVAL,  SANSOCK_ENOSPC,   SANSOCK_EPROTO,
-                               SANSOCK_EMSGSIZE,  SANSOCK_ENOTSUP, SANSOCK_ENOTCONN, SANSOCK_ETIMEDOUT,
-                               SANSOCK_ECONNRESET};
+constexpr std::array kStatuses{SANSOCK_EPERM,    SANSOCK_EIO,       SANSOCK_EAGAIN,    SANSOCK_ENOMEM,   SANSOCK_ENODEV,
+                               SANSOCK_EINVAL,   SANSOCK_ENOSPC,    SANSOCK_EPROTO,    SANSOCK_EMSGSIZE, SANSOCK_ENOTSUP,
+                               SANSOCK_ENOTCONN, SANSOCK_ETIMEDOUT, SANSOCK_ECONNRESET};
 
 std::string list(const auto &names) {
     std::string all;

@@ -81,8 +81,8 @@ Card Endpoint::read_card(const sansock_offer &offer, std::uint32_t kind) const {
         throw Failure(SANSOCK_EPROTO, "the peer's message is not one of the simulated provider");
     }
     const std::uint64_t bytes_max = card->message_bytes_max;
-    if ((card->carrier != kCarriesMessages && card->carrier != kHostsMemory) || card->simulates > 1 ||
-        bytes_max < kMessageBytesMin || bytes_max > kMessageBytesMax || offer.fd_count != fds_of(*card)) {
+    if ((card->carrier != kCarriesMessages && card->carrier != kHostsMemory) || card->simulates > 1 || bytes_max < kMessageBytesMin ||
+        bytes_max > kMessageBytesMax || offer.fd_count != fds_of(*card)) {
         throw Failure(SANSOCK_EPROTO, "the peer's message holds what no correct peer says");
     }
     return *card;

@@ -5,9 +5,7 @@
 
 namespace sansock::simulated {
 
-bool Endpoint::memory_is_path() const noexcept {
-    return state_ == SANSOCK_ENDPOINT_ESTABLISHED && !link_ && !peer_simulates_;
-}
+bool Endpoint::memory_is_path() const noexcept { return state_ == SANSOCK_ENDPOINT_ESTABLISHED && !link_ && !peer_simulates_; }
 
 std::uint64_t Endpoint::now_ns() const noexcept { return provider_.now_ns(); }
 
@@ -26,8 +24,7 @@ std::int32_t Endpoint::post_send(const sansock_slice *slices, std::uint32_t slic
     return SANSOCK_OK;
 }
 
-std::int32_t Endpoint::post_receive(const sansock_slice *slices, std::uint32_t slice_count,
-                                    std::uint64_t token) noexcept {
+std::int32_t Endpoint::post_receive(const sansock_slice *slices, std::uint32_t slice_count, std::uint64_t token) noexcept {
     if (state_ == SANSOCK_ENDPOINT_FAILED) return SANSOCK_ENOTCONN;
     if (carrier_ == kHostsMemory) return SANSOCK_ENOTSUP;
     std::uint64_t length = 0;

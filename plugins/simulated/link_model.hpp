@@ -25,8 +25,8 @@ public:
     Fate send(std::uint64_t bytes, std::uint64_t now_ns) noexcept {
         line_free_ns_ = std::max(line_free_ns_, now_ns);
         if (simulation_.bandwidth_bytes != 0) {
-            line_free_ns_ += static_cast<std::uint64_t>(static_cast<double>(bytes) * 1e9 /
-                                                        static_cast<double>(simulation_.bandwidth_bytes));
+            line_free_ns_ +=
+                static_cast<std::uint64_t>(static_cast<double>(bytes) * 1e9 / static_cast<double>(simulation_.bandwidth_bytes));
         }
         const auto jitter = static_cast<std::uint64_t>(random() * static_cast<double>(simulation_.jitter_ns));
         last_arrival_ns_ = std::max(last_arrival_ns_, line_free_ns_ + simulation_.latency_ns + jitter);

@@ -23,8 +23,8 @@ void check_peer_file(int fd, std::uint64_t bytes) {
         throw Failure(SANSOCK_EPROTO, "the peer's memory is not a memfd sealed against shrinking, growing and writing");
     }
     if (static_cast<std::uint64_t>(status.st_size) != bytes) {
-        throw Failure(SANSOCK_EPROTO, "the peer's memory has " + std::to_string(status.st_size) + " bytes instead of " +
-                                          std::to_string(bytes));
+        throw Failure(SANSOCK_EPROTO,
+                      "the peer's memory has " + std::to_string(status.st_size) + " bytes instead of " + std::to_string(bytes));
     }
     // A page that does not exist yet may not be had later, and reading it would then be SIGBUS.
     if (static_cast<std::uint64_t>(status.st_blocks) * 512 < bytes) {
@@ -40,8 +40,7 @@ Mapping::Mapping(int fd, std::uint64_t bytes, int protection) : bytes_(bytes) {
     base_ = static_cast<std::byte *>(base);
 }
 
-Mapping::Mapping(Mapping &&other) noexcept
-    : base_(std::exchange(other.base_, nullptr)), bytes_(std::exchange(other.bytes_, 0)) {}
+Mapping::Mapping(Mapping &&other) noexcept : base_(std::exchange(other.base_, nullptr)), bytes_(std::exchange(other.bytes_, 0)) {}
 
 Mapping &Mapping::operator=(Mapping &&other) noexcept {
     std::swap(base_, other.base_);
@@ -54,8 +53,7 @@ Mapping::~Mapping() {
 }
 
 OwnMemory::OwnMemory(std::uint64_t message_bytes_max)
-    : fd_(sdk::UniqueFd::checked(::memfd_create("sansock-simulated", MFD_CLOEXEC | MFD_ALLOW_SEALING),
-                                 "memfd_create")) {
+    : fd_(sdk::UniqueFd::checked(::memfd_create("sansock-simulated", MFD_CLOEXEC | MFD_ALLOW_SEALING), "memfd_create")) {
     const auto bytes = static_cast<off_t>(file_bytes(message_bytes_max));
     if (::fallocate(fd_.get(), 0, 0, bytes) != 0) throw Failure::from_errno("memory for messages");
     mapping_ = Mapping(fd_.get(), static_cast<std::uint64_t>(bytes), PROT_READ | PROT_WRITE);

@@ -87,8 +87,7 @@ RingResult Endpoint::push(const Request &request) noexcept {
     std::optional<LinkModel> link = link_;
     if (link) fate = link->send(request.length, now_ns());
     if (!fate.send_fails) {
-        const RingResult result =
-            sender_.push(request.slices.data(), request.slice_count, request.length, fate.arrival_ns);
+        const RingResult result = sender_.push(request.slices.data(), request.slice_count, request.length, fate.arrival_ns);
         if (result != RingResult::done) return result;
         wake_peer_if_armed();
     }
@@ -120,13 +119,11 @@ void Endpoint::receive(Report &report) noexcept {
         const bool gone = peer_is_gone();
         RingReceiver::Message message;
         switch (receiver_.peek(message)) {
-            case RingResult::peer_lied:
-                return fail(SANSOCK_EPROTO);
+            case RingResult::peer_lied: return fail(SANSOCK_EPROTO);
             case RingResult::nothing:
                 if (gone) fail(SANSOCK_ECONNRESET);
                 return;
-            case RingResult::done:
-                break;
+            case RingResult::done: break;
         }
         if (report.full() || !deliver(message, report)) return;
     }
@@ -187,9 +184,7 @@ void Endpoint::fail(std::int32_t status) noexcept {
     wake_peer();
 }
 
-bool Endpoint::peer_is_gone() const noexcept {
-    return peer_died_ || peer_.control().closed.load(memory_order_acquire) != 0;
-}
+bool Endpoint::peer_is_gone() const noexcept { return peer_died_ || peer_.control().closed.load(memory_order_acquire) != 0; }
 
 std::uint64_t Endpoint::next_due_ns() const noexcept {
     std::uint64_t due_ns = UINT64_MAX;

@@ -21,8 +21,7 @@ Queue::Queue(std::uint32_t depth)
       timer_(sdk::UniqueFd::checked(::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK), "timerfd_create")),
       room_(depth) {
     epoll_event event{.events = EPOLLIN, .data = {.ptr = nullptr}};
-    if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, timer_.get(), &event) != 0)
-        throw sdk::Failure::from_errno("epoll_ctl");
+    if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, timer_.get(), &event) != 0) throw sdk::Failure::from_errno("epoll_ctl");
 }
 
 std::int32_t Queue::poll(sansock_completion *completions, std::uint32_t capacity) noexcept {

@@ -70,8 +70,7 @@ RingResult RingReceiver::peek(Message &message) noexcept {
         const std::uint64_t payload_bytes = kPayloadMessages * message_bytes_max_;
         const bool in_slot = length <= kInlineBytesMax;
         if (length > message_bytes_max_ || (!in_slot && offset + length > payload_bytes)) return RingResult::peer_lied;
-        message_ = {in_slot ? slot.bytes.data() : payload_ + offset, length,
-                    slot.arrival_ns.load(memory_order_relaxed)};
+        message_ = {in_slot ? slot.bytes.data() : payload_ + offset, length, slot.arrival_ns.load(memory_order_relaxed)};
         seen_ = true;
     }
     message = message_;

@@ -34,8 +34,7 @@ void print(const WorkloadOptions &options, std::vector<WorkloadResult> &results)
         std::printf("%-10s %10zu %10.0f %10.1f %10.1f %10.1f\n", name_of(operation), all.count(), rate,
                     moves ? rate * options.request_size / kMiB : 0.0, all.percentile_us(50), all.percentile_us(99));
     }
-    std::printf("verified %.1f MiB over %u connections, queue depth %zu\n", verified / kMiB, options.connections,
-                options.queue_depth);
+    std::printf("verified %.1f MiB over %u connections, queue depth %zu\n", verified / kMiB, options.connections, options.queue_depth);
 }
 
 int block_store_client(int argc, char **argv) {
@@ -45,17 +44,14 @@ int block_store_client(int argc, char **argv) {
     app.add_option("--host", options.host, "address of the server");
     app.add_option("--port", options.port, "port of the server")->required()->check(CLI::Range(1, 65535));
     app.add_option("--connections", options.connections, "connections at once")->check(CLI::Range(1, 1024));
-    app.add_option("--queue-depth", options.queue_depth, "requests in flight per connection")
-        ->check(CLI::Range(1, 1024));
+    app.add_option("--queue-depth", options.queue_depth, "requests in flight per connection")->check(CLI::Range(1, 1024));
     app.add_option("--request-size", options.request_size, "bytes of a read, write or trim, such as 64K")
         ->transform(CLI::AsSizeValue(false))
         ->check(CLI::Range(block_store::kBlockSize, block_store::kLengthMax));
-    app.add_option("--operations", options.operations, "operations per connection")
-        ->check(CLI::Range(1, 1'000'000'000));
+    app.add_option("--operations", options.operations, "operations per connection")->check(CLI::Range(1, 1'000'000'000));
     app.add_option("--seed", options.seed, "start of the random choices and contents");
     CLI11_PARSE(app, argc, argv);
-    auto results = samples::in_parallel(options.connections,
-                                        [&](unsigned index) { return block_store::Workload(options, index).run(); });
+    auto results = samples::in_parallel(options.connections, [&](unsigned index) { return block_store::Workload(options, index).run(); });
     print(options, results);
     return 0;
 }

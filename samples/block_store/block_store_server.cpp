@@ -37,12 +37,9 @@ Status execute(Volume &volume, const Request &request, std::vector<std::byte> &p
             if (status != Status::Ok) payload.clear();
             return status;
         }
-        case Operation::Write:
-            return volume.write(request.offset, written);
-        case Operation::Flush:
-            return has_range ? Status::Invalid : volume.flush();
-        case Operation::Trim:
-            return volume.trim(request.offset, request.length);
+        case Operation::Write: return volume.write(request.offset, written);
+        case Operation::Flush: return has_range ? Status::Invalid : volume.flush();
+        case Operation::Trim: return volume.trim(request.offset, request.length);
     }
     return Status::Invalid;
 }

@@ -66,30 +66,21 @@ Info parse_info(std::span<const std::byte> bytes) {
 
 const char *name_of(Operation operation) {
     switch (operation) {
-        case Operation::Info:
-            return "info";
-        case Operation::Read:
-            return "read";
-        case Operation::Write:
-            return "write";
-        case Operation::Flush:
-            return "flush";
-        case Operation::Trim:
-            return "trim";
+        case Operation::Info: return "info";
+        case Operation::Read: return "read";
+        case Operation::Write: return "write";
+        case Operation::Flush: return "flush";
+        case Operation::Trim: return "trim";
     }
     return "unknown operation";
 }
 
 const char *name_of(Status status) {
     switch (status) {
-        case Status::Ok:
-            return "ok";
-        case Status::Invalid:
-            return "invalid request";
-        case Status::OutOfRange:
-            return "outside the volume";
-        case Status::IoError:
-            return "input or output error";
+        case Status::Ok: return "ok";
+        case Status::Invalid: return "invalid request";
+        case Status::OutOfRange: return "outside the volume";
+        case Status::IoError: return "input or output error";
     }
     return "unknown status";
 }

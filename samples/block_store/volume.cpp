@@ -9,8 +9,7 @@
 
 namespace block_store {
 
-Volume::Volume(const std::string &path, std::uint64_t size_if_new)
-    : file_(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600)) {
+Volume::Volume(const std::string &path, std::uint64_t size_if_new) : file_(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600)) {
     if (file_.fd() < 0) samples::throw_errno(path);
     struct stat info {};
     if (::fstat(file_.fd(), &info) != 0) samples::throw_errno(path);

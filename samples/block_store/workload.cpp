@@ -23,18 +23,17 @@ Workload::Workload(const WorkloadOptions &options, unsigned index)
       index_(index),
       session_(options.host, options.port),
       random_(options.seed + index),
-      result_{{samples::Latencies(options.operations), samples::Latencies(options.operations),
-               samples::Latencies(options.operations), samples::Latencies(options.operations)}} {
+      result_{{samples::Latencies(options.operations), samples::Latencies(options.operations), samples::Latencies(options.operations),
+               samples::Latencies(options.operations)}} {
     const Info info = ask_info();
     if (options.request_size > info.length_max || options.request_size % info.block_size != 0) {
-        throw std::runtime_error("the request size must be a multiple of " + std::to_string(info.block_size) +
-                                 " and at most " + std::to_string(info.length_max));
+        throw std::runtime_error("the request size must be a multiple of " + std::to_string(info.block_size) + " and at most " +
+                                 std::to_string(info.length_max));
     }
     slots_.resize(info.volume_size / options.request_size / options.connections);
     if (slots_.size() <= options.queue_depth) {
-        throw std::runtime_error(
-            "a volume of " + std::to_string(info.volume_size) +
-            " bytes is too small for so many connections with such a queue depth and request size");
+        throw std::runtime_error("a volume of " + std::to_string(info.volume_size) +
+                                 " bytes is too small for so many connections with such a queue depth and request size");
     }
 }
 
@@ -148,8 +147,7 @@ Request Workload::request_of(const Step &step) const {
 }
 
 void Workload::fail(const Step &step, const std::string &what) const {
-    throw std::runtime_error(std::string(name_of(step.operation)) + " at offset " +
-                             std::to_string(request_of(step).offset) + ": " + what);
+    throw std::runtime_error(std::string(name_of(step.operation)) + " at offset " + std::to_string(request_of(step).offset) + ": " + what);
 }
 
 }  // namespace block_store

@@ -14,9 +14,7 @@ public:
     explicit Latencies(std::size_t expected) { durations_.reserve(expected); }
 
     void add(std::chrono::nanoseconds duration) { durations_.push_back(duration); }
-    void add(const Latencies &other) {
-        durations_.insert(durations_.end(), other.durations_.begin(), other.durations_.end());
-    }
+    void add(const Latencies &other) { durations_.insert(durations_.end(), other.durations_.begin(), other.durations_.end()); }
     [[nodiscard]] std::size_t count() const { return durations_.size(); }
 
     /// The smallest duration that `percent` of all do not exceed; 0 when there is none.

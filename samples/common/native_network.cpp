@@ -70,13 +70,11 @@ private:
 }  // namespace
 
 std::unique_ptr<Connection> connect_to(const std::string &host, std::uint16_t port) {
-    return std::make_unique<NativeConnection>(
-        value_of(sansock::Stream::connect(host, port), "connect to " + name_of(host, port)));
+    return std::make_unique<NativeConnection>(value_of(sansock::Stream::connect(host, port), "connect to " + name_of(host, port)));
 }
 
 std::unique_ptr<Listener> listen_on(const std::string &host, std::uint16_t port) {
-    return std::make_unique<NativeListener>(
-        value_of(sansock::Listener::open(host, port), "listen on " + name_of(host, port)));
+    return std::make_unique<NativeListener>(value_of(sansock::Listener::open(host, port), "listen on " + name_of(host, port)));
 }
 
 }  // namespace samples

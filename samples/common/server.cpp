@@ -68,9 +68,7 @@ Socket open_stop_signal() {
     return stop;
 }
 
-void announce(const std::string &host, std::uint16_t port) {
-    std::cout << "listening on " << host << " port " << port << std::endl;
-}
+void announce(const std::string &host, std::uint16_t port) { std::cout << "listening on " << host << " port " << port << std::endl; }
 
 void serve(const std::string &host, std::uint16_t port, const Handler &handler) {
     const Socket stop = open_stop_signal();

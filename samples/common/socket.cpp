@@ -58,8 +58,7 @@ Socket listen_socket(const std::string &host, std::uint16_t port) {
     Socket socket = open_socket(*addresses);
     const int on = 1;
     if (setsockopt(socket.fd(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0) throw_errno("SO_REUSEADDR");
-    if (bind(socket.fd(), addresses->ai_addr, addresses->ai_addrlen) != 0)
-        throw_errno("bind to " + name_of(host, port));
+    if (bind(socket.fd(), addresses->ai_addr, addresses->ai_addrlen) != 0) throw_errno("bind to " + name_of(host, port));
     if (listen(socket.fd(), SOMAXCONN) != 0) throw_errno("listen on " + name_of(host, port));
     return socket;
 }
@@ -84,8 +83,7 @@ std::uint16_t local_port(const Socket &socket) {
     socklen_t size = sizeof address;
     if (getsockname(socket.fd(), reinterpret_cast<sockaddr *>(&address), &size) != 0) throw_errno("getsockname");
     const bool v6 = address.ss_family == AF_INET6;
-    return ntohs(v6 ? reinterpret_cast<const sockaddr_in6 &>(address).sin6_port
-                    : reinterpret_cast<const sockaddr_in &>(address).sin_port);
+    return ntohs(v6 ? reinterpret_cast<const sockaddr_in6 &>(address).sin6_port : reinterpret_cast<const sockaddr_in &>(address).sin_port);
 }
 
 void send_without_delay(const Socket &socket) {

@@ -42,8 +42,8 @@ Latencies run_connection(const Options &options, unsigned index) {
         latencies.add(std::chrono::steady_clock::now() - start);
         if (received != sent) {
             const auto [different, _] = std::ranges::mismatch(received, sent);
-            throw std::runtime_error("connection " + std::to_string(index) + ", message " + std::to_string(request) +
-                                     ": byte " + std::to_string(different - received.begin()) + " came back different");
+            throw std::runtime_error("connection " + std::to_string(index) + ", message " + std::to_string(request) + ": byte " +
+                                     std::to_string(different - received.begin()) + " came back different");
         }
     }
     return latencies;
@@ -54,26 +54,21 @@ int echo_client(int argc, char **argv) {
     CLI::App app("Measures and verifies an echo server");
     app.add_option("--host", options.host, "address of the server")->capture_default_str();
     app.add_option("--port", options.port, "port of the server")->required()->check(CLI::Range(1, 65535));
-    app.add_option("--connections", options.connections, "connections at once")
-        ->capture_default_str()
-        ->check(CLI::Range(1, 1024));
+    app.add_option("--connections", options.connections, "connections at once")->capture_default_str()->check(CLI::Range(1, 1024));
     // Larger messages could fill both directions at once, and then neither side would read.
     app.add_option("--size", options.size, "bytes of a message")->capture_default_str()->check(CLI::Range(1, 65536));
-    app.add_option("--requests", options.requests, "messages per connection")
-        ->capture_default_str()
-        ->check(CLI::Range(1, 100'000'000));
+    app.add_option("--requests", options.requests, "messages per connection")->capture_default_str()->check(CLI::Range(1, 100'000'000));
     app.add_option("--seed", options.seed, "start of the random contents")->capture_default_str();
     CLI11_PARSE(app, argc, argv);
 
     const auto start = std::chrono::steady_clock::now();
     Latencies all(0);
-    for (const Latencies &one :
-         samples::in_parallel(options.connections, [&](unsigned index) { return run_connection(options, index); })) {
+    for (const Latencies &one : samples::in_parallel(options.connections, [&](unsigned index) { return run_connection(options, index); })) {
         all.add(one);
     }
     const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
-    std::printf("%zu messages of %zu bytes verified over %u connections, %.0f a second\n", all.count(), options.size,
-                options.connections, static_cast<double>(all.count()) / elapsed.count());
+    std::printf("%zu messages of %zu bytes verified over %u connections, %.0f a second\n", all.count(), options.size, options.connections,
+                static_cast<double>(all.count()) / elapsed.count());
     std::printf("round trip in us: p50 %.1f, p99 %.1f, p99.9 %.1f\n", all.percentile_us(50), all.percentile_us(99),
                 all.percentile_us(99.9));
     return 0;

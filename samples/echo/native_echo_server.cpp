@@ -44,8 +44,7 @@ public:
     void print_statistics() const {
         const sansock::Statistics is = stream_.statistics();
         std::cout << "a connection ended on " << is.path << (is.reason.empty() ? "" : " (" + is.reason + ")") << ": "
-                  << is.received.provider + is.sent.provider << " bytes by provider, " << is.received.tcp + is.sent.tcp
-                  << " by TCP\n";
+                  << is.received.provider + is.sent.provider << " bytes by provider, " << is.received.tcp + is.sent.tcp << " by TCP\n";
     }
 
 private:

@@ -47,8 +47,7 @@ public:
 
     void finish(const Digest &digest) {
         if (terminal_) std::fputs("\r\033[K", stderr);
-        std::printf("%s: %llu bytes, %.0f MiB/s, SHA-256 ", name_.c_str(), static_cast<unsigned long long>(done_),
-                    rate());
+        std::printf("%s: %llu bytes, %.0f MiB/s, SHA-256 ", name_.c_str(), static_cast<unsigned long long>(done_), rate());
         for (const std::byte byte : digest) std::printf("%02x", std::to_integer<unsigned>(byte));
         std::puts(" at both ends");
     }

@@ -36,9 +36,7 @@ public:
     using std::runtime_error::runtime_error;
 };
 
-[[noreturn]] void refuse_errno(const std::string &what) {
-    throw Refusal(what + ": " + std::generic_category().message(errno));
-}
+[[noreturn]] void refuse_errno(const std::string &what) { throw Refusal(what + ": " + std::generic_category().message(errno)); }
 
 /// A file that is being received. Unless it is committed it leaves nothing behind.
 class IncomingFile {
@@ -55,8 +53,7 @@ public:
 
     /// A file that does not fit is better refused before it is sent than after.
     void reserve(std::uint64_t size) {
-        if (size > static_cast<std::uint64_t>(std::numeric_limits<off_t>::max()))
-            throw Refusal("too large for any file");
+        if (size > static_cast<std::uint64_t>(std::numeric_limits<off_t>::max())) throw Refusal("too large for any file");
         if (size == 0 || ::fallocate(file_.fd(), 0, 0, static_cast<off_t>(size)) == 0) return;
         if (errno != EOPNOTSUPP) refuse_errno("cannot reserve " + std::to_string(size) + " bytes");
     }
@@ -83,8 +80,7 @@ private:
 
 /// A name must stay inside the directory, and must not be one of the server's own temporary files.
 void check_name(const std::string &name) {
-    if (name.empty() || name.front() == '.' || name.find('/') != std::string::npos ||
-        name.find('\0') != std::string::npos) {
+    if (name.empty() || name.front() == '.' || name.find('/') != std::string::npos || name.find('\0') != std::string::npos) {
         throw Refusal("a name must not be empty, begin with a dot, or contain a slash or a zero byte");
     }
 }

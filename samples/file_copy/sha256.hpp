@@ -16,9 +16,7 @@ class Sha256 {
 public:
     Sha256() { check(context_ && EVP_DigestInit_ex(context_.get(), EVP_sha256(), nullptr)); }
 
-    void update(std::span<const std::byte> bytes) {
-        check(EVP_DigestUpdate(context_.get(), bytes.data(), bytes.size()));
-    }
+    void update(std::span<const std::byte> bytes) { check(EVP_DigestUpdate(context_.get(), bytes.data(), bytes.size())); }
 
     Digest finish() {
         Digest digest;

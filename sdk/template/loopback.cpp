@@ -49,9 +49,7 @@ struct Shared {
 class LoopbackQueue : public sansock::sdk::CompletionQueue<LoopbackQueue> {
 public:
     LoopbackQueue(Shared &shared, std::uint32_t depth)
-        : shared_(shared),
-          room_(depth),
-          event_(UniqueFd::checked(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC), "eventfd")) {}
+        : shared_(shared), room_(depth), event_(UniqueFd::checked(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC), "eventfd")) {}
 
     int notification_fd() const noexcept { return event_.get(); }
     std::int32_t poll(sansock_completion *completions, std::uint32_t capacity) noexcept;
@@ -119,8 +117,7 @@ public:
         require(SANSOCK_ENDPOINT_CREATED);
         const auto card = read_card(offer);
         const auto found = shared_.endpoints.find(card);
-        if (found == shared_.endpoints.end() || found->second->state_ != SANSOCK_ENDPOINT_OFFERED ||
-            found->second->peer_ != nullptr) {
+        if (found == shared_.endpoints.end() || found->second->state_ != SANSOCK_ENDPOINT_OFFERED || found->second->peer_ != nullptr) {
             refuse("the offer names no endpoint of this process that waits for an answer");
         }
         peer_ = found->second;
@@ -185,8 +182,7 @@ private:
 
     std::uint64_t read_card(const sansock_offer &offer) {
         const auto card = sansock::sdk::read_offer<Card>(offer);
-        if (!card || card->magic != kCardMagic || offer.fd_count != 0)
-            refuse("this is no offer of the loopback provider");
+        if (!card || card->magic != kCardMagic || offer.fd_count != 0) refuse("this is no offer of the loopback provider");
         return card->number;
     }
 
@@ -307,9 +303,7 @@ public:
         return limits;
     }
 
-    std::unique_ptr<sansock_region> register_region(const sansock_memory &memory) {
-        return sansock::sdk::make_region(memory);
-    }
+    std::unique_ptr<sansock_region> register_region(const sansock_memory &memory) { return sansock::sdk::make_region(memory); }
     void deregister_region(sansock_region *region) noexcept { delete region; }
 
     std::unique_ptr<LoopbackQueue> create_completion_queue(std::uint32_t depth) {

@@ -48,21 +48,16 @@ Result<conformance::Target> target_for(const std::string &plugin) {
 }  // namespace
 
 Result<Arguments> parse_arguments(int count, char **values) {
-    static constexpr option kOptions[] = {
-        {"config", required_argument, nullptr, 'c'}, {"case", required_argument, nullptr, 'k'},
-        {"seed", required_argument, nullptr, 's'},   {"verbose", no_argument, nullptr, 'v'},
-        {"help", no_argument, nullptr, 'h'},         {}};
+    static constexpr option kOptions[] = {{"config", required_argument, nullptr, 'c'}, {"case", required_argument, nullptr, 'k'},
+                                          {"seed", required_argument, nullptr, 's'},   {"verbose", no_argument, nullptr, 'v'},
+                                          {"help", no_argument, nullptr, 'h'},         {}};
     Arguments arguments;
     std::string yaml;
     for (int found = 0; (found = ::getopt_long(count, values, "", kOptions, nullptr)) != -1;) {
         const std::string_view value = optarg != nullptr ? optarg : "";
         switch (found) {
-            case 'c':
-                yaml = value;
-                break;
-            case 'k':
-                arguments.pattern = value;
-                break;
+            case 'c': yaml = value; break;
+            case 'k': arguments.pattern = value; break;
             case 's': {
                 const auto [end, error] = std::from_chars(value.begin(), value.end(), arguments.seed);
                 if (error != std::errc() || end != value.end() || arguments.seed < 1 || arguments.seed > 99'999) {
@@ -70,14 +65,9 @@ Result<Arguments> parse_arguments(int count, char **values) {
                 }
                 break;
             }
-            case 'v':
-                arguments.verbose = true;
-                break;
-            case 'h':
-                arguments.help = true;
-                return arguments;
-            default:
-                return fail(EINVAL, "see --help");
+            case 'v': arguments.verbose = true; break;
+            case 'h': arguments.help = true; return arguments;
+            default: return fail(EINVAL, "see --help");
         }
     }
     if (optind + 1 != count) return fail(EINVAL, "name one plugin; see --help");

@@ -15,8 +15,7 @@ namespace {
 
 // Evaluated by InitGoogleTest, by when main has read the arguments.
 Target chosen;
-INSTANTIATE_TEST_SUITE_P(Validate, ProviderConformance, ::testing::Values(chosen),
-                         [](const auto &each) { return each.param.label; });
+INSTANTIATE_TEST_SUITE_P(Validate, ProviderConformance, ::testing::Values(chosen), [](const auto &each) { return each.param.label; });
 
 }  // namespace
 
@@ -56,8 +55,7 @@ bool can_be_opened(const conformance::Target &target) {
         return opened ? 0 : 1;
     });
     if (result.outcome == Outcome::passed) return true;
-    std::fprintf(stderr, "sansock-validate: the provider cannot be opened: %s%s\n", result.output.c_str(),
-                 result.detail.c_str());
+    std::fprintf(stderr, "sansock-validate: the provider cannot be opened: %s%s\n", result.output.c_str(), result.detail.c_str());
     return false;
 }
 
@@ -75,8 +73,7 @@ int run(const Arguments &arguments) {
         const CaseResult result = run_case(each.full_name);
         const auto outcome = static_cast<std::size_t>(result.outcome);
         ++counts[outcome];
-        std::printf("%-7s  %-55s %7.2f s  %s\n", kOutcomes[outcome], each.name.c_str(), result.seconds,
-                    result.detail.c_str());
+        std::printf("%-7s  %-55s %7.2f s  %s\n", kOutcomes[outcome], each.name.c_str(), result.seconds, result.detail.c_str());
         const bool good = result.outcome == Outcome::passed || result.outcome == Outcome::skipped;
         if (!good || arguments.verbose) std::printf("%s\n", result.output.c_str());
         std::fflush(stdout);

@@ -53,14 +53,10 @@ std::string skip_reason(const std::string &output) {
 CaseResult judge(int status, std::string output) {
     if (WIFSIGNALED(status)) return {Outcome::crashed, ::strsignal(WTERMSIG(status)), std::move(output), 0};
     switch (WEXITSTATUS(status)) {
-        case 0:
-            return {Outcome::passed, "", std::move(output), 0};
-        case 1:
-            return {Outcome::failed, "", std::move(output), 0};
-        case kSkippedStatus:
-            return {Outcome::skipped, skip_reason(output), std::move(output), 0};
-        default:
-            return {Outcome::crashed, "exit status " + std::to_string(WEXITSTATUS(status)), std::move(output), 0};
+        case 0: return {Outcome::passed, "", std::move(output), 0};
+        case 1: return {Outcome::failed, "", std::move(output), 0};
+        case kSkippedStatus: return {Outcome::skipped, skip_reason(output), std::move(output), 0};
+        default: return {Outcome::crashed, "exit status " + std::to_string(WEXITSTATUS(status)), std::move(output), 0};
     }
 }
 

@@ -82,12 +82,9 @@ TEST_P(ProviderConformance, OffersCutShortAreRefused) {
 TEST_P(ProviderConformance, OffersAndAnswersWithForeignDescriptorsAreRefused) {
     const auto foreign = [](int which) {
         switch (which) {
-            case 0:
-                return ::open("/dev/null", O_RDWR | O_CLOEXEC);
-            case 1:
-                return ::open("/", O_RDONLY | O_CLOEXEC);
-            default:
-                return ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+            case 0: return ::open("/dev/null", O_RDWR | O_CLOEXEC);
+            case 1: return ::open("/", O_RDONLY | O_CLOEXEC);
+            default: return ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
         }
     };
     for (int which = 0; which < 3; ++which) {

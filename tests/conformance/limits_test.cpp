@@ -42,8 +42,7 @@ TEST_P(ProviderConformance, DepthsOutsideTheLimitsAreRefused) {
     auto queue = provider().create_completion_queue(limits.completion_depth_max);
     ASSERT_TRUE(queue) << queue.error().text;
     for (const auto &[sends, receives] :
-         {std::pair{0U, 1U}, std::pair{1U, 0U}, std::pair{limits.send_depth_max + 1, 1U},
-          std::pair{1U, limits.receive_depth_max + 1}}) {
+         {std::pair{0U, 1U}, std::pair{1U, 0U}, std::pair{limits.send_depth_max + 1, 1U}, std::pair{1U, limits.receive_depth_max + 1}}) {
         const auto made = provider().create_endpoint(*queue, {.send_depth = sends, .receive_depth = receives});
         ASSERT_FALSE(made) << sends << " sends, " << receives << " receives";
         EXPECT_EQ(made.error().code, EINVAL);

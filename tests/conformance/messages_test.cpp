@@ -16,8 +16,7 @@ void carry(std::uint64_t length, std::uint64_t start, End &from, End &to,
     fill(from.memory, 0, length, start);
     ASSERT_EQ(to.receive(0, length, start), SANSOCK_OK);
     ASSERT_EQ(from.send(0, length, start), SANSOCK_OK);
-    poll_until(
-        [&] { return to.count(SANSOCK_COMPLETION_RECEIVE) > received && from.count(SANSOCK_COMPLETION_SEND) > sent; });
+    poll_until([&] { return to.count(SANSOCK_COMPLETION_RECEIVE) > received && from.count(SANSOCK_COMPLETION_SEND) > sent; });
     EXPECT_EQ(to.reported.back().status, SANSOCK_OK);
     EXPECT_EQ(to.reported.back().length, length);
     EXPECT_EQ(to.reported.back().token, start);
@@ -29,8 +28,7 @@ TEST_P(ProviderConformance, MessagesArriveWholeAtEveryEdgeOfSize) {
     End a(provider(), 8, 8, limits.message_bytes_max), b(provider(), 8, 8, limits.message_bytes_max);
     connect(a, b);
     std::set<std::uint64_t> lengths{0, 1, 63, 64, 65, 4095, 4096};
-    for (const std::uint64_t edge :
-         {std::uint64_t{limits.inline_bytes_max}, limits.message_bytes_max, std::uint64_t{48}}) {
+    for (const std::uint64_t edge : {std::uint64_t{limits.inline_bytes_max}, limits.message_bytes_max, std::uint64_t{48}}) {
         for (const std::uint64_t length : {edge - 1, edge, edge + 1}) lengths.insert(length);
     }
     std::uint64_t start = 0;
@@ -50,8 +48,7 @@ TEST_P(ProviderConformance, MessagesKeepTheirOrder) {
     std::deque<std::uint64_t> lengths;
     poll_until(
         [&] {
-            for (; posted < received + 8; ++posted)
-                EXPECT_EQ(b.receive(posted % 8 * kPlace, kPlace, posted), SANSOCK_OK);
+            for (; posted < received + 8; ++posted) EXPECT_EQ(b.receive(posted % 8 * kPlace, kPlace, posted), SANSOCK_OK);
             for (; filled < sent + 8 && filled < 400; ++filled) {
                 lengths.push_back(below(kPlace + 1));
                 fill(a.memory, filled % 8 * kPlace, lengths.back(), filled);
@@ -225,8 +222,7 @@ TEST_P(ProviderConformance, ReceivesMayBePostedBeforeTheConnection) {
     connect(a, b);
     ASSERT_EQ(a.send(0, 64), SANSOCK_OK);
     ASSERT_EQ(b.send(0, 64), SANSOCK_OK);
-    poll_until([&] { return a.count(SANSOCK_COMPLETION_RECEIVE) == 1 && b.count(SANSOCK_COMPLETION_RECEIVE) == 1; },
-               {&a, &b});
+    poll_until([&] { return a.count(SANSOCK_COMPLETION_RECEIVE) == 1 && b.count(SANSOCK_COMPLETION_RECEIVE) == 1; }, {&a, &b});
 }
 
 TEST_P(ProviderConformance, EndpointsAreToldApartByTheirContext) {

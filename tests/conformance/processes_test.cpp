@@ -54,8 +54,7 @@ class Process {
 public:
     explicit Process(const std::function<void(int channel)> &body) {
         std::array<int, 2> pair{};
-        if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair.data()) != 0)
-            throw std::runtime_error("socketpair");
+        if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair.data()) != 0) throw std::runtime_error("socketpair");
         channel_.reset(pair[0]);
         pid_ = ::fork();
         if (pid_ != 0) {
@@ -95,8 +94,7 @@ private:
 void wait_until(const std::function<bool()> &done, End &end) {
     const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
     while (!done()) {
-        if (std::chrono::steady_clock::now() > deadline)
-            throw std::runtime_error("it did not happen in twenty seconds");
+        if (std::chrono::steady_clock::now() > deadline) throw std::runtime_error("it did not happen in twenty seconds");
         end.poll();
     }
 }
@@ -124,16 +122,14 @@ void echo(const Target &target, int channel) {
             // The bytes are lent until the send is done, and only then may a message overwrite them.
             wait_until([&] { return end.count(SANSOCK_COMPLETION_SEND) == 1 || end.failure() != SANSOCK_OK; }, end);
             if (end.failure() != SANSOCK_OK) return;
-            std::erase_if(end.reported,
-                          [](const sansock_completion &done) { return done.kind == SANSOCK_COMPLETION_SEND; });
+            std::erase_if(end.reported, [](const sansock_completion &done) { return done.kind == SANSOCK_COMPLETION_SEND; });
         }
     }
 }
 
 class TwoProcesses {
 public:
-    TwoProcesses(const Target &target, Process &other, std::optional<plugin::Host> &host)
-        : provider_(open_target(target, host)) {
+    TwoProcesses(const Target &target, Process &other, std::optional<plugin::Host> &host) : provider_(open_target(target, host)) {
         if (!provider_) throw std::runtime_error(provider_.error().text);
         end_.emplace(*provider_);
         const auto offer = end_->endpoint->make_offer();
@@ -179,9 +175,7 @@ TEST_P(ProviderConformance, MessagesCrossProcesses) {
             end.reported.clear();
             ASSERT_EQ(end.receive(16 * 1024, 16 * 1024), SANSOCK_OK);
             ASSERT_EQ(end.send(0, length), SANSOCK_OK);
-            wait_until(
-                [&] { return end.count(SANSOCK_COMPLETION_RECEIVE) == 1 && end.count(SANSOCK_COMPLETION_SEND) == 1; },
-                end);
+            wait_until([&] { return end.count(SANSOCK_COMPLETION_RECEIVE) == 1 && end.count(SANSOCK_COMPLETION_SEND) == 1; }, end);
             ASSERT_TRUE(holds(end.memory, 16 * 1024, length, round));
         }
     }

@@ -57,9 +57,8 @@ void End::poll() {
 }
 
 std::size_t End::count(std::uint32_t kind, std::optional<std::int32_t> status) const {
-    return static_cast<std::size_t>(std::ranges::count_if(reported, [&](const sansock_completion &each) {
-        return each.kind == kind && (!status || each.status == *status);
-    }));
+    return static_cast<std::size_t>(std::ranges::count_if(
+        reported, [&](const sansock_completion &each) { return each.kind == kind && (!status || each.status == *status); }));
 }
 
 std::int32_t End::failure() const {
@@ -83,8 +82,8 @@ Result<plugin::Provider> open_target(const Target &target, std::optional<plugin:
     const auto directories = target.directories.empty() ? plugin::search_path() : target.directories;
     host.emplace(plugin::Catalog::scan(directories));
     const plugin::Manifest *manifest = host->catalog().find(target.plugin);
-    const std::string guid = manifest != nullptr && !manifest->guids.empty() ? manifest->guids.front()
-                                                                             : "00000000-0000-4000-8000-000000000000";
+    const std::string guid =
+        manifest != nullptr && !manifest->guids.empty() ? manifest->guids.front() : "00000000-0000-4000-8000-000000000000";
     return host->open(target.plugin, guid, target.yaml, "conformance:1");
 }
 
@@ -96,8 +95,7 @@ plugin::Provider &ProviderConformance::provider() {
 void ProviderConformance::poll_until(const std::function<bool()> &done, std::initializer_list<End *> ends) {
     const auto deadline = std::chrono::steady_clock::now() + kPatience;
     while (!done()) {
-        if (std::chrono::steady_clock::now() > deadline)
-            throw std::runtime_error("it did not happen in twenty seconds");
+        if (std::chrono::steady_clock::now() > deadline) throw std::runtime_error("it did not happen in twenty seconds");
         for (End *end : ends) end->poll();
     }
 }

@@ -34,9 +34,7 @@ public:
     Memory &operator=(const Memory &) = delete;
 
     [[nodiscard]] std::uint8_t *at(std::uint64_t offset) { return base_ + offset; }
-    [[nodiscard]] sansock_slice slice(std::uint64_t offset, std::uint64_t length) {
-        return {base_ + offset, length, region_->get()};
-    }
+    [[nodiscard]] sansock_slice slice(std::uint64_t offset, std::uint64_t length) { return {base_ + offset, length, region_->get()}; }
 
 private:
     UniqueFd fd_;
@@ -83,9 +81,7 @@ protected:
     /// Carries the offer and the answer and waits until both ends report to be established.
     void connect(End &offering, End &answering);
 
-    [[nodiscard]] std::uint32_t below(std::uint32_t bound) {
-        return std::uniform_int_distribution<std::uint32_t>(0, bound - 1)(random);
-    }
+    [[nodiscard]] std::uint32_t below(std::uint32_t bound) { return std::uniform_int_distribution<std::uint32_t>(0, bound - 1)(random); }
 
     std::mt19937 random;
 
@@ -103,7 +99,6 @@ private:
     return static_cast<std::uint8_t>((start * 31 + at) * 2654435761U >> 16);
 }
 void fill(Memory &memory, std::uint64_t offset, std::uint64_t length, std::uint64_t start);
-[[nodiscard]] ::testing::AssertionResult holds(Memory &memory, std::uint64_t offset, std::uint64_t length,
-                                               std::uint64_t start);
+[[nodiscard]] ::testing::AssertionResult holds(Memory &memory, std::uint64_t offset, std::uint64_t length, std::uint64_t start);
 
 }  // namespace sansock::conformance

@@ -25,7 +25,8 @@ void expect_nothing_left(Victim &victim) {
     const std::string holds = victim.ending();
     int descriptors, threads, arenas, descriptors_before, threads_before, arenas_before;
     ASSERT_EQ(6, std::sscanf(holds.c_str(), "holds %d %d %d, held %d %d %d", &descriptors, &threads, &arenas, &descriptors_before,
-                             &threads_before, &arenas_before)) << holds << victim.log();
+                             &threads_before, &arenas_before))
+        << holds << victim.log();
     EXPECT_LE(descriptors, descriptors_before);
     EXPECT_EQ(threads, threads_before);
     EXPECT_EQ(arenas, arenas_before);

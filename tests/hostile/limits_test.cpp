@@ -59,7 +59,8 @@ TEST(Limits, OfAddressSpaceLeaveTheKernelAlone) {
     EXPECT_EQ("end", server.ending()) << server.log();
 }
 
-/// Every peer process needs an arena: when `max_memory` is full, the next ones stay on TCP, and say why. When some have gone there is room again.
+/// Every peer process needs an arena: when `max_memory` is full, the next ones stay on TCP, and say why. When some have gone there is room
+/// again.
 TEST(Limits, OfMemoryKeepTheNextOnesOnTcp) {
     constexpr size_t kClients = 24;
     const Launch little{.config = SANSOCK_HOSTILE_FOLDER "/little_memory.yaml"};

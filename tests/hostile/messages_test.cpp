@@ -44,11 +44,13 @@ void welcome(Peer &peer) {
 
 /// A lie that needs no arena: a message as it ought to be, changed.
 Lie changed(const char *name, Message (Peer::*make)() const, const std::function<void(Message &)> &change, const char *detail) {
-    return {name, [=](Peer &peer) {
+    return {name,
+            [=](Peer &peer) {
                 Message message = (peer.*make)();
                 change(message);
                 ASSERT_TRUE(peer.send(message));
-            }, "protocol-error", detail};
+            },
+            "protocol-error", detail};
 }
 
 Lie first_message(const char *name, MessageType type) {
@@ -56,12 +58,14 @@ Lie first_message(const char *name, MessageType type) {
 }
 
 Lie sized(const char *name, size_t size) {
-    return {name, [=](Peer &peer) {
+    return {name,
+            [=](Peer &peer) {
                 char bytes[sizeof(Message) + 64] = {};
                 const Message hello = peer.hello();
                 std::memcpy(bytes, &hello, sizeof hello);
                 ASSERT_TRUE(peer.send_raw(bytes, size));
-            }, "protocol-error", kNoMessage};
+            },
+            "protocol-error", kNoMessage};
 }
 
 Lie with_descriptors(const char *name, int count) {
@@ -82,21 +86,25 @@ TEST_P(Greeting, GoneWrongLeavesTheConnectionOnTcp) {
 }
 
 Lie doorbell(const char *name, const std::function<int()> &open) {
-    return {name, [=](Peer &peer) {
+    return {name,
+            [=](Peer &peer) {
                 Received received;
                 ASSERT_TRUE(peer.send(peer.hello()));
                 ASSERT_TRUE(peer.receive(MessageType::kArena, received));
                 const UniqueFd fd(open());
                 ASSERT_TRUE(peer.send(peer.message(MessageType::kWelcome), fd ? std::vector<int>{fd.get()} : std::vector<int>{}));
-            }, "protocol-error", "passes what is no doorbell"};
+            },
+            "protocol-error", "passes what is no doorbell"};
 }
 
 Lie arena(const char *name, const std::function<int()> &open, const char *detail = kNoArena) {
-    return {name, [=](Peer &peer) {
+    return {name,
+            [=](Peer &peer) {
                 ASSERT_NO_FATAL_FAILURE(welcome(peer));
                 const UniqueFd fd(open());
                 ASSERT_TRUE(peer.send(peer.message(MessageType::kArena), fd ? std::vector<int>{fd.get()} : std::vector<int>{}));
-            }, "protocol-error", detail};
+            },
+            "protocol-error", detail};
 }
 
 constexpr int kSeals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
@@ -123,58 +131,83 @@ Lie header(const char *name, const std::function<void(memory::Header &)> &change
 }
 
 const Lie kGreetings[] = {
-    sized("Nothing", 0), sized("TooShort", sizeof(Message) - 1), sized("TooLong", sizeof(Message) + 1),
-    changed("WrongMagic", &Peer::hello, [](Message &m) { m.magic ^= 1; }, kNoMessage),
-    changed("UnknownType", &Peer::hello, [](Message &m) { m.type = static_cast<MessageType>(99); }, kOutOfTurn),
-    changed("WrongVersion", &Peer::hello, [](Message &m) { m.version = 2; }, "speaks another version"),
-    changed("WrongPid", &Peer::hello, [](Message &m) { m.pid = 1; }, "gives another process's number"),
-    changed("WrongNamespace", &Peer::hello, [](Message &m) { m.network_namespace ^= 1; }, "is of another network namespace"),
-    with_descriptors("TwoDescriptors", 2), with_descriptors("ManyDescriptors", 16),
-    first_message("WelcomeFirst", MessageType::kWelcome), first_message("ArenaFirst", MessageType::kArena),
-    first_message("ProposeFirst", MessageType::kPropose), first_message("AcceptFirst", MessageType::kAccept),
-    first_message("DeclineFirst", MessageType::kDecline), first_message("WakeObjectFirst", MessageType::kWakeObject),
+    sized("Nothing", 0),
+    sized("TooShort", sizeof(Message) - 1),
+    sized("TooLong", sizeof(Message) + 1),
+    changed(
+        "WrongMagic", &Peer::hello, [](Message &m) { m.magic ^= 1; }, kNoMessage),
+    changed(
+        "UnknownType", &Peer::hello, [](Message &m) { m.type = static_cast<MessageType>(99); }, kOutOfTurn),
+    changed(
+        "WrongVersion", &Peer::hello, [](Message &m) { m.version = 2; }, "speaks another version"),
+    changed(
+        "WrongPid", &Peer::hello, [](Message &m) { m.pid = 1; }, "gives another process's number"),
+    changed(
+        "WrongNamespace", &Peer::hello, [](Message &m) { m.network_namespace ^= 1; }, "is of another network namespace"),
+    with_descriptors("TwoDescriptors", 2),
+    with_descriptors("ManyDescriptors", 16),
+    first_message("WelcomeFirst", MessageType::kWelcome),
+    first_message("ArenaFirst", MessageType::kArena),
+    first_message("ProposeFirst", MessageType::kPropose),
+    first_message("AcceptFirst", MessageType::kAccept),
+    first_message("DeclineFirst", MessageType::kDecline),
+    first_message("WakeObjectFirst", MessageType::kWakeObject),
     first_message("ReleasedFirst", MessageType::kReleased),
     doorbell("NoDoorbell", [] { return -1; }),
     doorbell("DoorbellIsAFile", [] { return open("/dev/null", O_WRONLY | O_CLOEXEC); }),
     doorbell("DoorbellIsASocket", [] { return ::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0); }),
     doorbell("DoorbellBlocks", [] { return eventfd(0, EFD_CLOEXEC); }),
-    {"TwoDoorbells", [](Peer &peer) {
+    {"TwoDoorbells",
+     [](Peer &peer) {
          ASSERT_NO_FATAL_FAILURE(welcome(peer));
          const UniqueFd fd(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
          ASSERT_TRUE(peer.send(peer.message(MessageType::kWelcome), {fd.get()}));
-     }, "protocol-error", kOutOfTurn},
-    {"ArenaBeforeDoorbell", [](Peer &peer) {
+     },
+     "protocol-error", kOutOfTurn},
+    {"ArenaBeforeDoorbell",
+     [](Peer &peer) {
          ASSERT_TRUE(peer.send(peer.hello()));
          const UniqueFd fd(memory_with([](auto &, auto &) {}));
          ASSERT_TRUE(peer.send(peer.message(MessageType::kArena), {fd.get()}));
-     }, "protocol-error", kOutOfTurn},
-    {"ArenaOutOfOrder", [](Peer &peer) {
+     },
+     "protocol-error", kOutOfTurn},
+    {"ArenaOutOfOrder",
+     [](Peer &peer) {
          ASSERT_NO_FATAL_FAILURE(welcome(peer));
          Message message = peer.message(MessageType::kArena);
          message.arena = 3;
          const UniqueFd fd(memory_with([](auto &, auto &) {}));
          ASSERT_TRUE(peer.send(message, {fd.get()}));
-     }, "protocol-error", kOutOfTurn},
-    {"ProposeWithoutArena", [](Peer &peer) {
+     },
+     "protocol-error", kOutOfTurn},
+    {"ProposeWithoutArena",
+     [](Peer &peer) {
          ASSERT_NO_FATAL_FAILURE(welcome(peer));
          ASSERT_TRUE(peer.send(peer.message(MessageType::kPropose), {peer.tcp()}));
-     }, "protocol-error", kOutOfTurn},
-    arena("NoArena", [] { return -1; }, kOutOfTurn),
+     },
+     "protocol-error", kOutOfTurn},
+    arena(
+        "NoArena", [] { return -1; }, kOutOfTurn),
     arena("ArenaIsAFile", [] { return open("/dev/zero", O_RDONLY | O_CLOEXEC); }),
     arena("ArenaIsADirectory", [] { return open("/tmp", O_RDONLY | O_CLOEXEC | O_DIRECTORY); }),
     arena("ArenaWithoutSeals", [] { return memory_with([](auto &, auto &) {}, 0); }),
     arena("ArenaMayShrink", [] { return memory_with([](auto &, auto &) {}, kSeals & ~F_SEAL_SHRINK); }),
     arena("ArenaMayGrow", [] { return memory_with([](auto &, auto &) {}, kSeals & ~F_SEAL_GROW); }),
     arena("ArenaMayBeUnsealed", [] { return memory_with([](auto &, auto &) {}, kSeals & ~F_SEAL_SEAL); }),
-    arena("ArenaOfHugePages", [] {
-        return memory_with([](auto &, memory::ArenaShape &shape) { shape.slots = 0, shape.buffers = ((2 << 20) - memory::kHeaderSize) / shape.buffer_size; },
-                           kSeals, MFD_HUGETLB);
-    }),
-    arena("ArenaIsEmpty", [] {
-        const int fd = memfd_create("hostile", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-        fcntl(fd, F_ADD_SEALS, kSeals);
-        return fd;
-    }),
+    arena("ArenaOfHugePages",
+          [] {
+              return memory_with(
+                  [](auto &, memory::ArenaShape &shape) {
+                      shape.slots = 0, shape.buffers = ((2 << 20) - memory::kHeaderSize) / shape.buffer_size;
+                  },
+                  kSeals, MFD_HUGETLB);
+          }),
+    arena("ArenaIsEmpty",
+          [] {
+              const int fd = memfd_create("hostile", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+              fcntl(fd, F_ADD_SEALS, kSeals);
+              return fd;
+          }),
     arena("ArenaIsTruncated", [] { return memory_with([](memory::Header &, memory::ArenaShape &shape) { shape.slots = 7; }); }),
     header("ArenaMagic", [](memory::Header &head) { head.magic ^= 1; }),
     header("ArenaVersion", [](memory::Header &head) { head.version += 1; }),
@@ -201,18 +234,22 @@ TEST_P(Proposal, GoneWrongLeavesTheConnectionOnTcp) {
 }
 
 Lie proposal(const char *name, const std::function<void(Message &)> &change, const char *reason, const char *detail) {
-    return {name, [=](Peer &peer) {
+    return {name,
+            [=](Peer &peer) {
                 Message message = peer.proposal();
                 change(message);
                 ASSERT_TRUE(peer.send(message, {peer.tcp()}));
-            }, reason, detail};
+            },
+            reason, detail};
 }
 
 Lie proof(const char *name, const std::function<int()> &open) {
-    return {name, [=](Peer &peer) {
+    return {name,
+            [=](Peer &peer) {
                 const UniqueFd fd(open());
                 ASSERT_TRUE(peer.send(peer.proposal(), fd ? std::vector<int>{fd.get()} : std::vector<int>{}));
-            }, "peer-silent", kNotTheEnd};
+            },
+            "peer-silent", kNotTheEnd};
 }
 
 Lie out_of_turn(const char *name, const Message &message, const char *detail) {
@@ -232,29 +269,42 @@ const Lie kProposals[] = {
     proof("ProofIsAFile", [] { return open("/dev/null", O_RDONLY | O_CLOEXEC); }),
     proof("ProofIsNotConnected", [] { return ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0); }),
     proof("ProofIsADatagramSocket", [] { return ::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0); }),
-    proposal("OtherConnection", [](Message &m) { m.local.sin6_port ^= 1; }, "peer-silent", ""),
-    proposal("OtherProvider", [](Message &m) { m.guid[0] ^= 1; }, "no-provider", ""),
-    proposal("EndlessProviderName", [](Message &m) { std::memset(m.guid, 'x', sizeof m.guid); }, "no-provider", ""),
-    proposal("NoOffer", [](Message &m) { m.offer.size = 0; }, "no-provider", ""),
-    proposal("OfferTooShort", [](Message &m) { m.offer.size -= 1; }, "no-provider", ""),
-    proposal("OfferTooLong", [](Message &m) { m.offer.size = ~0u; }, "no-provider", ""),
-    proposal("OfferCorrupt", [](Message &m) { std::memset(m.offer.data, 0xa5, sizeof m.offer.data); }, "no-provider", ""),
-    proposal("UnknownArena", [](Message &m) { m.arena = 1; }, "protocol-error", "names memory that it has not shared"),
-    proposal("ArenaFarOff", [](Message &m) { m.arena = ~0u; }, "protocol-error", "names memory that it has not shared"),
-    proposal("SlotFarOff", [](Message &m) { m.slot = memory::kSlotsPerArena; }, "protocol-error", "names memory that it has not shared"),
-    proposal("AsTheAnswer", [](Message &m) { m.type = MessageType::kAccept; }, "peer-silent", ""),
+    proposal(
+        "OtherConnection", [](Message &m) { m.local.sin6_port ^= 1; }, "peer-silent", ""),
+    proposal(
+        "OtherProvider", [](Message &m) { m.guid[0] ^= 1; }, "no-provider", ""),
+    proposal(
+        "EndlessProviderName", [](Message &m) { std::memset(m.guid, 'x', sizeof m.guid); }, "no-provider", ""),
+    proposal(
+        "NoOffer", [](Message &m) { m.offer.size = 0; }, "no-provider", ""),
+    proposal(
+        "OfferTooShort", [](Message &m) { m.offer.size -= 1; }, "no-provider", ""),
+    proposal(
+        "OfferTooLong", [](Message &m) { m.offer.size = ~0u; }, "no-provider", ""),
+    proposal(
+        "OfferCorrupt", [](Message &m) { std::memset(m.offer.data, 0xa5, sizeof m.offer.data); }, "no-provider", ""),
+    proposal(
+        "UnknownArena", [](Message &m) { m.arena = 1; }, "protocol-error", "names memory that it has not shared"),
+    proposal(
+        "ArenaFarOff", [](Message &m) { m.arena = ~0u; }, "protocol-error", "names memory that it has not shared"),
+    proposal(
+        "SlotFarOff", [](Message &m) { m.slot = memory::kSlotsPerArena; }, "protocol-error", "names memory that it has not shared"),
+    proposal(
+        "AsTheAnswer", [](Message &m) { m.type = MessageType::kAccept; }, "peer-silent", ""),
     out_of_turn("ReleasesUnknownArena", message_of(MessageType::kReleased, 1), "names memory that we have not shared"),
     out_of_turn("ReleasesSlotFarOff", message_of(MessageType::kReleased, 0, ~0u), "names memory that we have not shared"),
     out_of_turn("DeclinesUnknownArena", message_of(MessageType::kDecline, 16), "names memory that we have not shared"),
     out_of_turn("WakeObjectWithoutDescriptor", message_of(MessageType::kWakeObject), "passes what is no wake object"),
-    {"WakeObjectIsAPipe", [](Peer &peer) {
+    {"WakeObjectIsAPipe",
+     [](Peer &peer) {
          int ends[2];
          ASSERT_EQ(0, pipe2(ends, O_CLOEXEC | O_NONBLOCK));
          const UniqueFd reading(ends[0]), writing(ends[1]);
          Message message = message_of(MessageType::kWakeObject);
          message.waker = 5;
          ASSERT_TRUE(peer.send(message, {writing.get()}));
-     }, "protocol-error", "passes what is no wake object"},
+     },
+     "protocol-error", "passes what is no wake object"},
 };
 
 INSTANTIATE_TEST_SUITE_P(Lies, Proposal, testing::ValuesIn(kProposals), name_of);

@@ -29,7 +29,8 @@ socket::Runtime &runtime() {
 }
 
 const socket::Choice &choice() {
-    static const socket::Choice chosen = runtime().choose(sockaddr_in6{.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT}, 0, nullptr);
+    static const socket::Choice chosen =
+        runtime().choose(sockaddr_in6{.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT}, 0, nullptr);
     return chosen;
 }
 

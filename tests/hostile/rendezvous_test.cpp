@@ -26,7 +26,9 @@ protected:
         EXPECT_TRUE(accepts() ? peer->exchange(2) : peer->echo(2));
     }
     [[nodiscard]] static bool accepts() { return GetParam(); }
-    void expect_stayed(const std::string &reason, const std::string &detail) { hostile::expect_stayed(*victim, *peer, accepts(), reason, detail); }
+    void expect_stayed(const std::string &reason, const std::string &detail) {
+        hostile::expect_stayed(*victim, *peer, accepts(), reason, detail);
+    }
 
     std::optional<Victim> victim;
     std::optional<Peer> peer;

@@ -7,8 +7,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "stream_program.hpp"
 #include "pattern.hpp"
+#include "stream_program.hpp"
 
 namespace sansock::hostile {
 namespace {

@@ -57,7 +57,8 @@ inline int entries(const char *folder) {
 struct Held {
     int descriptors = 0, threads = entries("/proc/self/task"), arenas = 0;
     Held() {
-        // Not counted: eventfds. What one thread slept on is kept for the next, and this process has told it itself over its first connection.
+        // Not counted: eventfds. What one thread slept on is kept for the next, and this process has told it itself over its first
+        // connection.
         DIR *open = opendir("/proc/self/fd");
         while (const dirent *entry = readdir(open)) {
             char name[64];

@@ -133,7 +133,8 @@ int main(int count, char **arguments) {
     setvbuf(stdout, nullptr, _IOLBF, 0);
     if (count >= 2 && strcmp(arguments[1], "accept") == 0) return echo(count == 3);
     if (count == 3 && strcmp(arguments[1], "serve") == 0) return serve(static_cast<unsigned>(atoi(arguments[2])));
-    if (count >= 3 && strcmp(arguments[1], "connect") == 0) return ping(atoi(arguments[2]), count == 4 ? static_cast<unsigned>(atoi(arguments[3])) : 0);
+    if (count >= 3 && strcmp(arguments[1], "connect") == 0)
+        return ping(atoi(arguments[2]), count == 4 ? static_cast<unsigned>(atoi(arguments[3])) : 0);
     fprintf(stderr, "usage: hostile_victim accept [polls] | serve COUNT | connect PORT [COUNT]\n");
     return 2;
 }

@@ -62,7 +62,8 @@ const Word kLies[] = {
     {"SegmentStartsLongAgo", [](Peer &peer) { claim(peer, SegmentWord::pack(peer.out - 1'000'000, memory::kInlineBuffer)); }},
     {"SegmentInUnknownBuffer", [](Peer &peer) { claim(peer, SegmentWord::pack(peer.out, 0xfffe)); }},
     {"SegmentPastItsBuffer", [](Peer &peer) { claim(peer, SegmentWord::pack(peer.out - (1 << 20), 0)); }},
-    {"ClosedSegmentOfGarbage", [](Peer &peer) {
+    {"ClosedSegmentOfGarbage",
+     [](Peer &peer) {
          for (auto &closed : peer.mine().closed) {
              closed.word.store(SegmentWord::pack(peer.out - (1 << 20), 0xfff0));
              closed.end.store(~uint64_t{0});
@@ -70,23 +71,27 @@ const Word kLies[] = {
          peer.mine().hot.closed.store(0x8000'0000);
          claim(peer, SegmentWord::pack(peer.out + 1, memory::kInlineBuffer));
      }},
-    {"ConsumedAhead", [](Peer &peer) {
+    {"ConsumedAhead",
+     [](Peer &peer) {
          peer.mine().hot.consumed.store(peer.in + 1'000'000);
          peer.send_provider("x");
      }},
-    {"ConsumedFalls", [](Peer &peer) {
+    {"ConsumedFalls",
+     [](Peer &peer) {
          rounds(peer);
          peer.mine().hot.consumed.store(0);
          peer.send_provider("x");
      }},
     {"StepInALaterEpoch", [](Peer &peer) { peer.mine().cold.step.store(9); }},
     {"StepInTheLastEpoch", [](Peer &peer) { peer.mine().cold.step.store(~0u); }},
-    {"FrozenAhead", [](Peer &peer) {
+    {"FrozenAhead",
+     [](Peer &peer) {
          peer.mine().cold.frozen_at.store(peer.in + 1'000'000);
          peer.mine().cold.frozen.store(1);
          peer.mine().cold.step.store(1);
      }},
-    {"FrozenBehindWhatItConsumed", [](Peer &peer) {
+    {"FrozenBehindWhatItConsumed",
+     [](Peer &peer) {
          rounds(peer);
          peer.mine().cold.frozen_at.store(0);
          peer.mine().cold.frozen.store(1);
@@ -119,24 +124,29 @@ const Word kNonsense[] = {
     {"UnknownState", [](Peer &peer) { peer.mine().cold.state.store(77); }},
     {"Pinned", [](Peer &peer) { peer.mine().cold.pinned.store(1); }},
     {"EndWithoutFin", [](Peer &peer) { peer.mine().cold.fin_at.store(0); }},
-    {"UnknownWakeObjects", [](Peer &peer) {
+    {"UnknownWakeObjects",
+     [](Peer &peer) {
          for (auto &waker : peer.mine().hot.wakers) waker.store(0x7fff);
      }},
-    {"UntoldWakeObject", [](Peer &peer) {
+    {"UntoldWakeObject",
+     [](Peer &peer) {
          peer.mine().hot.wakers[0].store(9);
          peer.arena().header().parked[9].store(1);
      }},
-    {"ParkedForEver", [](Peer &peer) {
+    {"ParkedForEver",
+     [](Peer &peer) {
          peer.mine().hot.parked_in.store(~0u);
          peer.mine().hot.parked_out.store(~0u);
          peer.mine().hot.want_room.store(0xffff);
      }},
-    {"LogOfGarbage", [](Peer &peer) {
+    {"LogOfGarbage",
+     [](Peer &peer) {
          memory::Header &head = peer.arena().header();
          for (auto &entry : head.log) entry.store(0xffff'ffff);
          head.log_head.store(12'345);
      }},
-    {"HeaderAfterwards", [](Peer &peer) {
+    {"HeaderAfterwards",
+     [](Peer &peer) {
          memory::Header &head = peer.arena().header();
          head.buffers = head.slots = head.buffer_size = ~0u;
          head.size = 0;

@@ -27,12 +27,8 @@ void send_in_pieces(int fd, std::size_t total, std::uint64_t seed, std::size_t l
             char *from = piece.data() + done;
             ssize_t n;
             switch (random() % 3) {
-                case 0:
-                    n = write(fd, from, left);
-                    break;
-                case 1:
-                    n = send(fd, from, left, random() % 2 == 0 ? MSG_MORE : 0);
-                    break;
+                case 0: n = write(fd, from, left); break;
+                case 1: n = send(fd, from, left, random() % 2 == 0 ? MSG_MORE : 0); break;
                 default: {
                     const iovec parts[] = {{from, left / 2}, {from + left / 2, left - left / 2}};
                     n = writev(fd, parts, 2);
@@ -44,8 +40,7 @@ void send_in_pieces(int fd, std::size_t total, std::uint64_t seed, std::size_t l
     }
 }
 
-Outcome receive_in_pieces(int fd, std::size_t total, std::uint64_t pattern_seed, std::uint64_t size_seed,
-                          std::size_t largest) {
+Outcome receive_in_pieces(int fd, std::size_t total, std::uint64_t pattern_seed, std::uint64_t size_seed, std::size_t largest) {
     std::mt19937_64 random(size_seed);
     Pattern pattern(pattern_seed);
     std::vector<char> piece(largest), peeked(largest);
@@ -55,8 +50,7 @@ Outcome receive_in_pieces(int fd, std::size_t total, std::uint64_t pattern_seed,
         const ssize_t n = recv(fd, piece.data(), size, random() % 16 == 0 ? MSG_WAITALL : 0);
         if (n <= 0) return {static_cast<long>(got), n < 0 ? errno : 0, {}};
         if (!pattern.matches(piece.data(), static_cast<std::size_t>(n))) return {-2, EBADMSG, {}};
-        if (memcmp(piece.data(), peeked.data(), static_cast<std::size_t>(std::min(seen, n))) != 0)
-            return {-3, EBADMSG, {}};
+        if (memcmp(piece.data(), peeked.data(), static_cast<std::size_t>(std::min(seen, n))) != 0) return {-3, EBADMSG, {}};
         got += static_cast<std::size_t>(n);
     }
     return {static_cast<long>(total), 0, {}};

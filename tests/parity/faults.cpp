@@ -1,7 +1,7 @@
 #include <sys/epoll.h>
 #include <sys/mman.h>
-#include <unistd.h>
 #include <sys/uio.h>
+#include <unistd.h>
 
 #include <csetjmp>
 #include <csignal>
@@ -62,7 +62,8 @@ Subject faults() {
     });
 
     cases.add("a_handler_from_before_the_first_connection", [](Case &t) {
-        struct sigaction mine {}, now {};
+        struct sigaction mine {
+        }, now{};
         mine.sa_handler = [](int) { _exit(3); };
         sigaction(SIGSEGV, &mine, nullptr);
         const auto c = t.connect();

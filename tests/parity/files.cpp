@@ -202,8 +202,7 @@ Subject files() {
             }
         });
         for (ssize_t left = 100'000; left > 0;) {
-            const ssize_t n =
-                must("splice", splice(c.fd, nullptr, ends[1], nullptr, static_cast<std::size_t>(left), 0));
+            const ssize_t n = must("splice", splice(c.fd, nullptr, ends[1], nullptr, static_cast<std::size_t>(left), 0));
             must("splice", splice(ends[0], nullptr, to, nullptr, static_cast<std::size_t>(n), 0));
             left -= n;
         }

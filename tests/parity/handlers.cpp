@@ -41,8 +41,8 @@ void in_child(Case &t, const char *label, const std::function<void()> &body) {
     }
     int status = 0;
     must("waitpid", waitpid(child, &status, 0));
-    t.says(label, WIFSIGNALED(status) ? std::string("signal ") + sigabbrev_np(WTERMSIG(status))
-                                      : "exit " + std::to_string(WEXITSTATUS(status)));
+    t.says(label,
+           WIFSIGNALED(status) ? std::string("signal ") + sigabbrev_np(WTERMSIG(status)) : "exit " + std::to_string(WEXITSTATUS(status)));
 }
 
 }  // namespace

@@ -73,8 +73,7 @@ Subject interruptions() {
         c.peer.send("abc");
         t.await_unread(c.fd, 3);
         char buffer[8];
-        t.outcome("recv WAITALL",
-                  interrupted(SIGUSR1, [&] { return Outcome::of(recv(c.fd, buffer, 8, MSG_WAITALL)); }));
+        t.outcome("recv WAITALL", interrupted(SIGUSR1, [&] { return Outcome::of(recv(c.fd, buffer, 8, MSG_WAITALL)); }));
         t.says("bytes", std::string(buffer, 3));
     });
 
@@ -91,9 +90,7 @@ Subject interruptions() {
         const std::size_t sent = fill(c.fd, 1);
         Outcome outcome;
         std::thread writer([&] { outcome = Outcome::of(send(c.fd, "x", 1, 0)); });
-        pester(writer, [&] {
-            t.yes_no("the peer read all", c.peer.receive_pattern(sent, 1).result == static_cast<long>(sent));
-        });
+        pester(writer, [&] { t.yes_no("the peer read all", c.peer.receive_pattern(sent, 1).result == static_cast<long>(sent)); });
         t.outcome("send", outcome);
     });
 

@@ -14,8 +14,7 @@ KernelCounts kernel_counts(int fd) {
     register long size asm("r8") = reinterpret_cast<long>(&length);
     asm volatile("syscall"
                  : "+a"(result)
-                 : "D"(static_cast<long>(fd)), "S"(static_cast<long>(IPPROTO_TCP)), "d"(static_cast<long>(TCP_INFO)),
-                   "r"(value), "r"(size)
+                 : "D"(static_cast<long>(fd)), "S"(static_cast<long>(IPPROTO_TCP)), "d"(static_cast<long>(TCP_INFO)), "r"(value), "r"(size)
                  : "rcx", "r11", "memory");
     if (result != 0) return {};
     return {info.tcpi_bytes_acked, info.tcpi_bytes_received};

@@ -110,8 +110,7 @@ Subject messages() {
         auto *header = reinterpret_cast<cmsghdr *>(control);
         *header = {.cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = 12345};
         iovec part{const_cast<char *>("abc"), 3};
-        const msghdr message{
-            .msg_iov = &part, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
+        const msghdr message{.msg_iov = &part, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
         t.value("sendmsg", sendmsg(c.fd, &message, 0));
         t.value("unread at the peer", c.peer.unread().result);
     });
@@ -122,8 +121,7 @@ Subject messages() {
         auto *header = reinterpret_cast<cmsghdr *>(control);
         *header = {.cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = IPPROTO_UDP, .cmsg_type = 1};
         iovec part{const_cast<char *>("abc"), 3};
-        const msghdr message{
-            .msg_iov = &part, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
+        const msghdr message{.msg_iov = &part, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
         t.value("sendmsg", sendmsg(c.fd, &message, 0));
         t.outcome("peer", c.peer.recv(8));
     });
@@ -134,8 +132,7 @@ Subject messages() {
         auto *header = reinterpret_cast<cmsghdr *>(control);
         *header = {.cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
         iovec part{const_cast<char *>("abc"), 3};
-        const msghdr message{
-            .msg_iov = &part, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
+        const msghdr message{.msg_iov = &part, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
         t.value("sendmsg", sendmsg(c.fd, &message, 0));
         t.outcome("peer", c.peer.recv(8));
     });

@@ -283,8 +283,7 @@ Subject passed_on() {
         timeval now{}, limit{.tv_sec = 1, .tv_usec = 0};
         const auto ask_time = old_function<int(sockaddr_in *, timeval *, timeval *)>("rtime");
         t.value("rtime", ask_time(reinterpret_cast<sockaddr_in *>(nobody.get()), &now, nullptr));
-        t.value("rtime within a second",
-                ask_time(reinterpret_cast<sockaddr_in *>(nobody.get()), &now, &limit) == -1 ? -1 : 0);
+        t.value("rtime within a second", ask_time(reinterpret_cast<sockaddr_in *>(nobody.get()), &now, &limit) == -1 ? -1 : 0);
         still_works(t, c);
     });
 
@@ -292,9 +291,7 @@ Subject passed_on() {
         const auto c = t.connect();
         Address nobody = Address::loopback(AF_INET, 1);
         int fd = -1;
-        const auto client =
-            old_function<void *(sockaddr_in *, unsigned long, unsigned long, int *, unsigned, unsigned)>(
-                "clnttcp_create");
+        const auto client = old_function<void *(sockaddr_in *, unsigned long, unsigned long, int *, unsigned, unsigned)>("clnttcp_create");
         t.yes_no("clnttcp_create", client(reinterpret_cast<sockaddr_in *>(nobody.get()), 1, 1, &fd, 0, 0) != nullptr);
         t.yes_no("svcraw_create", old_function<void *()>("svcraw_create")() != nullptr);
         still_works(t, c);

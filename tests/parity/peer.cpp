@@ -73,8 +73,7 @@ void Peer::kill() {
 }
 
 void Peer::start(const Command &command, std::string_view bytes) {
-    iovec parts[] = {{const_cast<Command *>(&command), sizeof command},
-                     {const_cast<char *>(bytes.data()), bytes.size()}};
+    iovec parts[] = {{const_cast<Command *>(&command), sizeof command}, {const_cast<char *>(bytes.data()), bytes.size()}};
     msghdr message{.msg_iov = parts, .msg_iovlen = 2};
     must("command to the peer", sendmsg(control_, &message, MSG_NOSIGNAL));
 }
@@ -97,15 +96,11 @@ Outcome Peer::perform(const Command &command, std::string_view bytes) {
 
 int Peer::listen(int family) { return static_cast<int>(perform({.op = Op::kListen, .first = family}).result); }
 int Peer::accept() { return static_cast<int>(perform({.op = Op::kAccept}).result); }
-int Peer::connect(int family, int port) {
-    return static_cast<int>(perform({.op = Op::kConnect, .first = family, .second = port}).result);
-}
+int Peer::connect(int family, int port) { return static_cast<int>(perform({.op = Op::kConnect, .first = family, .second = port}).result); }
 
 using Op = Peer::Op;
 
-Outcome Remote::send(std::string_view bytes, int flags) const {
-    return peer_->perform({Op::kSend, connection_, flags}, bytes);
-}
+Outcome Remote::send(std::string_view bytes, int flags) const { return peer_->perform({Op::kSend, connection_, flags}, bytes); }
 Outcome Remote::recv(std::size_t max, int flags) const {
     return peer_->perform({Op::kReceive, connection_, static_cast<std::int64_t>(max), flags});
 }
@@ -132,9 +127,7 @@ Outcome Remote::set_option(int level, int name, int value) const {
     return peer_->perform({Op::kSetOption, connection_, level, name, value});
 }
 Outcome Remote::unread() const { return peer_->perform({Op::kUnread, connection_}); }
-Outcome Remote::poll(int events, int timeout_ms) const {
-    return peer_->perform({Op::kPoll, connection_, events, timeout_ms});
-}
+Outcome Remote::poll(int events, int timeout_ms) const { return peer_->perform({Op::kPoll, connection_, events, timeout_ms}); }
 
 void Remote::start_send(std::string_view bytes) const { peer_->start({Op::kSend, connection_}, bytes); }
 void Remote::start_receive_up_to(std::size_t count) const {
@@ -151,9 +144,7 @@ void Remote::start_exchange(std::size_t count, std::uint64_t seed_out, std::uint
     peer_->start({Op::kExchange, connection_, static_cast<std::int64_t>(count), static_cast<std::int64_t>(seed_out),
                   static_cast<std::int64_t>(seed_in)});
 }
-void Remote::start_echo(std::size_t count) const {
-    peer_->start({Op::kEcho, connection_, static_cast<std::int64_t>(count)});
-}
+void Remote::start_echo(std::size_t count) const { peer_->start({Op::kEcho, connection_, static_cast<std::int64_t>(count)}); }
 Outcome Remote::finish() const { return peer_->finish(); }
 
 }  // namespace sansock::parity

@@ -17,8 +17,7 @@ void show_select(Case &t, int fd) {
     }
     timeval at_once{};
     const int ready = select(fd + 1, &readable, &writable, &exceptional, &at_once);
-    t.says("select", std::to_string(ready) + (FD_ISSET(fd, &readable) ? " readable" : "") +
-                         (FD_ISSET(fd, &writable) ? " writable" : "") +
+    t.says("select", std::to_string(ready) + (FD_ISSET(fd, &readable) ? " readable" : "") + (FD_ISSET(fd, &writable) ? " writable" : "") +
                          (FD_ISSET(fd, &exceptional) ? " exceptional" : ""));
 }
 

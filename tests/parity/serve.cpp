@@ -95,47 +95,28 @@ Outcome Server::perform(const Peer::Command &command, std::string_view bytes) {
     const auto count = static_cast<std::size_t>(command.first);
     const auto number = static_cast<int>(command.first);
     switch (command.op) {
-        case Op::kListen:
-            listener_ = listening_socket(number);
-            return {local_port(listener_), 0, {}};
-        case Op::kAccept:
-            return adopt(accept4(listener_, nullptr, nullptr, SOCK_CLOEXEC));
-        case Op::kConnect:
-            return adopt(connected_to(number, static_cast<int>(command.second)));
-        case Op::kSend:
-            return Outcome::of(send(fd, bytes.data(), bytes.size(), number | MSG_NOSIGNAL));
-        case Op::kReceive:
-            return receive(fd, count, static_cast<int>(command.second));
-        case Op::kReceiveUpTo:
-            return receive_up_to(fd, count);
-        case Op::kReceiveToEnd:
-            return receive_to_end(fd);
-        case Op::kSendPattern:
-            return send_pattern(fd, count, static_cast<std::uint64_t>(command.second));
-        case Op::kReceivePattern:
-            return receive_pattern(fd, count, static_cast<std::uint64_t>(command.second));
+        case Op::kListen: listener_ = listening_socket(number); return {local_port(listener_), 0, {}};
+        case Op::kAccept: return adopt(accept4(listener_, nullptr, nullptr, SOCK_CLOEXEC));
+        case Op::kConnect: return adopt(connected_to(number, static_cast<int>(command.second)));
+        case Op::kSend: return Outcome::of(send(fd, bytes.data(), bytes.size(), number | MSG_NOSIGNAL));
+        case Op::kReceive: return receive(fd, count, static_cast<int>(command.second));
+        case Op::kReceiveUpTo: return receive_up_to(fd, count);
+        case Op::kReceiveToEnd: return receive_to_end(fd);
+        case Op::kSendPattern: return send_pattern(fd, count, static_cast<std::uint64_t>(command.second));
+        case Op::kReceivePattern: return receive_pattern(fd, count, static_cast<std::uint64_t>(command.second));
         case Op::kExchange:
-            return exchange_patterns(fd, count, static_cast<std::uint64_t>(command.second),
-                                     static_cast<std::uint64_t>(command.third));
-        case Op::kEcho:
-            return echo(fd, count);
-        case Op::kShutdown:
-            return Outcome::of(shutdown(fd, number));
-        case Op::kReset:
-            linger_not_at_all(fd);
-            [[fallthrough]];
-        case Op::kClose:
-            return close_one(command.connection);
+            return exchange_patterns(fd, count, static_cast<std::uint64_t>(command.second), static_cast<std::uint64_t>(command.third));
+        case Op::kEcho: return echo(fd, count);
+        case Op::kShutdown: return Outcome::of(shutdown(fd, number));
+        case Op::kReset: linger_not_at_all(fd); [[fallthrough]];
+        case Op::kClose: return close_one(command.connection);
         case Op::kSetOption: {
             const auto value = static_cast<int>(command.third);
             return Outcome::of(setsockopt(fd, number, static_cast<int>(command.second), &value, sizeof value));
         }
-        case Op::kUnread:
-            return unread(fd);
-        case Op::kPoll:
-            return poll_one(fd, number, static_cast<int>(command.second));
-        case Op::kExit:
-            return close_all();
+        case Op::kUnread: return unread(fd);
+        case Op::kPoll: return poll_one(fd, number, static_cast<int>(command.second));
+        case Op::kExit: return close_all();
     }
     die("unknown command");
 }

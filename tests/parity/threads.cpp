@@ -218,12 +218,15 @@ Subject threads() {
         static std::atomic<bool> cancelled;
         fd = c.fd;
         pthread_t thread;
-        must("pthread_create", -pthread_create(&thread, nullptr, [](void *) -> void * {
-                 while (!cancelled) sched_yield();
-                 char byte;
-                 if (recv(fd, &byte, 1, MSG_DONTWAIT) == 1) send(fd, "never", 5, 0);
-                 return nullptr;
-             }, nullptr));
+        must("pthread_create", -pthread_create(
+                                   &thread, nullptr,
+                                   [](void *) -> void * {
+                                       while (!cancelled) sched_yield();
+                                       char byte;
+                                       if (recv(fd, &byte, 1, MSG_DONTWAIT) == 1) send(fd, "never", 5, 0);
+                                       return nullptr;
+                                   },
+                                   nullptr));
         c.peer.send("x");
         t.await_unread(c.fd, 1);
         pthread_cancel(thread);

@@ -2,10 +2,8 @@
 //
 // Nothing counts until the program has called sansock_arm_points().
 //
-//   NAME,COUNT,SIGNAL,FILE[,child]   at the COUNTth visit, write this process's number into FILE and send it SIGNAL; with `child`, in a forked child only
-//   list,FILE                        write the name of each point into FILE at its first visit
-#include "base/point.hpp"
-
+//   NAME,COUNT,SIGNAL,FILE[,child]   at the COUNTth visit, write this process's number into FILE and send it SIGNAL; with `child`, in a
+//   forked child only list,FILE                        write the name of each point into FILE at its first visit
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +12,7 @@
 #include <atomic>
 #include <cstdint>
 
+#include "base/point.hpp"
 #include "base/real.hpp"
 
 namespace sansock {

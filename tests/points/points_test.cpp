@@ -33,8 +33,9 @@ struct Scenario {
     const char *config;
 };
 constexpr Scenario kScenarios[] = {
-    {"bulk", SANSOCK_HOSTILE_CONFIG}, {"back", SANSOCK_HOSTILE_CONFIG},   {"exec", SANSOCK_HOSTILE_CONFIG}, {"fork", SANSOCK_HOSTILE_CONFIG},
-    {"kept", SANSOCK_HOSTILE_CONFIG}, {"unread", SANSOCK_HOSTILE_CONFIG}, {"bulk", SANSOCK_POINTS_MESSAGES}, {"back", SANSOCK_POINTS_MESSAGES},
+    {"bulk", SANSOCK_HOSTILE_CONFIG},  {"back", SANSOCK_HOSTILE_CONFIG},  {"exec", SANSOCK_HOSTILE_CONFIG},
+    {"fork", SANSOCK_HOSTILE_CONFIG},  {"kept", SANSOCK_HOSTILE_CONFIG},  {"unread", SANSOCK_HOSTILE_CONFIG},
+    {"bulk", SANSOCK_POINTS_MESSAGES}, {"back", SANSOCK_POINTS_MESSAGES},
 };
 
 /// Who meets the point. The sibling is the child that the connecting end forks in the scenario "fork".
@@ -75,7 +76,8 @@ struct Pair {
     Pair(const Scenario &scenario, Who who, const std::string &plan)
         : counts{empty_counts(scratch.file("accepting")), empty_counts(scratch.file("connecting"))},
           accepting({"accept", scenario.name, counts[0]}, launch(scenario, who == Who::kAccepting ? plan : "")),
-          connecting({"connect", scenario.name, counts[1], std::to_string(accepting.port())}, launch(scenario, who == Who::kAccepting ? "" : plan)) {}
+          connecting({"connect", scenario.name, counts[1], std::to_string(accepting.port())},
+                     launch(scenario, who == Who::kAccepting ? "" : plan)) {}
 
     static Launch launch(const Scenario &scenario, const std::string &plan) {
         Launch launch{.config = scenario.config};
@@ -121,14 +123,16 @@ const std::map<std::string, Scenario> &scenarios_of(Who who) {
 void expect_nothing_left(const std::string &holds, bool peer_lives) {
     int descriptors, threads, arenas, descriptors_before, threads_before, arenas_before;
     ASSERT_EQ(6, std::sscanf(holds.c_str(), "holds %d %d %d, held %d %d %d", &descriptors, &threads, &arenas, &descriptors_before,
-                             &threads_before, &arenas_before)) << holds;
+                             &threads_before, &arenas_before))
+        << holds;
     EXPECT_LE(descriptors, descriptors_before + peer_lives);
     EXPECT_EQ(threads, threads_before);
     EXPECT_LE(arenas, arenas_before + 2 * peer_lives);
 }
 
 /// "received N ...", whose N is all that the other end's send() has taken where the end looks clean.
-void expect_right_bytes(Victim &survivor, const std::string &its_counts, const std::string &dead_counts, Clock::time_point since, bool peer_lives) {
+void expect_right_bytes(Victim &survivor, const std::string &its_counts, const std::string &dead_counts, Clock::time_point since,
+                        bool peer_lives) {
     std::string line = survivor.line();
     EXPECT_LT(Clock::now() - since, std::chrono::seconds(3)) << "a second, and what a busy machine adds";
     unsigned long received = 0;
@@ -145,12 +149,14 @@ void expect_right_bytes(Victim &survivor, const std::string &its_counts, const s
 }
 
 void walk(Who who, What what, const std::string &name, const Scenario &scenario, int visit) {
-    SCOPED_TRACE(name + ", visit " + std::to_string(visit) + ", scenario " + scenario.name + ", " + fs::path(scenario.config).filename().string());
+    SCOPED_TRACE(name + ", visit " + std::to_string(visit) + ", scenario " + scenario.name + ", " +
+                 fs::path(scenario.config).filename().string());
     const Scratch scratch;
     const std::string reached = scratch.file("reached");
     const int signal = what == What::kDies ? SIGKILL : SIGSTOP;
     const auto begin = Clock::now();
-    Pair pair(scenario, who, name + "," + std::to_string(visit) + "," + std::to_string(signal) + "," + reached + (who == Who::kSibling ? ",child" : ""));
+    Pair pair(scenario, who,
+              name + "," + std::to_string(visit) + "," + std::to_string(signal) + "," + reached + (who == Who::kSibling ? ",child" : ""));
     const bool accepting = who == Who::kAccepting;
     Victim &marked = accepting ? pair.accepting : pair.connecting, &other = accepting ? pair.connecting : pair.accepting;
     int32_t process = 0;
@@ -158,7 +164,8 @@ void walk(Who who, What what, const std::string &name, const Scenario &scenario,
         std::ifstream(reached, std::ios::binary).read(reinterpret_cast<char *>(&process), sizeof process);
         return process > 0;
     };
-    while (!hit() && marked.alive() && Clock::now() - begin < std::chrono::seconds(10)) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    while (!hit() && marked.alive() && Clock::now() - begin < std::chrono::seconds(10))
+        std::this_thread::sleep_for(std::chrono::milliseconds(1));
     if (hit() && what != What::kDies) {
         std::this_thread::sleep_for(std::chrono::milliseconds(30));
         kill(process, what == What::kStopsAndDies ? SIGKILL : SIGCONT);

@@ -165,7 +165,8 @@ int walk(int count, char **arguments) {
     if (void *arm = dlsym(RTLD_DEFAULT, "sansock_arm_points")) reinterpret_cast<void (*)()>(arm)();
     walk.run(arguments);
     close(walk.fd);
-    if (walk.send_error == ECONNRESET || (walk.send_error == EPIPE && walk.ending == "ENOTCONN")) walk.ending = strerrorname_np(walk.send_error);
+    if (walk.send_error == ECONNRESET || (walk.send_error == EPIPE && walk.ending == "ENOTCONN"))
+        walk.ending = strerrorname_np(walk.send_error);
     printf("received %lu %s\n", walk.counts->received.load(), walk.ending.c_str());
     if (before) say_what_is_held(*before);
     return 0;

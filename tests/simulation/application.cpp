@@ -1,9 +1,8 @@
 #include "application.hpp"
 
+#include <fmt/format.h>
 #include <poll.h>
 #include <sys/socket.h>
-
-#include <fmt/format.h>
 
 #include <algorithm>
 #include <cstring>
@@ -13,7 +12,7 @@
 namespace sansock::simulation {
 namespace {
 
-constexpr uint64_t kSlack = 48 * 1024;    ///< Sent on top while the fault has not come.
+constexpr uint64_t kSlack = 48 * 1024;  ///< Sent on top while the fault has not come.
 constexpr uint32_t kPieceMax = 16 * 1024;
 
 /// Byte i of side s's stream. Bytes a few positions, or a buffer's size, apart differ.
@@ -84,7 +83,8 @@ bool Application::between_calls(Socket &socket) {
 void Application::check_bytes(const uint8_t *data, size_t size) {
     const auto &expected = stream_of(1 - p_.side);
     const Process &peer = p_.peer();
-    if (p_.got + size > peer.offered) return world_.fail(fmt::format("side {} read {} bytes at {}, but only {} were ever offered", p_.side, size, p_.got, peer.offered));
+    if (p_.got + size > peer.offered)
+        return world_.fail(fmt::format("side {} read {} bytes at {}, but only {} were ever offered", p_.side, size, p_.got, peer.offered));
     if (std::memcmp(data, &expected[p_.got], size) == 0) return;
     const size_t at = static_cast<size_t>(std::mismatch(data, data + size, &expected[p_.got]).first - data);
     world_.fail(fmt::format("side {} read a wrong byte at {} (in a call for {} bytes at {})", p_.side, p_.got + at, size, p_.got));
@@ -97,8 +97,10 @@ void Application::check_end_of_file() {
         p_.ended_short = true;
         return;
     }
-    if (p_.got < peer.told) return world_.fail(fmt::format("side {} reads a clean end at {}, but {} bytes were sent", p_.side, p_.got, peer.told));
-    if (peer.alive && !peer.wrote_all) return world_.fail(fmt::format("side {} reads a clean end at {}, but the peer still writes", p_.side, p_.got));
+    if (p_.got < peer.told)
+        return world_.fail(fmt::format("side {} reads a clean end at {}, but {} bytes were sent", p_.side, p_.got, peer.told));
+    if (peer.alive && !peer.wrote_all)
+        return world_.fail(fmt::format("side {} reads a clean end at {}, but the peer still writes", p_.side, p_.got));
     if (p_.unread_at_peers_death) {
         return world_.fail(fmt::format("side {} reads a clean end at {}, but the peer died with bytes of ours unread", p_.side, p_.got));
     }

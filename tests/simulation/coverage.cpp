@@ -9,8 +9,9 @@ namespace {
 
 constexpr const char *kOutNames[Coverage::kOutStates] = {"tcp", "may switch", "provider", "stopped", "repeating", "ended"};
 constexpr const char *kInNames[Coverage::kInStates] = {"tcp", "before X", "provider", "frozen", "ended"};
-constexpr const char *kEventNames[kEvents] = {"send", "receive", "peek", "poll", "shutdown", "close", "drain", "leave", "helper", "fin",
-                                              "reset", "killed", "stopped", "muted", "pressure", "intruder", "peer killed", "peer stopped"};
+constexpr const char *kEventNames[kEvents] = {"send",    "receive", "peek",     "poll",     "shutdown",    "close",
+                                              "drain",   "leave",   "helper",   "fin",      "reset",       "killed",
+                                              "stopped", "muted",   "pressure", "intruder", "peer killed", "peer stopped"};
 
 int out_state(const Process &process) {
     const stream::OutState &out = process.state().out;

@@ -8,8 +8,24 @@ namespace sansock::simulation {
 struct Process;
 
 enum class Event : uint8_t {
-    kSend, kReceive, kPeek, kPoll, kShutdown, kClose, kDrain, kLeave, kHelper, kFin, kReset,
-    kKilled, kStopped, kMuted, kPressure, kIntruder, kPeerKilled, kPeerStopped,
+    kSend,
+    kReceive,
+    kPeek,
+    kPoll,
+    kShutdown,
+    kClose,
+    kDrain,
+    kLeave,
+    kHelper,
+    kFin,
+    kReset,
+    kKilled,
+    kStopped,
+    kMuted,
+    kPressure,
+    kIntruder,
+    kPeerKilled,
+    kPeerStopped,
 };
 inline constexpr int kEvents = 18;
 

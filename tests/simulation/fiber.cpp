@@ -60,7 +60,7 @@ void Fiber::start(std::function<void()> body) {
     shadow_mine_ = nullptr;
 #endif
     auto *top = reinterpret_cast<uint64_t *>(stack_ + kStackSize);
-    --top;  // so that the stack is aligned as after a call
+    --top;                                               // so that the stack is aligned as after a call
     *--top = reinterpret_cast<uint64_t>(&Fiber::enter);  // where the first switch returns to
     for (int i = 0; i < 6; ++i) *--top = 0;
     mine_ = top;

@@ -26,7 +26,7 @@ private:
     static void enter();
 
     char *stack_;
-    void *mine_ = nullptr;      ///< Stack pointers while the other one runs.
+    void *mine_ = nullptr;  ///< Stack pointers while the other one runs.
     void *resumer_ = nullptr;
     void *shadow_mine_ = nullptr, *shadow_resumer_ = nullptr;  ///< AddressSanitizer's view of the two stacks.
     const void *resumer_stack_ = nullptr;

@@ -28,8 +28,8 @@ int replay(World &world, const Options &options) {
     const auto outcome = world.run(options.seed);
     std::fflush(stdout);
     fmt::print("seed {}: {}; {} and {} bytes, {} switches, {} step backs, {} points\n", options.seed,
-               outcome.failure.empty() ? "passed" : outcome.failure, outcome.bytes[0], outcome.bytes[1], outcome.upgrades, outcome.step_backs,
-               outcome.points);
+               outcome.failure.empty() ? "passed" : outcome.failure, outcome.bytes[0], outcome.bytes[1], outcome.upgrades,
+               outcome.step_backs, outcome.points);
     return outcome.failure.empty() ? 0 : 1;
 }
 
@@ -54,8 +54,8 @@ int run_seeds(World &world, const Options &options) {
     }
     const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
     if (options.coverage) world.coverage.print();
-    fmt::print("{} seeds, {} failures, {:.1f} s, {} points; each moved {} KiB both ways, with a switch, a STEP and a fault\n", done, failures,
-               seconds, points, kBytesMin / 1024);
+    fmt::print("{} seeds, {} failures, {:.1f} s, {} points; each moved {} KiB both ways, with a switch, a STEP and a fault\n", done,
+               failures, seconds, points, kBytesMin / 1024);
     return failures == 0 ? 0 : 1;
 }
 
@@ -74,8 +74,8 @@ int check_mutations(World &world, const Options &options) {
             activate_mutation(mutation.name);
         }
         unnoticed += what.empty();
-        fmt::print("{:24} {}  ({})\n", mutation.name,
-                   what.empty() ? "NOT NOTICED" : fmt::format("seed {:5}: {}", seed - 1, what), mutation.rule);
+        fmt::print("{:24} {}  ({})\n", mutation.name, what.empty() ? "NOT NOTICED" : fmt::format("seed {:5}: {}", seed - 1, what),
+                   mutation.rule);
         std::fflush(stdout);
     }
     return unnoticed == 0 ? 0 : 1;

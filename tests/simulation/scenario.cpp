@@ -34,7 +34,8 @@ Scenario Scenario::of(uint64_t seed) {
         plan.ending = Ending::kShutdown;
     }
     // One side at least says where its stream ends, or both might wait for the other to say so.
-    s.side[random.below(2)].ending = random.one_of({Ending::kShutdown, Ending::kShutdown, Ending::kReadThenClose, Ending::kHasty, Ending::kAbort});
+    s.side[random.below(2)].ending =
+        random.one_of({Ending::kShutdown, Ending::kShutdown, Ending::kReadThenClose, Ending::kHasty, Ending::kAbort});
     s.drains = static_cast<uint8_t>(random.between(1, 3));
     s.fault = static_cast<Fault>(random.below(kFaults));
     if (random.chance(25)) s.fault = Fault::kKill;
@@ -52,12 +53,12 @@ Scenario Scenario::of(uint64_t seed) {
 
 std::string Scenario::text() const {
     constexpr const char *kEndings[] = {"shutdown", "close at the peer's end", "hasty close", "abort"};
-    std::string text = fmt::format("{} buffers of {}, at most {} held, kernel queues {} and {}, path {} bytes at a time, nap {} ns\n", buffers,
-                                   buffer_size, send_buffers, send_limit, receive_limit, path_step_max, path_nap_ns);
+    std::string text = fmt::format("{} buffers of {}, at most {} held, kernel queues {} and {}, path {} bytes at a time, nap {} ns\n",
+                                   buffers, buffer_size, send_buffers, send_limit, receive_limit, path_step_max, path_nap_ns);
     for (const SidePlan &plan : side) {
         text += fmt::format("side {}: {}, {} bytes, writes up to {}, reads up to {}, peeks {} %, ends with {}\n", &plan - side,
-                            plan.threads ? "two threads" : "one thread that polls", plan.bytes, plan.write_max, plan.read_max, plan.peek_percent,
-                            kEndings[static_cast<int>(plan.ending)]);
+                            plan.threads ? "two threads" : "one thread that polls", plan.bytes, plan.write_max, plan.read_max,
+                            plan.peek_percent, kEndings[static_cast<int>(plan.ending)]);
     }
     return text + fmt::format("{} drains; {} of side {} at {} number {} after the first {} bytes\n", drains, fault_name(fault), victim,
                               at_point < 0 ? "point" : point_names()[static_cast<size_t>(at_point)], at_count, kBytesMin);

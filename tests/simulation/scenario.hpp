@@ -6,28 +6,28 @@
 namespace sansock::simulation {
 
 enum class Ending : uint8_t {
-    kShutdown,  ///< shutdown(SHUT_WR), read to the end, close.
+    kShutdown,       ///< shutdown(SHUT_WR), read to the end, close.
     kReadThenClose,  ///< Writes all, reads to the end of the peer's stream, closes without shutdown.
-    kHasty,     ///< close() with input unread.
-    kAbort,     ///< Closes with SO_LINGER {1, 0}.
+    kHasty,          ///< close() with input unread.
+    kAbort,          ///< Closes with SO_LINGER {1, 0}.
 };
 
 enum class Fault : uint8_t {
-    kKill,      ///< SIGKILL of a process.
-    kStop,      ///< SIGSTOP for ever.
-    kStall,     ///< SIGSTOP for a while.
-    kMute,      ///< The application makes no further call; its helper lives.
-    kPressure,  ///< The kernel takes no more than a few bytes into its send queue.
-    kIntruder,  ///< Somebody writes to the socket past the library while its direction is on the provider.
-    kPathStops, ///< Kernel TCP carries nothing any more.
-    kLeave,     ///< The application hands its socket to a program that does not know the library, as exec does.
+    kKill,       ///< SIGKILL of a process.
+    kStop,       ///< SIGSTOP for ever.
+    kStall,      ///< SIGSTOP for a while.
+    kMute,       ///< The application makes no further call; its helper lives.
+    kPressure,   ///< The kernel takes no more than a few bytes into its send queue.
+    kIntruder,   ///< Somebody writes to the socket past the library while its direction is on the provider.
+    kPathStops,  ///< Kernel TCP carries nothing any more.
+    kLeave,      ///< The application hands its socket to a program that does not know the library, as exec does.
 };
 inline constexpr int kFaults = 8;
 const char *fault_name(Fault fault);
 
 struct SidePlan {
-    bool threads;            ///< One thread reads and one writes, both blocking; else one that polls.
-    uint64_t bytes;          ///< That it wants to send at least.
+    bool threads;    ///< One thread reads and one writes, both blocking; else one that polls.
+    uint64_t bytes;  ///< That it wants to send at least.
     uint32_t write_max, read_max;
     uint8_t peek_percent;
     Ending ending;
@@ -35,17 +35,17 @@ struct SidePlan {
 
 struct Scenario {
     uint32_t buffer_size, buffers, send_buffers;
-    uint32_t send_limit, receive_limit;   ///< Of the kernel's queues.
+    uint32_t send_limit, receive_limit;  ///< Of the kernel's queues.
     uint64_t window;
-    uint32_t path_step_max;               ///< Bytes that the path moves at a time.
+    uint32_t path_step_max;  ///< Bytes that the path moves at a time.
     uint32_t path_nap_ns;
     SidePlan side[2];
-    uint8_t drains;                       ///< STEPs that an operator asks for while the first bytes move.
+    uint8_t drains;  ///< STEPs that an operator asks for while the first bytes move.
     Fault fault;
-    int victim;                           ///< Side.
-    int at_point;                         ///< The fault comes when the victim passes this point, -1: any ...
-    uint32_t at_count;                    ///< ... for the n-th time after the first 64 KiB have moved each way.
-    bool silent_peer;                     ///< kLeave: the peer is stopped at the same moment.
+    int victim;         ///< Side.
+    int at_point;       ///< The fault comes when the victim passes this point, -1: any ...
+    uint32_t at_count;  ///< ... for the n-th time after the first 64 KiB have moved each way.
+    bool silent_peer;   ///< kLeave: the peer is stopped at the same moment.
 
     static Scenario of(uint64_t seed);
     [[nodiscard]] std::string text() const;

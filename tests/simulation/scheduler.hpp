@@ -17,10 +17,10 @@ inline constexpr uint64_t kForever = UINT64_MAX;
 struct Actor {
     enum class State { kRunnable, kAsleep, kDone, kGone };
     std::string name;
-    int process = -1;            ///< Index of the process it belongs to; -1: the world's.
+    int process = -1;  ///< Index of the process it belongs to; -1: the world's.
     uint32_t thread_id = 0;
     State state = State::kDone;
-    bool stopped = false;        ///< Not scheduled, for ever or until `stopped_until`.
+    bool stopped = false;  ///< Not scheduled, for ever or until `stopped_until`.
     uint64_t stopped_until = 0;
     uint64_t weight = 1;
     uint64_t wake_at = kForever;

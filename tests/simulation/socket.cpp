@@ -17,7 +17,8 @@ constexpr uint64_t kLookAgainNs = 1'000'000;
 }  // namespace
 
 void Socket::retire_if_at_rest() {
-    if (p_.state().pinned.load(std::memory_order_relaxed) != 0 && p_.state().error_owed.load() == 0 && p_.end->at_rest_on_tcp() && p_.phase == Phase::kAttached) {
+    if (p_.state().pinned.load(std::memory_order_relaxed) != 0 && p_.state().error_owed.load() == 0 && p_.end->at_rest_on_tcp() &&
+        p_.phase == Phase::kAttached) {
         p_.world.scheduler.trace("on TCP for good");
         p_.phase = Phase::kTcpOnly;
     }
@@ -43,7 +44,8 @@ long Socket::kernel_send(const uint8_t *data, size_t size, bool wait) {
         }
         if (done == size || (done > 0 && (!wait || p_.world.tcp.has_error(p_.side)))) return static_cast<long>(done);
         if (!wait) return -EAGAIN;
-        while ((p_.world.tcp.poll(p_.side) & (POLLOUT | POLLERR | POLLHUP)) == 0) p_.world.scheduler.sleep({p_.world.tcp.key(p_.side)}, kForever);
+        while ((p_.world.tcp.poll(p_.side) & (POLLOUT | POLLERR | POLLHUP)) == 0)
+            p_.world.scheduler.sleep({p_.world.tcp.key(p_.side)}, kForever);
     }
 }
 
@@ -54,7 +56,8 @@ long Socket::kernel_receive(uint8_t *data, size_t size, int flags, bool wait) {
         const long got = p_.world.tcp.receive(p_.side, &part, 1, (flags & MSG_PEEK) != 0);
         if (got > 0 && (flags & MSG_PEEK) == 0) p_.state().in.in.fetch_add(static_cast<uint64_t>(got), std::memory_order_relaxed);
         if (got != -EAGAIN || !wait) return got;
-        while ((p_.world.tcp.poll(p_.side) & (POLLIN | POLLERR | POLLHUP)) == 0) p_.world.scheduler.sleep({p_.world.tcp.key(p_.side)}, kForever);
+        while ((p_.world.tcp.poll(p_.side) & (POLLIN | POLLERR | POLLHUP)) == 0)
+            p_.world.scheduler.sleep({p_.world.tcp.key(p_.side)}, kForever);
     }
 }
 
@@ -141,7 +144,9 @@ void Socket::close(bool abort) {
         return let_go_of_memory(p_);
     }
     const auto how = p_.end->close(abort);
-    p_.world.scheduler.trace("close: %s", how == stream::End::Close::kLinger ? "lingers" : how == stream::End::Close::kReset ? "reset" : "now");
+    p_.world.scheduler.trace("close: %s", how == stream::End::Close::kLinger  ? "lingers"
+                                          : how == stream::End::Close::kReset ? "reset"
+                                                                              : "now");
     stream::Guard guard(p_.fd_lock);
     if (how == stream::End::Close::kLinger) {
         p_.phase = Phase::kLingering;

@@ -34,7 +34,7 @@ private:
 
     Process &p_;
     uint16_t waker_;
-    bool rung_ = false;   ///< poll_kernel() ended because the wake object was rung.
+    bool rung_ = false;  ///< poll_kernel() ended because the wake object was rung.
 };
 
 /// The helper's part in a close: the peer has read all, or is gone.

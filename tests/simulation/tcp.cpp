@@ -43,7 +43,8 @@ void Tcp::reset(size_t send_limit, size_t receive_limit) {
         socket.sent_total = socket.received_total = 0;
         socket.send_limit = send_limit;
         socket.receive_limit = receive_limit;
-        socket.write_shut = socket.fin_arrived = socket.fin_delivered = socket.reset = socket.closed = socket.guard = socket.disconnected = false;
+        socket.write_shut = socket.fin_arrived = socket.fin_delivered = socket.reset = socket.closed = socket.guard = socket.disconnected =
+            false;
         socket.error = 0;
     }
 }

@@ -60,12 +60,12 @@ public:
 
 private:
     struct Socket {
-        ByteQueue unsent;     ///< On the way out.
-        ByteQueue received;   ///< Come in.
+        ByteQueue unsent;    ///< On the way out.
+        ByteQueue received;  ///< Come in.
         uint64_t sent_total, received_total;
         size_t send_limit, receive_limit;
         bool write_shut, fin_arrived, reset, closed, guard;
-        bool fin_delivered;   ///< Our FIN has reached the peer.
+        bool fin_delivered;  ///< Our FIN has reached the peer.
         bool disconnected;
         int error;
     };

@@ -50,17 +50,19 @@ int Socket::wait_on_tcp(bool sending) {
     get_ready();
     const memory::HotLine &peer = end.path().hot;
     const auto moved = [&] {
-        return end.attention_pending() || state.events.load() != events_seen || (end.on_provider(sending) && !state.out.stopped && !(sending && end.peer_is_dead())) ||
-                       (!sending && peer.tail.load(std::memory_order_acquire) > state.in.in.load() &&
-                        end.memory().peer->cold.switched.load() == state.epoch.load() &&
-                        end.memory().mine->cold.frozen.load() != state.epoch.load() &&
-                        end.memory().peer->cold.switched_at.load() == state.in.in.load());
+        return end.attention_pending() || state.events.load() != events_seen ||
+               (end.on_provider(sending) && !state.out.stopped && !(sending && end.peer_is_dead())) ||
+               (!sending && peer.tail.load(std::memory_order_acquire) > state.in.in.load() &&
+                end.memory().peer->cold.switched.load() == state.epoch.load() &&
+                end.memory().mine->cold.frozen.load() != state.epoch.load() &&
+                end.memory().peer->cold.switched_at.load() == state.in.in.load());
     };
     for (bool first = true; !moved(); first = false) {
         const bool held = sending && end.held_back();
         const short events = held ? 0 : sending ? POLLOUT : POLLIN | POLLRDHUP;
-        const short ready = poll_kernel(events, held ? p_.world.scheduler.now_ns() + kHeldNapNs
-                                                : first ? p_.world.scheduler.now_ns() + kFirstSleepNs : kForever);
+        const short ready = poll_kernel(events, held    ? p_.world.scheduler.now_ns() + kHeldNapNs
+                                                : first ? p_.world.scheduler.now_ns() + kFirstSleepNs
+                                                        : kForever);
         if (ready != 0 || rung_ || !first) break;
     }
     unpark();

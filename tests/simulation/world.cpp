@@ -15,7 +15,7 @@ namespace {
 
 constexpr uint64_t kTimeLimitNs = 60'000'000'000;
 constexpr uint64_t kPointsLimit = 3'000'000;
-constexpr uint32_t kFaultWithin = 8000;   ///< Points of the victim, after which the fault comes wherever it is.
+constexpr uint32_t kFaultWithin = 8000;  ///< Points of the victim, after which the fault comes wherever it is.
 
 }  // namespace
 
@@ -203,8 +203,10 @@ void World::kill(Process &victim) {
     cover(survivor, Event::kPeerKilled);
     victim.alive = false;
     excused = true;
-    survivor.unread_at_peers_death = survivor.end->on_provider(true) && survivor.slot().cold.stepped.load() != survivor.state().epoch.load() &&
-                                     victim.slot().cold.stepped.load() < survivor.state().epoch.load() && victim.state().in.in.load() < survivor.told && !victim.finished && !victim.state().out.fin;
+    survivor.unread_at_peers_death = survivor.end->on_provider(true) &&
+                                     survivor.slot().cold.stepped.load() != survivor.state().epoch.load() &&
+                                     victim.slot().cold.stepped.load() < survivor.state().epoch.load() &&
+                                     victim.state().in.in.load() < survivor.told && !victim.finished && !victim.state().out.fin;
     scheduler.kill(victim.side);
     tcp.close(victim.side);
 }
@@ -235,7 +237,8 @@ bool World::strike() {
             const stream::State &state = victim.state();
             // One that a reset greets would take the news of it from the victim.
             const bool reset = (tcp.poll(victim.side) & POLLERR) != 0;
-            const bool on_provider = !reset && victim.slot().cold.switched.load() == state.epoch.load() && victim.end->on_provider(true) && !state.out.stopped;
+            const bool on_provider =
+                !reset && victim.slot().cold.switched.load() == state.epoch.load() && victim.end->on_provider(true) && !state.out.stopped;
             if (!on_provider || victim.finished) {
                 if (!overdue_) return false;
                 return true;  // nothing to intrude upon any more
@@ -247,9 +250,7 @@ bool World::strike() {
             excused = true;
             return true;
         }
-        case Fault::kPathStops:
-            path_stopped = true;
-            return true;
+        case Fault::kPathStops: path_stopped = true; return true;
         case Fault::kLeave:
             leaving_ = victim.side;
             if (scenario.silent_peer) {
@@ -282,7 +283,8 @@ std::string World::blocked_for_nothing(const Process &p) const {
     if (p.blocked_writing && !p.blocked_reading) {
         // A FIN that stands behind bytes nobody reads tells nobody.
         if (gone && tcp.unread(p.side) == 0) return fmt::format("side {} waits for room at a peer that is gone", p.side);
-        if (peer.state().in.in.load() == p.state().out.out.load()) return fmt::format("side {} waits for room although everything is read", p.side);
+        if (peer.state().in.in.load() == p.state().out.out.load())
+            return fmt::format("side {} waits for room although everything is read", p.side);
     }
     if (!p.blocked_reading && !p.blocked_writing) return fmt::format("side {} is stuck inside a call", p.side);
     return {};
@@ -302,9 +304,11 @@ void World::judge(Scheduler::Stop why) {
     if (!warmed_up_) return fail("not every byte moved, or no switch, or no STEP");
     if (!fault_done) return fail("no fault came");
     for (const auto &p : process) {
-        if (p->alive && p->ended_short && !p->error_told && p->phase == Phase::kAttached) return fail(fmt::format("side {} was never told of the reset", p->side));
+        if (p->alive && p->ended_short && !p->error_told && p->phase == Phase::kAttached)
+            return fail(fmt::format("side {} was never told of the reset", p->side));
         const Process &peer = p->peer();
-        if (p->alive && peer.alive && !p->stopped && !peer.stopped && p->phase == Phase::kClosed && peer.phase == Phase::kClosed && p->arena.buffers_taken() > 0) {
+        if (p->alive && peer.alive && !p->stopped && !peer.stopped && p->phase == Phase::kClosed && peer.phase == Phase::kClosed &&
+            p->arena.buffers_taken() > 0) {
             return fail(fmt::format("side {} still holds {} buffers after both ends have closed", p->side, p->arena.buffers_taken()));
         }
     }

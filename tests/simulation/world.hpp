@@ -24,10 +24,10 @@ struct Bell {
     }
 };
 
-inline constexpr uint16_t kHelperWaker = 1;   ///< framework/socket/process.hpp
-inline constexpr uint16_t kFirstWaker = 2;    ///< Of the application's threads; reader and writer, or the one that polls.
+inline constexpr uint16_t kHelperWaker = 1;  ///< framework/socket/process.hpp
+inline constexpr uint16_t kFirstWaker = 2;   ///< Of the application's threads; reader and writer, or the one that polls.
 inline constexpr uint16_t kWakersEnd = 4;
-inline constexpr uint64_t kFirstSleepNs = 4'000'000;    ///< framework/socket/waiting.hpp
+inline constexpr uint64_t kFirstSleepNs = 4'000'000;  ///< framework/socket/waiting.hpp
 inline constexpr uint64_t kHeldNapNs = 1'000'000;
 inline constexpr uint64_t kStepTimeoutNs = 5'000'000'000;
 
@@ -80,21 +80,21 @@ struct Process {
     Bell doorbell;
     Bell wakers[kWakersEnd];
     uint32_t tickets[kWakersEnd] = {};
-    uint32_t woken[kWakersEnd] = {};     ///< The peer's tickets that we have woken.
+    uint32_t woken[kWakersEnd] = {};  ///< The peer's tickets that we have woken.
 
     // --- the account ---
-    uint64_t told = 0;        ///< Bytes that the application was told are sent.
-    uint64_t offered = 0;     ///< ... and those that a call under way may still publish.
-    uint64_t got = 0;         ///< Bytes that it has read.
-    bool wrote_all = false;   ///< Sends no more: the peer's stream may end.
+    uint64_t told = 0;       ///< Bytes that the application was told are sent.
+    uint64_t offered = 0;    ///< ... and those that a call under way may still publish.
+    uint64_t got = 0;        ///< Bytes that it has read.
+    bool wrote_all = false;  ///< Sends no more: the peer's stream may end.
     bool read_to_end = false;
     bool write_failed = false;
     bool error_taken = false;  ///< A call took the kernel's ECONNRESET: another one may read an end of file meanwhile, as on TCP ...
     bool error_told = false;   ///< ... but the application must have been told by one of them in the end.
     bool ended_short = false;
-    bool finished = false;    ///< Has closed.
+    bool finished = false;  ///< Has closed.
     bool alive = true, stopped = false, mute = false, native = false;
-    bool unread_at_peers_death = false;   ///< The peer was killed with bytes of ours unread on the provider.
+    bool unread_at_peers_death = false;  ///< The peer was killed with bytes of ours unread on the provider.
     bool blocked_reading = false, blocked_writing = false;
 };
 
@@ -104,8 +104,8 @@ public:
     ~World();
 
     struct Outcome {
-        std::string failure;   ///< Empty: all was as it must be.
-        uint64_t bytes[2];     ///< Delivered of each direction.
+        std::string failure;  ///< Empty: all was as it must be.
+        uint64_t bytes[2];    ///< Delivered of each direction.
         uint32_t upgrades, step_backs;
         bool fault;
         uint64_t points;
@@ -122,7 +122,7 @@ public:
     Coverage coverage;
     bool path_stopped = false;
     bool fault_done = false;
-    bool excused = false;      ///< Something has happened for which an application may be told ECONNRESET.
+    bool excused = false;  ///< Something has happened for which an application may be told ECONNRESET.
 
     /// True once both directions have moved what they must, and the protocol has been up and back: now the fault may come.
     [[nodiscard]] bool warmed_up() const { return warmed_up_; }

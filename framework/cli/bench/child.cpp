@@ -70,8 +70,7 @@ std::optional<std::string> Child::read_line(std::chrono::duration<double> patien
             read_.erase(0, end + 1);
             return line;
         }
-        const auto left =
-            std::chrono::duration_cast<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now()).count();
+        const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now()).count();
         pollfd wanted{out_.get(), POLLIN, 0};
         const int rc = poll(&wanted, 1, static_cast<int>(std::max<long>(left, 0)));
         if (rc < 0 && errno == EINTR) continue;
@@ -96,8 +95,7 @@ void Child::finish() {
     while (waitpid(pid_, &status, 0) < 0 && errno == EINTR) {
     }
     pid_ = -1;
-    if (WIFSIGNALED(status))
-        throw std::runtime_error(fmt::format("{} was ended by signal {}", name_, WTERMSIG(status)));
+    if (WIFSIGNALED(status)) throw std::runtime_error(fmt::format("{} was ended by signal {}", name_, WTERMSIG(status)));
     if (WEXITSTATUS(status) != 0) throw std::runtime_error(fmt::format("{} ended with {}", name_, WEXITSTATUS(status)));
 }
 

@@ -26,10 +26,7 @@ std::string processor() {
 ordered_json machine() {
     utsname name{};
     uname(&name);
-    return {{"kernel", name.release},
-            {"architecture", name.machine},
-            {"processor", processor()},
-            {"cpus", sysconf(_SC_NPROCESSORS_ONLN)}};
+    return {{"kernel", name.release}, {"architecture", name.machine}, {"processor", processor()}, {"cpus", sysconf(_SC_NPROCESSORS_ONLN)}};
 }
 
 std::string now() {
@@ -39,9 +36,7 @@ std::string now() {
     return text;
 }
 
-ordered_json to_json(const Estimate &is) {
-    return {{"median", is.median}, {"low", is.low}, {"high", is.high}, {"coverage", is.coverage}};
-}
+ordered_json to_json(const Estimate &is) { return {{"median", is.median}, {"low", is.low}, {"high", is.high}, {"coverage", is.coverage}}; }
 
 ordered_json to_json(const Case &one, const std::vector<Figure> &figures) {
     ordered_json result{{"case", one.name}, {"number", one.number}};

@@ -26,9 +26,7 @@ constexpr Seconds kPatience{30};  ///< Beyond what a step takes; a loaded machin
 double cpu_seconds_of(int who) {
     rusage usage{};
     getrusage(who, &usage);
-    const auto seconds = [](const timeval &t) {
-        return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) / 1e6;
-    };
+    const auto seconds = [](const timeval &t) { return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) / 1e6; };
     return seconds(usage.ru_utime) + seconds(usage.ru_stime);
 }
 
@@ -36,8 +34,7 @@ double cpu_seconds_of(int who) {
 class Others {
 public:
     [[nodiscard]] double share() const {
-        const double all = static_cast<double>(sysconf(_SC_NPROCESSORS_ONLN)) *
-                           Seconds(std::chrono::steady_clock::now() - start_).count();
+        const double all = static_cast<double>(sysconf(_SC_NPROCESSORS_ONLN)) * Seconds(std::chrono::steady_clock::now() - start_).count();
         return std::clamp((busy_seconds() - busy_ - (ours() - ours_)) / all, 0.0, 1.0);
     }
 
@@ -74,8 +71,7 @@ public:
             read_report(group);
             if (group.group.moves && group.paths.provider_bytes == 0) {
                 throw std::runtime_error(
-                    fmt::format("over sansock no byte of {} took a provider; its figures would compare TCP with TCP",
-                                group.group.name));
+                    fmt::format("over sansock no byte of {} took a provider; its figures would compare TCP with TCP", group.group.name));
             }
         }
         return std::move(results_);
@@ -94,9 +90,7 @@ private:
     static double seconds_of(const Group &group, const Step &step) {
         return step.seconds_in_all() * static_cast<double>(transports(group).size());
     }
-    [[nodiscard]] std::string report_of(const Group &group) const {
-        return order_.directory + "/" + group.name + ".jsonl";
-    }
+    [[nodiscard]] std::string report_of(const Group &group) const { return order_.directory + "/" + group.name + ".jsonl"; }
 
     /// Whoever goes first meets a different machine, so the order changes with each repetition.
     void repeat(unsigned pair) {
@@ -130,9 +124,8 @@ private:
         for (long i = 0; i < step.hogs_per_cpu * sysconf(_SC_NPROCESSORS_ONLN); ++i)
             hogs.emplace_back(std::vector<std::string>{order_.worker, "hog"});
         for (const std::string &transport : all) {
-            progress_(
-                fmt::format("repetition {} of {}: {} over {}", pair + 1, order_.pairs, result.group.name, transport),
-                seconds_done_ / seconds_in_all_);
+            progress_(fmt::format("repetition {} of {}: {} over {}", pair + 1, order_.pairs, result.group.name, transport),
+                      seconds_done_ / seconds_in_all_);
             values[transport] = run_step(result, step, transport);
             seconds_done_ += step.seconds_in_all();
         }
@@ -158,8 +151,7 @@ private:
         if (!ready.starts_with("ready ")) throw std::runtime_error("the server says: " + ready);
 
         auto words = with(prefix, {step.role, ready.substr(6), "--seconds", fmt::format("{}", step.seconds)});
-        if (!step.numbers.empty())
-            words = with(std::move(words), {"--numbers", fmt::format("{}", fmt::join(step.numbers, ","))});
+        if (!step.numbers.empty()) words = with(std::move(words), {"--numbers", fmt::format("{}", fmt::join(step.numbers, ","))});
         if (step.rate > 0) words = with(std::move(words), {"--rate", fmt::format("{}", step.rate)});
         Child client(words);
         Values values = read_cases(client, patience);
@@ -184,8 +176,7 @@ private:
             const std::string name = step.case_name(number);
             auto at = std::ranges::find(result.cases, name, &Case::name);
             if (at == result.cases.end()) at = result.cases.insert(at, Case{name, number, {}});
-            for (const Figure &figure : result.group.figures)
-                at->values[figure.name][transport].push_back(figures.at(figure.name));
+            for (const Figure &figure : result.group.figures) at->values[figure.name][transport].push_back(figures.at(figure.name));
         }
     }
 

@@ -34,14 +34,13 @@ std::vector<Group> plan(bool quick) {
                         .seconds = either(shortly, 0.3),
                         .unit = "B"}},
                       {kMedian, kP99, kP999}});
-    groups.push_back(
-        {"throughput",
-         "Throughput: one stream in one direction, by the size of its writes",
-         {{.role = "throughput",
-           .numbers = either(Numbers{64, 131072}, Numbers{64, 512, 4096, 16384, 65536, 131072, 262144, 1048576}),
-           .seconds = either(shortly, 0.3),
-           .unit = "B"}},
-         {{"rate", "rate", "MB/s", true}}});
+    groups.push_back({"throughput",
+                      "Throughput: one stream in one direction, by the size of its writes",
+                      {{.role = "throughput",
+                        .numbers = either(Numbers{64, 131072}, Numbers{64, 512, 4096, 16384, 65536, 131072, 262144, 1048576}),
+                        .seconds = either(shortly, 0.3),
+                        .unit = "B"}},
+                      {{"rate", "rate", "MB/s", true}}});
     groups.push_back({"connections",
                       "Many connections, a message of 64 B under way on each, one thread at each end",
                       {{.role = "connections",
@@ -56,18 +55,11 @@ std::vector<Group> plan(bool quick) {
                       ~0u,
                       false});
     // Such a machine gives very uneven measurements; long ones are less so.
-    Group crowded{"oversubscription",
-                  "Oversubscription: messages of 64 B while other programs keep every CPU busy",
-                  {},
-                  {kMessageRate}};
+    Group crowded{"oversubscription", "Oversubscription: messages of 64 B while other programs keep every CPU busy", {}, {kMessageRate}};
     for (const unsigned hogs : either(std::vector{1u}, std::vector{1u, 2u})) {
         const std::string note = std::to_string(hogs) + (hogs == 1 ? " hog a CPU" : " hogs a CPU");
-        crowded.steps.push_back({.role = "latency",
-                                 .numbers = {64},
-                                 .seconds = either(shortly, 1.5),
-                                 .unit = "B",
-                                 .note = note,
-                                 .hogs_per_cpu = hogs});
+        crowded.steps.push_back(
+            {.role = "latency", .numbers = {64}, .seconds = either(shortly, 1.5), .unit = "B", .note = note, .hogs_per_cpu = hogs});
         crowded.steps.push_back({.role = "connections",
                                  .numbers = {50},
                                  .seconds = either(shortly, 1.5),
@@ -76,26 +68,23 @@ std::vector<Group> plan(bool quick) {
                                  .hogs_per_cpu = hogs});
     }
     groups.push_back(std::move(crowded));
-    groups.push_back({"idle",
-                      "Connections at rest, both processes together",
-                      {{.role = "idle",
-                        .numbers = {either(std::size_t{50}, std::size_t{1000})},
-                        .seconds = either(0.2, 10.0),
-                        .unit = "connections"}},
-                      {{"cpu_ms_per_minute", "CPU", "ms/min", false, false},
-                       {"kib_per_connection", "memory of the processes", "KiB each", false, false}},
-                      3});
     groups.push_back(
-        {"calls",
-         "System calls and allocations per round trip of 64 B, both processes together",
-         {{.role = "calls", .numbers = {either(std::size_t{300}, std::size_t{100000})}, .unit = "round trips"},
-          {.role = "calls",
-           .numbers = {either(std::size_t{50}, std::size_t{1000})},
-           .unit = "round trips",
-           .note = "1,000 a second",
-           .rate = 1000}},
-         {{"calls", "system calls", "each", false, false}, {"allocations", "allocations", "each", false, false}},
+        {"idle",
+         "Connections at rest, both processes together",
+         {{.role = "idle", .numbers = {either(std::size_t{50}, std::size_t{1000})}, .seconds = either(0.2, 10.0), .unit = "connections"}},
+         {{"cpu_ms_per_minute", "CPU", "ms/min", false, false},
+          {"kib_per_connection", "memory of the processes", "KiB each", false, false}},
          3});
+    groups.push_back({"calls",
+                      "System calls and allocations per round trip of 64 B, both processes together",
+                      {{.role = "calls", .numbers = {either(std::size_t{300}, std::size_t{100000})}, .unit = "round trips"},
+                       {.role = "calls",
+                        .numbers = {either(std::size_t{50}, std::size_t{1000})},
+                        .unit = "round trips",
+                        .note = "1,000 a second",
+                        .rate = 1000}},
+                      {{"calls", "system calls", "each", false, false}, {"allocations", "allocations", "each", false, false}},
+                      3});
     return groups;
 }
 

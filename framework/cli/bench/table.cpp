@@ -38,16 +38,14 @@ void print_group(const GroupResult &result) {
     fmt::print("\n{}\n", result.group.title);
     std::size_t name_width = 0, figure_width = 0;
     for (const Case &one : result.cases) name_width = std::max(name_width, one.name.size());
-    for (const Figure &figure : result.group.figures)
-        figure_width = std::max(figure_width, figure.title.size() + figure.unit.size() + 2);
+    for (const Figure &figure : result.group.figures) figure_width = std::max(figure_width, figure.title.size() + figure.unit.size() + 2);
     fmt::print("  {:{}}  {:{}}  {:>10}  {:>10}  {:>10}", "", name_width, "", figure_width, "TCP", "Unix", "sansock");
     if (result.group.is_compared()) fmt::print("  {:>26}  {:>26}", "times better than TCP", "TCP against itself");
     fmt::print("\n");
     for (const Case &one : result.cases) {
         for (const Figure &figure : result.group.figures) {
             const bool first = &figure == &result.group.figures.front();
-            fmt::print("  {:{}}  {:{}}", first ? one.name : "", name_width, figure.title + ", " + figure.unit,
-                       figure_width);
+            fmt::print("  {:{}}  {:{}}", first ? one.name : "", name_width, figure.title + ", " + figure.unit, figure_width);
             const auto &values = one.values.at(figure.name);
             for (const char *transport : kShown) fmt::print("  {:>10}", shortly(estimate(values.at(transport)).median));
             if (figure.compared) {
@@ -67,8 +65,7 @@ void print_paths(const Results &results) {
         const auto all = paths.tcp_bytes + paths.provider_bytes;
         if (all == 0) continue;
         fmt::print("  {:16}  {:6.2f} % by a provider; {} of {} ends of connections moved", result.group.name,
-                   100.0 * static_cast<double>(paths.provider_bytes) / static_cast<double>(all), paths.upgraded,
-                   paths.connections);
+                   100.0 * static_cast<double>(paths.provider_bytes) / static_cast<double>(all), paths.upgraded, paths.connections);
         for (const auto &[reason, count] : paths.reasons) fmt::print(", {} {}", count, reason);
         fmt::print("\n");
     }
@@ -100,8 +97,7 @@ void print_table(const Results &results) {
         "the true median with 95 % (below six repetitions: the range). Other programs took up to {:.0f} % of the "
         "machine's CPU time.\n",
         results.pairs, results.pairs == 1 ? "" : "s", 100 * worst);
-    if (results.quick)
-        fmt::print("This was a quick run: it shows that everything works, and its figures are worth little.\n");
+    if (results.quick) fmt::print("This was a quick run: it shows that everything works, and its figures are worth little.\n");
 }
 
 }  // namespace sansock::cli::bench

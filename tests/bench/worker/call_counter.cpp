@@ -62,9 +62,8 @@ std::atomic<std::uint64_t> calls{0};
 void make_call(int, siginfo_t *, void *context) {
     auto &registers = static_cast<ucontext_t *>(context)->uc_mcontext.gregs;
     if (registers[REG_RAX] != SYS_clock_nanosleep) calls.fetch_add(1, std::memory_order_relaxed);
-    registers[REG_RAX] =
-        bench_direct_call(registers[REG_RAX], registers[REG_RDI], registers[REG_RSI], registers[REG_RDX],
-                          registers[REG_R10], registers[REG_R8], registers[REG_R9]);
+    registers[REG_RAX] = bench_direct_call(registers[REG_RAX], registers[REG_RDI], registers[REG_RSI], registers[REG_RDX],
+                                           registers[REG_R10], registers[REG_R8], registers[REG_R9]);
 }
 
 /// libc would return from the handler by a system call of its own, which would come to the handler.
@@ -81,8 +80,7 @@ bool install_handler() {
 }  // namespace
 
 bool count_calls() {
-    return install_handler() &&
-           prctl(kSetDispatch, kDispatchOn, bench_direct_begin, bench_direct_end - bench_direct_begin, nullptr) == 0;
+    return install_handler() && prctl(kSetDispatch, kDispatchOn, bench_direct_begin, bench_direct_end - bench_direct_begin, nullptr) == 0;
 }
 
 void stop_counting_calls() { prctl(kSetDispatch, kDispatchOff, 0, 0, 0); }

@@ -36,8 +36,7 @@ void measure_calls(const std::string &address, std::size_t rounds, double rate) 
     Hello hello;
     hello.mode = Hello::Mode::kCountedEcho;
     hello.size = kMessage;
-    hello.first_counted =
-        static_cast<std::uint32_t>(rounds / 2);  // by then the stream has moved, and counting has begun
+    hello.first_counted = static_cast<std::uint32_t>(rounds / 2);  // by then the stream has moved, and counting has begun
     hello.counted = static_cast<std::uint32_t>(rounds);
     const int fd = connect_to(address);
     send_all(fd, bytes_of(hello));
@@ -55,8 +54,7 @@ void measure_calls(const std::string &address, std::size_t rounds, double rate) 
     Tally theirs;
     if (!receive_all(fd, bytes_of(theirs))) fail("the server went away");
     const Tally own = ours.tally();
-    if (own.possible == 0 || theirs.possible == 0)
-        fail("this kernel cannot count a thread's system calls; Linux 5.11 can");
+    if (own.possible == 0 || theirs.possible == 0) fail("this kernel cannot count a thread's system calls; Linux 5.11 can");
     const auto each = [rounds](std::uint64_t sum) { return static_cast<double>(sum) / static_cast<double>(rounds); };
     Line(std::to_string(rounds))
         .add("calls", each(own.calls + theirs.calls))

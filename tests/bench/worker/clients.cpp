@@ -16,15 +16,11 @@ namespace {
 
 constexpr std::size_t kDurationsMost = 4'000'000;
 
-Clock::duration span_of(double seconds) {
-    return std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(seconds));
-}
+Clock::duration span_of(double seconds) { return std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(seconds)); }
 
 /// A connection needs some traffic, and its two processes a moment, before it can leave TCP; caches and clocks need it
 /// too.
-Clock::duration warm_up_for(double seconds) {
-    return std::max<Clock::duration>(span_of(seconds / 4), std::chrono::milliseconds(30));
-}
+Clock::duration warm_up_for(double seconds) { return std::max<Clock::duration>(span_of(seconds / 4), std::chrono::milliseconds(30)); }
 
 }  // namespace
 

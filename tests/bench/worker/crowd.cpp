@@ -93,9 +93,7 @@ private:
     std::vector<Member> members_;
 };
 
-Clock::duration span_of(double seconds) {
-    return std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(seconds));
-}
+Clock::duration span_of(double seconds) { return std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(seconds)); }
 
 /// Meeting a peer takes each connection its turn.
 Clock::duration warm_up_for(std::size_t count) { return 50ms + count * 300us; }
@@ -140,8 +138,8 @@ void measure_idle(const std::string &address, std::size_t count, double seconds)
     const Figures server_rest = figures_over(server, kCheap), client_rest = own_figures(kCheap);
     std::this_thread::sleep_for(span_of(seconds));
     const Figures client_end = own_figures(kCheap), server_end = figures_over(server, kCheap);
-    const double cpu_ns = static_cast<double>(server_end.cpu_ns + client_end.cpu_ns) -
-                          static_cast<double>(server_rest.cpu_ns + client_rest.cpu_ns);
+    const double cpu_ns =
+        static_cast<double>(server_end.cpu_ns + client_end.cpu_ns) - static_cast<double>(server_rest.cpu_ns + client_rest.cpu_ns);
     Line(std::to_string(count))
         .add("cpu_ms_per_minute", cpu_ns / 1e6 * 60 / seconds)
         .add("kib_per_connection", memory / 1024 / static_cast<double>(count))

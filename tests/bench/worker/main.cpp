@@ -35,8 +35,7 @@ int main(int argc, char **argv) {
     add_client("throughput", "One stream", true, [&] { bench::measure_throughput(address, numbers, seconds); });
     add_client("connections", "Many connections", true, [&] { bench::measure_connections(address, numbers, seconds); });
     add_client("setup", "Connections of one request", false, [&] { bench::measure_setup(address, seconds); });
-    add_client("idle", "Many connections at rest", true,
-               [&] { bench::measure_idle(address, numbers.front(), seconds); });
+    add_client("idle", "Many connections at rest", true, [&] { bench::measure_idle(address, numbers.front(), seconds); });
     add_client("calls", "System calls and allocations", true, [&] {
         bench::measure_calls(address, numbers.front(), rate);
     })->add_option("--rate", rate, "messages a second; 0: at once");

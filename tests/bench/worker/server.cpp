@@ -130,8 +130,7 @@ private:
                 close(fd);
                 return;
             case Hello::Mode::kEchoInLoop:
-            case Hello::Mode::kFigures:
-                return;
+            case Hello::Mode::kFigures: return;
         }
     }
 

@@ -13,7 +13,7 @@ namespace {
 /// What a family shares across fork.
 struct Shared {
     FamilyLock lock;
-    uint64_t count = 0;          ///< Under the lock.
+    uint64_t count = 0;  ///< Under the lock.
     std::atomic<uint32_t> held{0};
 };
 

@@ -12,7 +12,8 @@ namespace {
 
 constexpr size_t kPage = 4096;
 /// Around every change of method in the copy, and several pages.
-constexpr size_t kSizes[] = {0, 1, 2, 3, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65, 100, 255, 256, 257, 319, 320, 321, 511, 512, 513, 1000, 4096, 5000};
+constexpr size_t kSizes[] = {0,  1,   2,   3,   7,   8,   9,   15,  16,  17,  31,  32,   33,   63,  64,
+                             65, 100, 255, 256, 257, 319, 320, 321, 511, 512, 513, 1000, 4096, 5000};
 
 void on_fault(int number, siginfo_t *, void *context) {
     if (!recover_guarded_copy(context)) signal(number, SIG_DFL);
@@ -99,11 +100,7 @@ TEST_P(GuardedCopy, AnswersFalseForABadTarget) {
 }
 
 TEST_P(GuardedCopy, LeavesOtherFaultsToOthers) {
-    EXPECT_EXIT(
-        {
-            *const_cast<volatile char *>(reinterpret_cast<char *>(from.end())) = 1;
-        },
-        testing::KilledBySignal(SIGSEGV), "");
+    EXPECT_EXIT({ *const_cast<volatile char *>(reinterpret_cast<char *>(from.end())) = 1; }, testing::KilledBySignal(SIGSEGV), "");
 }
 
 INSTANTIATE_TEST_SUITE_P(Both, GuardedCopy, testing::Values(&guarded_copy, &guarded_copy_past_cache),

@@ -108,8 +108,7 @@ TEST(PortRange, ReadsOnePortAndARange) {
 }
 
 TEST(PortRange, RefusesWhatIsNotOne) {
-    for (const char *text :
-         {"", "0", "65536", "-1", "80-", "-80", "0-80", "80-65536", "8o", "80-90-100", "90-80", "80 - 90"})
+    for (const char *text : {"", "0", "65536", "-1", "80-", "-80", "0-80", "80-65536", "8o", "80-90-100", "90-80", "80 - 90"})
         EXPECT_FALSE(PortRange::parse(text)) << text;
 }
 

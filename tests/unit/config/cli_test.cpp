@@ -39,9 +39,9 @@ protected:
         fs::create_directories(tree_ / "lib/sansock/plugins");
         fs::copy_file(SANSOCK_PROGRAM, tree_ / "bin/sansock");
         fs::copy_file(SANSOCK_EMPTY_LIBRARY, library());
-        for (const std::string file : {"simulated.so", "simulated.yaml"}) fs::copy_file(fs::path(SANSOCK_PLUGINS) / file, tree_ / "lib/sansock/plugins" / file);
-        for (const char *name :
-             {"LD_PRELOAD", "SANSOCK_CONFIG", "SANSOCK_REPORT", "SANSOCK_REQUIRE", "SANSOCK_PLUGIN_PATH"})
+        for (const std::string file : {"simulated.so", "simulated.yaml"})
+            fs::copy_file(fs::path(SANSOCK_PLUGINS) / file, tree_ / "lib/sansock/plugins" / file);
+        for (const char *name : {"LD_PRELOAD", "SANSOCK_CONFIG", "SANSOCK_REPORT", "SANSOCK_REQUIRE", "SANSOCK_PLUGIN_PATH"})
             unsetenv(name);
     }
     void TearDown() override { fs::remove_all(tree_); }
@@ -56,13 +56,11 @@ protected:
 
     /// What the shell makes of this line in the tree's folder, with `sansock` in front.
     [[nodiscard]] Outcome sansock(const std::string &arguments, const std::string &environment = "") const {
-        const std::string line =
-            "cd '" + tree_.string() + "' && " + environment + " bin/sansock " + arguments + " 2>&1";
+        const std::string line = "cd '" + tree_.string() + "' && " + environment + " bin/sansock " + arguments + " 2>&1";
         FILE *pipe = popen(line.c_str(), "r");
         Outcome outcome;
         std::array<char, 4096> buffer;
-        while (const std::size_t got = fread(buffer.data(), 1, buffer.size(), pipe))
-            outcome.out.append(buffer.data(), got);
+        while (const std::size_t got = fread(buffer.data(), 1, buffer.size(), pipe)) outcome.out.append(buffer.data(), got);
         const int status = pclose(pipe);
         outcome.status = WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
         return outcome;
@@ -86,8 +84,8 @@ TEST_F(Cli, ListsItsVerbs) {
 }
 
 TEST_F(Cli, EndsWithTwoForWrongUsage) {
-    for (const char *arguments : {"", "nonsense", "check", "run", "run ls", "run --", "run --nonsense -- ls", "config",
-                                  "config nonsense", "config explain nonsense", "providers nonsense"}) {
+    for (const char *arguments : {"", "nonsense", "check", "run", "run ls", "run --", "run --nonsense -- ls", "config", "config nonsense",
+                                  "config explain nonsense", "providers nonsense"}) {
         EXPECT_EQ(sansock(arguments).status, 2) << arguments;
     }
 }
@@ -105,12 +103,14 @@ TEST_F(Cli, CheckFindsAFileFine) {
 }
 
 TEST_F(Cli, CheckAsksThePluginsAboutTheirBlocks) {
-    write("wrong.yaml", "providers:\n  41f96c03-1cad-4222-9c2b-682b71c6a8f0:\n    plugin: simulated\n    simulation:\n"
-                        "      latency: 5 parsecs\n      jitter: [1us]\n      lag: 1us\n    options: {message_max: 64}\n");
+    write("wrong.yaml",
+          "providers:\n  41f96c03-1cad-4222-9c2b-682b71c6a8f0:\n    plugin: simulated\n    simulation:\n"
+          "      latency: 5 parsecs\n      jitter: [1us]\n      lag: 1us\n    options: {message_max: 64}\n");
     const auto [status, out] = sansock("check wrong.yaml");
     EXPECT_EQ(status, 1);
-    for (const char *fault : {"wrong.yaml:5: simulation.latency is '5 parsecs'; write a duration", "\nwrong.yaml:6: simulation.jitter must be a single value\n",
-                              "wrong.yaml:7: simulation.lag is not known; known are", "wrong.yaml:8: options.message_max is '64'; write a size"}) {
+    for (const char *fault :
+         {"wrong.yaml:5: simulation.latency is '5 parsecs'; write a duration", "\nwrong.yaml:6: simulation.jitter must be a single value\n",
+          "wrong.yaml:7: simulation.lag is not known; known are", "wrong.yaml:8: options.message_max is '64'; write a size"}) {
         EXPECT_TRUE(contains(out, fault)) << fault << "\n" << out;
     }
 }
@@ -160,7 +160,8 @@ TEST_F(Cli, ConfigPrintsASchema) {
 TEST_F(Cli, ProvidersListsManifestsAndProblems) {
     EXPECT_EQ(sansock("providers").out,
               "PLUGIN     VERSION  ABI  GUIDS                                 DESCRIPTION\n"
-              "simulated  " SANSOCK_VERSION "    1.0  41f96c03-1cad-4222-9c2b-682b71c6a8f0  "
+              "simulated  " SANSOCK_VERSION
+              "    1.0  41f96c03-1cad-4222-9c2b-682b71c6a8f0  "
               "Shared memory between processes of one host, or a modelled network\n");
     write("lib/sansock/plugins/zero.yaml", "name: zero\n");
     const auto [status, out] = sansock("providers");
@@ -187,8 +188,7 @@ TEST_F(Cli, RunOnTheEmbeddedDefaultSetsTheLibraryOnly) {
 
 TEST_F(Cli, RunTakesItsFilesFromTheEnvironmentToo) {
     const auto config = write("c.yaml", "waiting: {policy: park}\n");
-    EXPECT_TRUE(
-        contains(sansock("run -- env", "SANSOCK_CONFIG=c.yaml").out, "SANSOCK_CONFIG=" + config.string() + "\n"));
+    EXPECT_TRUE(contains(sansock("run -- env", "SANSOCK_CONFIG=c.yaml").out, "SANSOCK_CONFIG=" + config.string() + "\n"));
     write("wrong.yaml", "waiting: {policy: nap}\n");
     EXPECT_EQ(sansock("run -- env", "SANSOCK_CONFIG=wrong.yaml").status, 125);
 }

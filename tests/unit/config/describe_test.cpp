@@ -91,8 +91,7 @@ TEST(Settings, EachHasAllThatIsMadeOfIt) {
         const int shown = !sut.fallback.empty() + !sut.shipped.empty() + !sut.example.empty();
         const bool only_holds_others = sut.kind == Kind::group || sut.kind == Kind::sequence;
         EXPECT_EQ(shown, only_holds_others ? 0 : 1) << sut.path();
-        EXPECT_EQ(settings_in(sut.child_scope().empty() ? "no such scope" : sut.child_scope()).empty(),
-                  sut.child_scope().empty())
+        EXPECT_EQ(settings_in(sut.child_scope().empty() ? "no such scope" : sut.child_scope()).empty(), sut.child_scope().empty())
             << sut.path();
     }
 }
@@ -124,15 +123,12 @@ TEST(Explain, SaysWhatIsBelow) {
 
 TEST(Explain, WithoutAKeyExplainsEverySetting) {
     const std::string text = '\n' + explain("").value();
-    for (const Setting &setting : settings())
-        EXPECT_NE(text.find('\n' + setting.path() + '\n'), std::string::npos) << setting.path();
+    for (const Setting &setting : settings()) EXPECT_NE(text.find('\n' + setting.path() + '\n'), std::string::npos) << setting.path();
 }
 
 TEST(Explain, KnowsWhatWasMeant) {
-    EXPECT_EQ(explain("ReceiveBuffer").error().text,
-              "\"ReceiveBuffer\" is not a setting (did you mean \"receive_buffers\"?)");
-    EXPECT_EQ(explain("waiting.spinn").error().text,
-              "\"waiting.spinn\" is not a setting (did you mean \"waiting.spin\"?)");
+    EXPECT_EQ(explain("ReceiveBuffer").error().text, "\"ReceiveBuffer\" is not a setting (did you mean \"receive_buffers\"?)");
+    EXPECT_EQ(explain("waiting.spinn").error().text, "\"waiting.spinn\" is not a setting (did you mean \"waiting.spin\"?)");
     EXPECT_EQ(explain("quux").error().text, "\"quux\" is not a setting");
 }
 

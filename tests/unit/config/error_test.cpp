@@ -14,13 +14,11 @@ namespace {
 using Lines = std::vector<std::string>;
 
 const std::string kRoot = "providers, upgrade_after, routes, access, waiting, timeouts, logging";
-const std::string kProviderKeys =
-    "plugin, send_buffers, receive_buffers, buffer_size, max_memory, rdma_threshold, options, simulation";
+const std::string kProviderKeys = "plugin, send_buffers, receive_buffers, buffer_size, max_memory, rdma_threshold, options, simulation";
 const std::string kProviderLine = std::string("providers: {") + kOne + ": {plugin: simulated}}\n";
 
 TEST(Error, UnknownKeys) {
-    EXPECT_EQ(errors_of("provider: {}\n"),
-              Lines{"f:1:1: \"provider\" is not a key (did you mean \"providers\"?); allowed: " + kRoot});
+    EXPECT_EQ(errors_of("provider: {}\n"), Lines{"f:1:1: \"provider\" is not a key (did you mean \"providers\"?); allowed: " + kRoot});
     EXPECT_EQ(errors_of("nothing_like_it: 1\n"), Lines{"f:1:1: \"nothing_like_it\" is not a key; allowed: " + kRoot});
     EXPECT_EQ(errors_of(with_provider("SendBuffers: 7")),
               Lines{"f:4:5: \"SendBuffers\" is not a key (did you mean \"send_buffers\"?); allowed: " + kProviderKeys});
@@ -36,19 +34,16 @@ TEST(Error, WrongTypes) {
     EXPECT_EQ(errors_of("text\n"), Lines{"f:1:1: \"text\" is not a configuration; allowed: a mapping with " + kRoot});
     EXPECT_EQ(errors_of("logging: [x]\n"),
               Lines{"f:1:10: logging: a list is not what belongs here; allowed: a mapping with level, target"});
-    EXPECT_EQ(errors_of("providers: 5\n"),
-              Lines{"f:1:12: providers: \"5\" is not what belongs here; allowed: a mapping from GUIDs, as "
-                    "01234567-89ab-cdef-0123-456789abcdef, to blocks"});
-    EXPECT_EQ(errors_of("routes: {}\n"),
-              Lines{"f:1:9: routes: a mapping is not what belongs here; allowed: a list of mappings"});
+    EXPECT_EQ(errors_of("providers: 5\n"), Lines{"f:1:12: providers: \"5\" is not what belongs here; allowed: a mapping from GUIDs, as "
+                                                 "01234567-89ab-cdef-0123-456789abcdef, to blocks"});
+    EXPECT_EQ(errors_of("routes: {}\n"), Lines{"f:1:9: routes: a mapping is not what belongs here; allowed: a list of mappings"});
     EXPECT_EQ(errors_of("routes: [x]\n"), Lines{"f:1:10: \"x\" is not a block of routes; allowed: a mapping with "
                                                 "providers, policy, destination, port, program, upgrade_after"});
     EXPECT_EQ(errors_of(std::string("providers: {") + kOne + ": 5}\n"),
               Lines{"f:1:51: \"5\" is not a block of providers; allowed: a mapping with " + kProviderKeys});
     EXPECT_EQ(errors_of(with_provider("send_buffers: [5]")),
               Lines{"f:4:19: send_buffers: a list is not what belongs here; allowed: a whole number, 5 to 255"});
-    EXPECT_EQ(errors_of(with_provider("options: 5")),
-              Lines{"f:4:14: options: \"5\" is not what belongs here; allowed: a mapping"});
+    EXPECT_EQ(errors_of(with_provider("options: 5")), Lines{"f:4:14: options: \"5\" is not what belongs here; allowed: a mapping"});
     EXPECT_EQ(errors_of(with_provider("simulation: [1]")),
               Lines{"f:4:17: simulation: a list is not what belongs here; allowed: a mapping"});
 }
@@ -56,8 +51,7 @@ TEST(Error, WrongTypes) {
 TEST(Error, NumbersThatAreNone) {
     for (const char *text : {"five", "5.0", "05", "0x5", "+5", "5 6", "1e1"}) {
         EXPECT_EQ(errors_of(with_provider(std::string("send_buffers: ") + text)),
-                  Lines{std::string("f:4:19: send_buffers: \"") + text +
-                        "\" is not a whole number; allowed: a whole number, 5 to 255"});
+                  Lines{std::string("f:4:19: send_buffers: \"") + text + "\" is not a whole number; allowed: a whole number, 5 to 255"});
     }
     EXPECT_EQ(errors_of(with_provider("send_buffers: '5'")),
               Lines{"f:4:19: send_buffers: \"5\" is text, not a number (remove the quotes); allowed: a whole number, 5 "
@@ -72,18 +66,16 @@ TEST(Error, SizesAndTimesThatAreNone) {
         EXPECT_EQ(errors_of(with_provider(std::string("buffer_size: ") + text)),
                   Lines{std::string("f:4:18: buffer_size: \"") + text + "\" is not a size" + sizes});
     }
-    EXPECT_EQ(errors_of(with_provider("buffer_size: 5000")),
-              Lines{"f:4:18: buffer_size: 5000 is not a power of two" + sizes});
+    EXPECT_EQ(errors_of(with_provider("buffer_size: 5000")), Lines{"f:4:18: buffer_size: 5000 is not a power of two" + sizes});
     for (const char *text : {"20", "20 microseconds", "1min", "-1us", "1.5us"}) {
-        EXPECT_EQ(errors_of(std::string("waiting: {spin: ") + text + "}"),
-                  Lines{std::string("f:1:17: spin: \"") + text +
-                        "\" is not a time with its unit; allowed: 0 to 1ms, with ns, us, ms or s"});
+        EXPECT_EQ(
+            errors_of(std::string("waiting: {spin: ") + text + "}"),
+            Lines{std::string("f:1:17: spin: \"") + text + "\" is not a time with its unit; allowed: 0 to 1ms, with ns, us, ms or s"});
     }
 }
 
 TEST(Error, ChoicesNamesAndTargets) {
-    EXPECT_EQ(errors_of("waiting: {policy: Spin}"),
-              Lines{"f:1:19: policy: \"Spin\" is not a choice; allowed: adaptive, spin, park"});
+    EXPECT_EQ(errors_of("waiting: {policy: Spin}"), Lines{"f:1:19: policy: \"Spin\" is not a choice; allowed: adaptive, spin, park"});
     EXPECT_EQ(errors_of("logging: {level: loud, target: log.txt}"),
               (Lines{"f:1:18: level: \"loud\" is not a choice; allowed: error, warning, info, debug",
                      "f:1:32: target: \"log.txt\" is not a target; allowed: stderr or the absolute path of a file"}));
@@ -96,8 +88,7 @@ TEST(Error, ChoicesNamesAndTargets) {
 TEST(Error, MissingValues) {
     EXPECT_EQ(errors_of(with_provider("send_buffers:\n\n    receive_buffers: 6")),
               Lines{"f:4:5: send_buffers has no value; allowed: a whole number, 5 to 255"});
-    EXPECT_EQ(errors_of("routes:\n"),
-              Lines{"f:1:1: routes: nothing is not what belongs here; allowed: a list of mappings"});
+    EXPECT_EQ(errors_of("routes:\n"), Lines{"f:1:1: routes: nothing is not what belongs here; allowed: a list of mappings"});
     EXPECT_EQ(errors_of(std::string("waiting: {}\nproviders:\n  ") + kOne + ": {send_buffers: 6}\n"),
               Lines{"f:3:3: plugin is missing; allowed: letters, digits, - and _"});
     EXPECT_EQ(errors_of("routes:\n  - port: 80\n"),
@@ -113,8 +104,7 @@ TEST(Error, MissingValues) {
 TEST(Error, Duplicates) {
     EXPECT_EQ(errors_of("waiting: {}\nlogging: {}\nwaiting: {}\n"),
               Lines{"f:3:1: waiting is given twice (first in line 1); once is allowed"});
-    EXPECT_EQ(errors_of(with_provider("plugin: simulated")),
-              Lines{"f:4:5: plugin is given twice (first in line 3); once is allowed"});
+    EXPECT_EQ(errors_of(with_provider("plugin: simulated")), Lines{"f:4:5: plugin is given twice (first in line 3); once is allowed"});
     EXPECT_EQ(errors_of(with_provider("options:\n      a: 1\n      b: [{c: 1, c: 2}]\n      a: 2")),
               (Lines{"f:6:18: c is given twice (first in line 6); once is allowed",
                      "f:7:7: a is given twice (first in line 5); once is allowed"}));
@@ -144,8 +134,7 @@ TEST(Error, BadRoutes) {
                         "    destination: [10.0.0.1/8, host]\n"
                         "    port: [0, 90-80]\n"
                         "    program: [a, /bin/b]\n"),
-              (Lines{"f:3:19: destination: \"10.0.0.1/8\" has bits behind its prefix (did you mean \"10.0.0.0/8\"?)" +
-                         subnets,
+              (Lines{"f:3:19: destination: \"10.0.0.1/8\" has bits behind its prefix (did you mean \"10.0.0.0/8\"?)" + subnets,
                      "f:3:31: destination: \"host\" is not an IP address or subnet" + subnets,
                      "f:4:12: port: \"0\" is not a port or port range" + ports,
                      "f:4:15: port: \"90-80\" runs backwards (did you mean \"80-90\"?)" + ports,
@@ -202,8 +191,7 @@ TEST(Error, RoutesThatCanMatchAreNone) {
         {"program: a", ""},
         {"program: a, port: 80", "program: a, port: 81"},
     };
-    for (const auto &[earlier, later] : independent)
-        EXPECT_EQ(errors_of_routes({earlier, later}), Lines{}) << earlier << " / " << later;
+    for (const auto &[earlier, later] : independent) EXPECT_EQ(errors_of_routes({earlier, later}), Lines{}) << earlier << " / " << later;
 }
 
 TEST(Error, MemoryThatDoesNotHoldOneConnection) {
@@ -215,12 +203,11 @@ TEST(Error, MemoryThatDoesNotHoldOneConnection) {
 
 TEST(Error, BadAccess) {
     const std::string groups = "; allowed: a list of groups, each a list of two or more user names or uids";
-    EXPECT_EQ(errors_of("access:\n  allow: [redis, [root], [a, [b]], [1, 4294967295], [1, 99999999999]]\n"),
-              (Lines{"f:2:11: allow: \"redis\" is not what belongs here" + groups,
-                     "f:2:18: allow: a group of fewer than two users allows nothing" + groups,
-                     "f:2:26: allow: a list is not a user" + groups,
-                     "f:2:36: allow: 4294967295 is too large for a uid" + groups,
-                     "f:2:53: allow: 99999999999 is too large for a uid" + groups}));
+    EXPECT_EQ(
+        errors_of("access:\n  allow: [redis, [root], [a, [b]], [1, 4294967295], [1, 99999999999]]\n"),
+        (Lines{"f:2:11: allow: \"redis\" is not what belongs here" + groups,
+               "f:2:18: allow: a group of fewer than two users allows nothing" + groups, "f:2:26: allow: a list is not a user" + groups,
+               "f:2:36: allow: 4294967295 is too large for a uid" + groups, "f:2:53: allow: 99999999999 is too large for a uid" + groups}));
 }
 
 TEST(Error, OneFaultIsReportedOnce) {
@@ -236,8 +223,7 @@ TEST(Error, OneFaultIsReportedOnce) {
 TEST(Error, AllAreReportedAtOnceInTheFilesOrder) {
     const auto errors = errors_of("waiting: {spin: 1}\nlogging: {level: x}\nnonsense: 1\ntimeouts: {step: 1}\n");
     ASSERT_EQ(errors.size(), 4u);
-    for (std::size_t i = 0; i < errors.size(); ++i)
-        EXPECT_TRUE(errors[i].starts_with("f:" + std::to_string(i + 1) + ":")) << errors[i];
+    for (std::size_t i = 0; i < errors.size(); ++i) EXPECT_TRUE(errors[i].starts_with("f:" + std::to_string(i + 1) + ":")) << errors[i];
 }
 
 TEST(Error, TextThatIsNotYaml) {
@@ -245,10 +231,8 @@ TEST(Error, TextThatIsNotYaml) {
     EXPECT_EQ(errors_of("waiting:\n\tspin: 1us\n").size(), 1u);
     EXPECT_EQ(errors_of("waiting: {}\n---\nwaiting: {}\n"),
               Lines{"f:2:1: more text behind the end of the document; allowed: one document"});
-    EXPECT_EQ(errors_of(std::string("waiting: {}\n# \x04\nnonsense: 1\n")),
-              Lines{"f:2:3: control character 4; allowed: YAML in UTF-8"});
-    EXPECT_EQ(errors_of(std::string_view("waiting: \0{}", 12)),
-              Lines{"f:1:10: control character 0; allowed: YAML in UTF-8"});
+    EXPECT_EQ(errors_of(std::string("waiting: {}\n# \x04\nnonsense: 1\n")), Lines{"f:2:3: control character 4; allowed: YAML in UTF-8"});
+    EXPECT_EQ(errors_of(std::string_view("waiting: \0{}", 12)), Lines{"f:1:10: control character 0; allowed: YAML in UTF-8"});
 }
 
 TEST(Error, TextThatYamlCppReadsForEver) {
@@ -257,15 +241,13 @@ TEST(Error, TextThatYamlCppReadsForEver) {
 
 TEST(Error, AnchorsAliasesAndTags) {
     EXPECT_EQ(errors_of("waiting: &a {spin: 1us}\nlogging: *a\ntimeouts: !t {}\n"),
-              (Lines{"f:1:10: an anchor; allowed: values without anchors",
-                     "f:2:10: an alias; allowed: the value itself, written out",
+              (Lines{"f:1:10: an anchor; allowed: values without anchors", "f:2:10: an alias; allowed: the value itself, written out",
                      "f:3:11: tag \"!t\"; allowed: values without tags"}));
 }
 
 TEST(Error, BombsAreDefused) {
     EXPECT_EQ(errors_of(std::string(std::size_t{256} << 10, '#')), Lines{}) << "the largest text that is allowed";
-    EXPECT_EQ(errors_of(std::string((std::size_t{256} << 10) + 1, '#')),
-              Lines{"f:1:1: too large; allowed: 262144 bytes"});
+    EXPECT_EQ(errors_of(std::string((std::size_t{256} << 10) + 1, '#')), Lines{"f:1:1: too large; allowed: 262144 bytes"});
     for (const char *opening : {"[", "{", "? ", "- ", "a: [", "[a,"}) {
         std::string text;
         while (text.size() < 200'000) text += opening;
@@ -304,8 +286,7 @@ TEST_F(ErrorOfFile, NamesTheFileThatItWasGiven) {
 TEST_F(ErrorOfFile, ThatIsMissingOrNoFile) {
     const std::string allowed = "; allowed: a regular file that can be read";
     const auto missing = directory_ / "missing.yaml";
-    EXPECT_EQ(errors_of_file(missing),
-              Lines{missing.string() + ":1:1: cannot open it: No such file or directory" + allowed});
+    EXPECT_EQ(errors_of_file(missing), Lines{missing.string() + ":1:1: cannot open it: No such file or directory" + allowed});
     EXPECT_EQ(errors_of_file(directory_), Lines{directory_.string() + ":1:1: a directory, device or pipe" + allowed});
     const auto pipe = directory_ / "pipe";
     ASSERT_EQ(mkfifo(pipe.c_str(), 0600), 0);

@@ -15,12 +15,11 @@ namespace sansock::config {
 namespace {
 
 /// What means something in YAML, and so breaks something elsewhere.
-constexpr std::string_view kTokens[] = {
-    "{",   "}",     "[",     "]", ":",    " ",  "\n",   "- ",       "? ",
-    "&a",  "*a",    "!",     "|", "> ",   "'",  "\"",   "\\",       "#",
-    "%",   "---\n", "...\n", "~", "null", "\t", "0",    "-1",       "99999999999999999999",
-    "{}",  "[]",    "@",     "`", ",",    "\r", "\xff", "\xe2\x82", "\xef\xbb\xbf",
-    "\x01"};
+constexpr std::string_view kTokens[] = {"{",   "}",     "[",     "]", ":",    " ",  "\n",   "- ",       "? ",
+                                        "&a",  "*a",    "!",     "|", "> ",   "'",  "\"",   "\\",       "#",
+                                        "%",   "---\n", "...\n", "~", "null", "\t", "0",    "-1",       "99999999999999999999",
+                                        "{}",  "[]",    "@",     "`", ",",    "\r", "\xff", "\xe2\x82", "\xef\xbb\xbf",
+                                        "\x01"};
 
 class Damage {
 public:
@@ -30,17 +29,10 @@ public:
         for (auto times = 1 + below(6); times > 0; --times) {
             const std::size_t at = below(text.size() + 1);
             switch (below(4)) {
-                case 0:
-                    text.insert(at, kTokens[below(std::size(kTokens))]);
-                    break;
-                case 1:
-                    text.erase(at, below(5));
-                    break;
-                case 2:
-                    text.insert(at, other.substr(below(other.size()), below(40)));
-                    break;
-                default:
-                    text.insert(at, 1, static_cast<char>(below(256)));
+                case 0: text.insert(at, kTokens[below(std::size(kTokens))]); break;
+                case 1: text.erase(at, below(5)); break;
+                case 2: text.insert(at, other.substr(below(other.size()), below(40))); break;
+                default: text.insert(at, 1, static_cast<char>(below(256)));
             }
         }
         return text;

@@ -24,12 +24,11 @@ TEST(Guid, KeepsBytesInTheOrderOfTheText) {
 }
 
 TEST(Guid, RefusesEverythingElse) {
-    for (const char *text : {"", "{}", "0123456789abcdef0123456789abcdef", "01234567-89ab-cdef-0123-456789abcde",
-                             "01234567-89ab-cdef-0123-456789abcdef0", "{01234567-89ab-cdef-0123-456789abcdef",
-                             "01234567-89ab-cdef-0123-456789abcdef}", "(01234567-89ab-cdef-0123-456789abcdef)",
-                             "g1234567-89ab-cdef-0123-456789abcdef", "0123456-789ab-cdef-0123-456789abcdef",
-                             "01234567-89ab-cdef-01234-56789abcdef", "01234567 89ab cdef 0123 456789abcdef",
-                             "{{1234567-89ab-cdef-0123-456789abcdef}}"}) {
+    for (const char *text :
+         {"", "{}", "0123456789abcdef0123456789abcdef", "01234567-89ab-cdef-0123-456789abcde", "01234567-89ab-cdef-0123-456789abcdef0",
+          "{01234567-89ab-cdef-0123-456789abcdef", "01234567-89ab-cdef-0123-456789abcdef}", "(01234567-89ab-cdef-0123-456789abcdef)",
+          "g1234567-89ab-cdef-0123-456789abcdef", "0123456-789ab-cdef-0123-456789abcdef", "01234567-89ab-cdef-01234-56789abcdef",
+          "01234567 89ab cdef 0123 456789abcdef", "{{1234567-89ab-cdef-0123-456789abcdef}}"}) {
         EXPECT_FALSE(Guid::parse(text)) << text;
     }
 }

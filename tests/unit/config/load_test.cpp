@@ -105,8 +105,7 @@ timeouts: {step: 100ms, rendezvous: 20ms, require: 60s, path: 600s}
     const Route &route = sut.routes[0];
     EXPECT_EQ(route.providers, (std::vector{sut.providers[1].guid, sut.providers[0].guid}));
     EXPECT_EQ(route.policy, Policy::require);
-    EXPECT_EQ(route.destinations,
-              (std::vector{Subnet::parse("10.0.0.0/8").value(), Subnet::parse("fd00::/8").value()}));
+    EXPECT_EQ(route.destinations, (std::vector{Subnet::parse("10.0.0.0/8").value(), Subnet::parse("fd00::/8").value()}));
     EXPECT_EQ(route.ports, (std::vector{PortRange{22, 22}, PortRange{80, 90}}));
     EXPECT_EQ(route.programs, std::vector<std::string>{"nginx"});
     EXPECT_EQ(route.upgrade_after.calls, 7u) << "what the route leaves out is the file's, wherever that stands";
@@ -129,24 +128,21 @@ timeouts: {step: 100ms, rendezvous: 20ms, require: 60s, path: 600s}
 }
 
 TEST(Load, UnquotedBracesAroundAGuidAreUnderstood) {
-    const Config sut = config_of(std::string("providers:\n  {") + kOne + "}:\n    plugin: simulated\n" +
-                                 "routes:\n  - providers: [{" + kOne + "}]\n");
+    const Config sut =
+        config_of(std::string("providers:\n  {") + kOne + "}:\n    plugin: simulated\n" + "routes:\n  - providers: [{" + kOne + "}]\n");
     EXPECT_EQ(sut.providers.at(0).guid.text(), kOne);
     EXPECT_EQ(sut.routes.at(0).providers.at(0).text(), kOne);
 }
 
 TEST(Load, WithoutRoutesEveryProviderIsPreferredInTheFilesOrder) {
-    const Config sut = config_of(std::string("providers:\n  ") + kTwo + ": {plugin: simulated}\n  " + kOne +
-                                 ": {plugin: simulated}\n");
+    const Config sut = config_of(std::string("providers:\n  ") + kTwo + ": {plugin: simulated}\n  " + kOne + ": {plugin: simulated}\n");
     ASSERT_EQ(sut.routes.size(), 1u);
     EXPECT_EQ(sut.routes[0].policy, Policy::prefer);
     EXPECT_EQ(sut.routes[0].providers, (std::vector{Guid::parse(kTwo).value(), Guid::parse(kOne).value()}));
 }
 
 TEST(Load, HandsTheBlocksOnAsOneMappingThatKeepsItsLines) {
-    const auto block = [](const std::string &line) {
-        return config_of(with_provider(line)).providers.at(0).block_yaml;
-    };
+    const auto block = [](const std::string &line) { return config_of(with_provider(line)).providers.at(0).block_yaml; };
     EXPECT_EQ(block("options: {}"), "{\n\n\"options\": {}}") << "two lines below the GUID";
     EXPECT_EQ(block("simulation: {a: 1}\n    options:\n      b: 2\n\n      c: 3"),
               "{\n\n\"simulation\": {\"a\": 1}, \n\"options\": \n{\"b\": 2, \n\n\"c\": 3}}");
@@ -166,19 +162,18 @@ TEST(Load, HandsBlocksOnWithTheTypesThatTheyHave) {
 }
 
 TEST(Load, NotesWhatIsWorthKnowing) {
-    const auto loaded = load_text(std::string("providers:\n  ") + kOne + ": {plugin: absent}\n  " + kTwo +
-                                      ": {plugin: simulated}\nroutes:\n  - providers: [" + kOne +
-                                      "]\naccess: {allow: [[redis, stranger]]}\n",
-                                  "f", host_of_tests());
+    const auto loaded =
+        load_text(std::string("providers:\n  ") + kOne + ": {plugin: absent}\n  " + kTwo +
+                      ": {plugin: simulated}\nroutes:\n  - providers: [" + kOne + "]\naccess: {allow: [[redis, stranger]]}\n",
+                  "f", host_of_tests());
     ASSERT_TRUE(loaded.config) << "none of this is an error";
     EXPECT_EQ(loaded.config->providers.size(), 2u) << "the block is kept";
-    EXPECT_EQ(formatted(loaded.notes),
-              (std::vector<std::string>{
-                  "f:2:3: note: plugin \"absent\" is not installed; the block is kept, and connections pass this "
-                  "provider over",
-                  "f:3:3: note: no route names this provider",
-                  "f:6:26: note: user \"stranger\" does not exist on this host",
-              }));
+    EXPECT_EQ(formatted(loaded.notes), (std::vector<std::string>{
+                                           "f:2:3: note: plugin \"absent\" is not installed; the block is kept, and connections pass this "
+                                           "provider over",
+                                           "f:3:3: note: no route names this provider",
+                                           "f:6:26: note: user \"stranger\" does not exist on this host",
+                                       }));
 }
 
 TEST(Load, SaysNothingAboutPluginsThatNobodyAskedFor) {
@@ -224,32 +219,28 @@ TEST_P(EveryRange, EndsWhereItSays) {
 
 Range of_provider(const char *name, const char *low, const char *high, const char *too_low, const char *too_high,
                   const char *besides = "max_memory: 1024 GiB") {
-    return {name,    std::string("providers: {") + kOne + ": {plugin: simulated, " + besides + ", " + name + ": ",
-            "}}",    low,
-            high,    too_low,
+    return {name,    std::string("providers: {") + kOne + ": {plugin: simulated, " + besides + ", " + name + ": ", "}}", low, high, too_low,
             too_high};
 }
 
-Range of_group(const char *group, const char *name, const char *low, const char *high, const char *too_low,
-               const char *too_high) {
+Range of_group(const char *group, const char *name, const char *low, const char *high, const char *too_low, const char *too_high) {
     return {name, std::string(group) + ": {" + name + ": ", "}", low, high, too_low, too_high};
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    Settings, EveryRange,
-    testing::Values(of_provider("send_buffers", "5", "255", "4", "256"),
-                    of_provider("receive_buffers", "6", "255", "5", "256"),
-                    of_provider("buffer_size", "4096", "1 MiB", "2 KiB", "2 MiB"),
-                    of_provider("max_memory", "1 MiB", "1024 GiB", "1048575", "1025 GiB", "buffer_size: 4 KiB"),
-                    of_provider("rdma_threshold", "0", "1 GiB", "", "2 GiB"),
-                    of_group("upgrade_after", "calls", "0", "1000000", "-1", "1000001"),
-                    of_group("upgrade_after", "bytes", "0", "1024 GiB", "", "99999999999999999999999"),
-                    of_group("waiting", "spin", "0", "1ms", "", "1001us"),
-                    of_group("timeouts", "step", "100ms", "60s", "99999us", "61s"),
-                    of_group("timeouts", "rendezvous", "10ms", "60s", "9ms", "60001ms"),
-                    of_group("timeouts", "require", "10ms", "60s", "9ms", "9999999999999s"),
-                    of_group("timeouts", "path", "100ms", "600s", "99ms", "601s")),
-    [](const auto &info) { return std::string(info.param.name); });
+INSTANTIATE_TEST_SUITE_P(Settings, EveryRange,
+                         testing::Values(of_provider("send_buffers", "5", "255", "4", "256"),
+                                         of_provider("receive_buffers", "6", "255", "5", "256"),
+                                         of_provider("buffer_size", "4096", "1 MiB", "2 KiB", "2 MiB"),
+                                         of_provider("max_memory", "1 MiB", "1024 GiB", "1048575", "1025 GiB", "buffer_size: 4 KiB"),
+                                         of_provider("rdma_threshold", "0", "1 GiB", "", "2 GiB"),
+                                         of_group("upgrade_after", "calls", "0", "1000000", "-1", "1000001"),
+                                         of_group("upgrade_after", "bytes", "0", "1024 GiB", "", "99999999999999999999999"),
+                                         of_group("waiting", "spin", "0", "1ms", "", "1001us"),
+                                         of_group("timeouts", "step", "100ms", "60s", "99999us", "61s"),
+                                         of_group("timeouts", "rendezvous", "10ms", "60s", "9ms", "60001ms"),
+                                         of_group("timeouts", "require", "10ms", "60s", "9ms", "9999999999999s"),
+                                         of_group("timeouts", "path", "100ms", "600s", "99ms", "601s")),
+                         [](const auto &info) { return std::string(info.param.name); });
 
 }  // namespace
 }  // namespace sansock::config

@@ -35,8 +35,7 @@ TEST(Match, TakesTheFirstRouteThatCovers) {
 }
 
 TEST(Match, NeedsDestinationPortAndProgram) {
-    const Config sut =
-        config_of(kHead + "  - {destination: 10.0.0.0/8, port: [80, 90-99], program: [a, b], " + kUse + "}\n");
+    const Config sut = config_of(kHead + "  - {destination: 10.0.0.0/8, port: [80, 90-99], program: [a, b], " + kUse + "}\n");
     EXPECT_EQ(matched(sut, at("10.0.0.1", 80), "a"), 0);
     EXPECT_EQ(matched(sut, at("10.0.0.1", 90), "b"), 0);
     EXPECT_EQ(matched(sut, at("10.0.0.1", 99), "b"), 0);
@@ -71,8 +70,7 @@ TEST(MayShare, IsAllowedWithinAGroupAndWithOneself) {
 
 TEST(RequiresUpgrade, IsTrueWhenSomeRouteDoes) {
     EXPECT_FALSE(requires_upgrade(embedded_default()));
-    EXPECT_TRUE(
-        requires_upgrade(config_of(kHead + "  - {policy: forbid, port: 22}\n  - {policy: require, " + kUse + "}\n")));
+    EXPECT_TRUE(requires_upgrade(config_of(kHead + "  - {policy: forbid, port: 22}\n  - {policy: require, " + kUse + "}\n")));
 }
 
 }  // namespace

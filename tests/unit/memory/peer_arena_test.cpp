@@ -22,7 +22,8 @@ ArenaShape sound_shape() {
 }
 
 /// A memfd as a peer might send it: a sound arena's header, spoilt by `spoil`, in a file of `size` bytes.
-UniqueFd forge(size_t size, const std::function<void(Header &)> &spoil = [](Header &) {}, int seals = kAllSeals) {
+UniqueFd forge(
+    size_t size, const std::function<void(Header &)> &spoil = [](Header &) {}, int seals = kAllSeals) {
     UniqueFd fd(memfd_create("forged", MFD_ALLOW_SEALING));
     EXPECT_EQ(ftruncate(fd.get(), static_cast<off_t>(size)), 0);
     alignas(Header) uint8_t bytes[sizeof(Header)] = {};
@@ -80,7 +81,11 @@ TEST(PeerArena, TakesASoundOne) { EXPECT_EQ(mapped(forge(sound_shape().size()).g
 
 TEST(PeerArena, RefusesAFileThatCouldStillShrinkOrGrow) {
     for (const int missing : {F_SEAL_SHRINK, F_SEAL_GROW, F_SEAL_SEAL}) {
-        EXPECT_EQ(mapped(forge(sound_shape().size(), [](Header &) {}, kAllSeals & ~missing).get()), -EPROTO) << "without seal " << missing;
+        EXPECT_EQ(mapped(forge(
+                             sound_shape().size(), [](Header &) {}, kAllSeals & ~missing)
+                             .get()),
+                  -EPROTO)
+            << "without seal " << missing;
     }
 }
 

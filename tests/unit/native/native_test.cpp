@@ -208,8 +208,7 @@ TEST_F(Native, TheEndOfAPeerThatDiedIsAnEndOrAReset) {
 }
 
 TEST_F(Native, AChildHasNoPartInItsParentsStreams) {
-    Stream sut = connect_to_child(
-        [](Stream &peer) { return play_until_upgraded(peer, true) && play_until_upgraded(peer, true); });
+    Stream sut = connect_to_child([](Stream &peer) { return play_until_upgraded(peer, true) && play_until_upgraded(peer, true); });
     ASSERT_TRUE(play_until_upgraded(sut, false));
     const pid_t bystander = fork();
     if (bystander == 0) {
@@ -309,7 +308,8 @@ TEST_F(Native, HundredsOfStreamsThatStartAtOnceAllMove) {
             for (Stream &stream : streams) {
                 if (stream.read(std::span(&byte, 1), watchdog()).value_or(0) != 1) {
                     for (const Stream &each : streams) {
-                        if (each.statistics().sent.provider == 0) std::cerr << "the server's end stays on TCP: " << each.statistics().reason << '\n';
+                        if (each.statistics().sent.provider == 0)
+                            std::cerr << "the server's end stays on TCP: " << each.statistics().reason << '\n';
                     }
                     _exit(1);
                 }
@@ -345,16 +345,16 @@ TEST_F(Native, APollerWatchesStreamsAndListenersAlike) {
     if (child_ == 0) {
         bool well = true;
         std::vector<Stream> streams;
-        for (int i = 0; i < kStreams; ++i)
-            streams.push_back(*Stream::connect("127.0.0.1", listener->port(), watchdog()));
+        for (int i = 0; i < kStreams; ++i) streams.push_back(*Stream::connect("127.0.0.1", listener->port(), watchdog()));
         // On a busy machine all of the rounds may pass before the last stream has moved.
-        const auto all_moved = [&] { return std::ranges::all_of(streams, [](const Stream &stream) { return stream.statistics().sent.provider > 0; }); };
+        const auto all_moved = [&] {
+            return std::ranges::all_of(streams, [](const Stream &stream) { return stream.statistics().sent.provider > 0; });
+        };
         const auto patience = std::chrono::steady_clock::now() + 20s;
         for (int round = 0; well && (round < kRounds || (!all_moved() && std::chrono::steady_clock::now() < patience)); ++round) {
             Stream &stream = streams[static_cast<std::size_t>(round % kStreams)];
             std::byte byte{static_cast<std::uint8_t>(round)}, back{};
-            well = stream.write(std::span(&byte, 1), watchdog()) && stream.read(std::span(&back, 1), watchdog()) &&
-                   back == byte;
+            well = stream.write(std::span(&byte, 1), watchdog()) && stream.read(std::span(&back, 1), watchdog()) && back == byte;
         }
         well &= all_moved();
         streams.clear();

@@ -51,7 +51,8 @@ INSTANTIATE_TEST_SUITE_P(Buffers, CarrierOfSizes,
                          ::testing::Values(Host::Sizes{5, 6, 5 * kBufferSize}, Host::Sizes{255, 255, 255 * kBufferSize},
                                            Host::Sizes{255, 6, 20'000}, Host::Sizes{5, 255, 1000}, Host::Sizes{1, 4, 700}),
                          [](const auto &info) {
-                             return std::to_string(info.param.sends) + "_" + std::to_string(info.param.receives) + "_" + std::to_string(info.param.window);
+                             return std::to_string(info.param.sends) + "_" + std::to_string(info.param.receives) + "_" +
+                                    std::to_string(info.param.window);
                          });
 
 TEST(Carrier, RequestsAndResponsesNeedNoOtherMessages) {

@@ -11,8 +11,8 @@ namespace {
 /// An end that has nothing but credits: data to send without end, and an application that reads when it is told to.
 struct Sut {
     Credits credits;
-    uint32_t posted = 0;   ///< Receives that really are there.
-    uint32_t unread = 0;   ///< Buffers that hold data.
+    uint32_t posted = 0;  ///< Receives that really are there.
+    uint32_t unread = 0;  ///< Buffers that hold data.
     uint32_t data_sent = 0, data_received = 0, others_sent = 0;
     struct Message {
         uint32_t posted, received;
@@ -113,7 +113,8 @@ TEST_P(CreditsOfDepth, FallSilentWhenNobodyReads) {
 }
 
 INSTANTIATE_TEST_SUITE_P(All, CreditsOfDepth,
-                         ::testing::Values(std::pair{4u, 4u}, std::pair{6u, 6u}, std::pair{4u, 255u}, std::pair{255u, 255u}, std::pair{7u, 4u}));
+                         ::testing::Values(std::pair{4u, 4u}, std::pair{6u, 6u}, std::pair{4u, 255u}, std::pair{255u, 255u},
+                                           std::pair{7u, 4u}));
 
 TEST(Credits, ImpossibleCountsAreRefused) {
     const auto fresh = [] {

@@ -47,9 +47,12 @@ TEST_P(FailureOf, TheNthMessageLosesNothing) {
     }
 }
 
-INSTANTIATE_TEST_SUITE_P(At, FailureOf, ::testing::Values(Fault::kSendCompletion, Fault::kAfterDelivery, Fault::kPost), [](const auto &info) {
-    return info.param == Fault::kSendCompletion ? "ASendCompletion" : info.param == Fault::kAfterDelivery ? "DeliveryOfTheLast" : "Posting";
-});
+INSTANTIATE_TEST_SUITE_P(At, FailureOf, ::testing::Values(Fault::kSendCompletion, Fault::kAfterDelivery, Fault::kPost),
+                         [](const auto &info) {
+                             return info.param == Fault::kSendCompletion  ? "ASendCompletion"
+                                    : info.param == Fault::kAfterDelivery ? "DeliveryOfTheLast"
+                                                                          : "Posting";
+                         });
 
 TEST(Failure, IsNamedByTheEndpointAndNotByWhatItFlushed) {
     Pair sut;

@@ -47,8 +47,9 @@ struct Host final : stream::Environment {
         const memory::Slot *their_slot = &theirs.slot(0);
         end = std::make_unique<stream::End>(
             *state, stream::End::Memory{&arena, slot, &theirs, their_slot, &carrier.landing().view(), &carrier.landing().slot()}, *this);
-        carrier.start({&arena, slot, their_slot, nullptr, state.get()},
-                      {.send_depth = std::min(sizes.sends, kSendsMax), .message_bytes = kBufferSize + kFrameRoom, .peer_receives = sizes.receives});
+        carrier.start(
+            {&arena, slot, their_slot, nullptr, state.get()},
+            {.send_depth = std::min(sizes.sends, kSendsMax), .message_bytes = kBufferSize + kFrameRoom, .peer_receives = sizes.receives});
         endpoint.connect(other.endpoint);
         end->declare_ready();
     }

@@ -53,9 +53,7 @@ TEST_F(Fault, HidesSharedMemory) {
 TEST_F(Fault, FailsEveryCallOfTheSetUp) {
     EXPECT_THAT(open("{call: open, result: error, status: ENODEV}").error().text, HasSubstr("fault injected at open"));
     char *const page = static_cast<char *>(std::aligned_alloc(4096, 4096));
-    EXPECT_EQ(
-        open("{call: register_region, result: error, status: ENOMEM}")->register_region(page, 4096, -1, 0).error().code,
-        ENOMEM);
+    EXPECT_EQ(open("{call: register_region, result: error, status: ENOMEM}")->register_region(page, 4096, -1, 0).error().code, ENOMEM);
     std::free(page);
     EXPECT_EQ(open("{call: create_completion_queue, result: error}")->create_completion_queue(4).error().code, EIO);
     auto no_endpoint = open("{call: create_endpoint, result: error}").value();
@@ -154,11 +152,9 @@ TEST_F(Fault, RulesThatMakeNoSenseAreRefused) {
     EXPECT_THAT(open("{call: arm, result: silence}").error().text, HasSubstr("result is 'silence'; write error"));
     EXPECT_THAT(open("{call: arm}").error().text, HasSubstr("options.faults.result is missing"));
     EXPECT_THAT(open("{result: error}").error().text, HasSubstr("options.faults.call is missing"));
-    EXPECT_THAT(open("{call: arm, result: error, status: EWHAT}").error().text,
-                HasSubstr("'EWHAT'; write one of EPERM"));
+    EXPECT_THAT(open("{call: arm, result: error, status: EWHAT}").error().text, HasSubstr("'EWHAT'; write one of EPERM"));
     EXPECT_THAT(open("{call: arm, result: error, after: -1}").error().text, HasSubstr("after is '-1'; write a number"));
-    EXPECT_THAT(open("{call: arm, result: error, when: 1}").error().text,
-                HasSubstr("when is not known; known are after"));
+    EXPECT_THAT(open("{call: arm, result: error, when: 1}").error().text, HasSubstr("when is not known; known are after"));
 }
 
 }  // namespace

@@ -22,8 +22,7 @@ public:
     explicit Opening(const std::string &name, const fs::path &library = {}, const std::string &yaml = "") {
         if (!library.empty()) fs::copy_file(library, scratch_.path() / (name + ".so"));
         scratch_.manifest(name, kGuid, name + ".so");
-        Host host(Catalog::scan(std::array{scratch_.path()}),
-                  [this](std::string_view, int, std::string_view text) { logged += text; });
+        Host host(Catalog::scan(std::array{scratch_.path()}), [this](std::string_view, int, std::string_view text) { logged += text; });
         result = host.open(name, kGuid, yaml, "test:1");
     }
     [[nodiscard]] std::string text() const { return result->has_value() ? "no error" : result->error().text; }
@@ -69,8 +68,7 @@ TEST(Host, ReportsEveryOtherFaultAtTheEntry) {
 
 TEST(Host, ReportsAFileThatIsNoLibrary) {
     const Scratch scratch;
-    EXPECT_THAT(Opening("text", scratch.write("text", std::string(1000, 'x'))).text(),
-                HasSubstr("not a shared library"));
+    EXPECT_THAT(Opening("text", scratch.write("text", std::string(1000, 'x'))).text(), HasSubstr("not a shared library"));
     EXPECT_THAT(Opening("program", "/proc/self/exe").text(),
                 ::testing::AnyOf(HasSubstr("not a shared library"), HasSubstr("cannot be loaded")));
 }

@@ -56,9 +56,8 @@ TEST_F(Liar, IsBelievedWhenItTellsTheTruth) {
 }
 
 TEST_F(Liar, IsCaughtWithImpossibleLimits) {
-    for (const char *limit :
-         {"reach", "message_bytes_max", "inline_bytes_max", "slice_count_max", "send_depth_max", "receive_depth_max",
-          "completion_depth_max", "unreceived", "answerer_sends_first", "fork_safe"}) {
+    for (const char *limit : {"reach", "message_bytes_max", "inline_bytes_max", "slice_count_max", "send_depth_max", "receive_depth_max",
+                              "completion_depth_max", "unreceived", "answerer_sends_first", "fork_safe"}) {
         const auto opened = open(limit);
         ASSERT_FALSE(opened) << limit;
         EXPECT_EQ(opened.error().text, std::string("plugin 'liar' reports an impossible limit: ") + limit);
@@ -114,9 +113,7 @@ TEST_F(Liar, IsCaughtWithFalseOffers) {
     EXPECT_THAT(endpoint->make_offer().error().text, HasSubstr("a descriptor that is not open"));
 }
 
-TEST_F(Liar, ExceptionsStayOnItsSide) {
-    EXPECT_THAT(open("throws").error().text, HasSubstr("an unknown exception was thrown"));
-}
+TEST_F(Liar, ExceptionsStayOnItsSide) { EXPECT_THAT(open("throws").error().text, HasSubstr("an unknown exception was thrown")); }
 
 }  // namespace
 }  // namespace sansock::plugin

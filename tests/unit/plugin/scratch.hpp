@@ -30,8 +30,7 @@ public:
     /// A manifest that is right in everything, with its name and its one GUID as given.
     std::filesystem::path manifest(const std::string &name, const std::string &guid, const std::string &library) const {
         return write(name + ".yaml", "name: " + name + "\nlibrary: " + library +
-                                         "\nversion: \"1\"\nabi: \"1.0\"\nvendor: test\ndescription: test\nguids: [" +
-                                         guid + "]\n");
+                                         "\nversion: \"1\"\nabi: \"1.0\"\nvendor: test\ndescription: test\nguids: [" + guid + "]\n");
     }
 
 private:

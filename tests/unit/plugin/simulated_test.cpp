@@ -76,8 +76,7 @@ TEST(SimulatedSettings, FaultsSayWhatIsAllowed) {
 
 TEST(LinkModel, IsRepeatableBySeedAndDiffersBetweenEndpoints) {
     const auto fates = [](std::uint64_t seed, std::uint64_t endpoint) {
-        LinkModel link({.latency_ns = 1000, .jitter_ns = 1'000'000, .completion_error_rate = 0.5, .seed = seed},
-                       endpoint);
+        LinkModel link({.latency_ns = 1000, .jitter_ns = 1'000'000, .completion_error_rate = 0.5, .seed = seed}, endpoint);
         std::vector<std::uint64_t> drawn;
         for (int sends = 0; sends < 50; ++sends) {
             const auto fate = link.send(100, 0);
@@ -218,9 +217,7 @@ TEST(HostileMemory, RewrittenAtRandomWhileInUseIsNeverBelievedBeyondItsBounds) {
 
 class SimulatedProvider : public ::testing::Test {
 protected:
-    plugin::Provider open(const std::string &yaml) {
-        return host_.open("simulated", plugin::kGuid, yaml, "test:1").value();
-    }
+    plugin::Provider open(const std::string &yaml) { return host_.open("simulated", plugin::kGuid, yaml, "test:1").value(); }
     static void connect(End &a, End &b) {
         ASSERT_TRUE(a.endpoint->take_answer(b.endpoint->accept_offer(a.endpoint->make_offer().value()).value()));
         a.poll();
@@ -235,8 +232,7 @@ private:
 struct SharingEnd {
     explicit SharingEnd(plugin::Provider &provider)
         : queue(provider.create_completion_queue(2).value()),
-          endpoint(provider.create_endpoint(queue, {.send_depth = 1, .receive_depth = 1, .wants_shared_memory = true})
-                       .value()) {}
+          endpoint(provider.create_endpoint(queue, {.send_depth = 1, .receive_depth = 1, .wants_shared_memory = true}).value()) {}
     plugin::CompletionQueue queue;
     plugin::Endpoint endpoint;
 };
@@ -258,8 +254,7 @@ TEST_F(SimulatedProvider, CarriesMessagesWhenOneEndWantsNoSharedMemory) {
     auto provider = open("");
     SharingEnd wants(provider);
     End wants_not(provider);
-    ASSERT_TRUE(
-        wants_not.endpoint->take_answer(wants.endpoint.accept_offer(wants_not.endpoint->make_offer().value()).value()));
+    ASSERT_TRUE(wants_not.endpoint->take_answer(wants.endpoint.accept_offer(wants_not.endpoint->make_offer().value()).value()));
     EXPECT_EQ(wants.endpoint.post_send({}, 0), SANSOCK_OK);
     SharingEnd offers(provider);
     End refuses(provider);

@@ -11,8 +11,8 @@ constexpr size_t kPiece = 32 * 1024;
 struct Machine {
     uint64_t through_cache, past_cache;
 };
-constexpr Machine kNear{2'080, 2'100};   // measured within one last-level cache
-constexpr Machine kFar{36'000, 2'400};   // and between two
+constexpr Machine kNear{2'080, 2'100};  // measured within one last-level cache
+constexpr Machine kFar{36'000, 2'400};  // and between two
 
 class Copying : public testing::Test {
 protected:

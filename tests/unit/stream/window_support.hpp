@@ -36,8 +36,9 @@ protected:
     WindowReader reader() { return {in, peer_arena, *seen(), kBuffers * kBufferSize + memory::kInlineSize}; }
     /// The slot in the reader's mapping.
     [[nodiscard]] const memory::Slot *seen() const {
-        return reinterpret_cast<const memory::Slot *>(reinterpret_cast<const uint8_t *>(&peer_arena.header()) +
-                                                      (reinterpret_cast<const uint8_t *>(slot) - reinterpret_cast<const uint8_t *>(&arena.header())));
+        return reinterpret_cast<const memory::Slot *>(
+            reinterpret_cast<const uint8_t *>(&peer_arena.header()) +
+            (reinterpret_cast<const uint8_t *>(slot) - reinterpret_cast<const uint8_t *>(&arena.header())));
     }
 
     void start_at(uint64_t offset) {

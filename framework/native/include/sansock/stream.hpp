@@ -51,8 +51,7 @@ struct Statistics {
 class Stream {
 public:
     /// Connects to the first address of `host` that answers. TCP_NODELAY is set. Name resolution heeds no deadline.
-    [[nodiscard]] static Expected<Stream> connect(const std::string &host, std::uint16_t port,
-                                                  Deadline deadline = kNoDeadline);
+    [[nodiscard]] static Expected<Stream> connect(const std::string &host, std::uint16_t port, Deadline deadline = kNoDeadline);
 
     /// Not connected: every call fails with std::errc::not_connected.
     Stream() = default;

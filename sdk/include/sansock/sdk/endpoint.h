@@ -65,8 +65,7 @@ typedef struct sansock_endpoint_ops {
      * one. The answer's descriptors are taken by the caller.
      * 0, then `connecting` or `established`; or EINVAL, EPROTO (not an offer of this provider, or a lie), EPERM,
      * ENOTSUP (the two ends' configurations do not fit), ENOMEM, EIO: then `failed`. [control & created] */
-    int32_t (*accept_offer)(sansock_endpoint *endpoint, const sansock_offer *offer, sansock_answer *answer,
-                            sansock_error *error);
+    int32_t (*accept_offer)(sansock_endpoint *endpoint, const sansock_offer *offer, sansock_answer *answer, sansock_error *error);
 
     /* Takes the peer's answer. `answer` and its descriptors are borrowed for the call.
      * 0, then `connecting` or `established`; or as accept_offer: then `failed`. [control & offered] */
@@ -88,8 +87,7 @@ typedef struct sansock_endpoint_ops {
      * longer than the memory fails both endpoints: this receive with EMSGSIZE, the rest with ECANCELED.
      * 0; or, and then nothing was posted: EAGAIN (`receive_depth` posted), EINVAL, ENOTCONN (failed).
      * [progress & created | offered | connecting | established] */
-    int32_t (*post_receive)(sansock_endpoint *endpoint, const sansock_slice *slices, uint32_t slice_count,
-                            uint64_t token);
+    int32_t (*post_receive)(sansock_endpoint *endpoint, const sansock_slice *slices, uint32_t slice_count, uint64_t token);
 } sansock_endpoint_ops;
 
 struct sansock_endpoint {

@@ -55,8 +55,7 @@ typedef struct sansock_provider_ops {
     /* Makes memory usable in slices. `memory` is borrowed for the call; what it names stays the host's, which keeps it
      * mapped until deregister_region.
      * 0 and `*region`; or EINVAL, ENOMEM (RLIMIT_MEMLOCK among others), EIO; then nothing is registered. [control] */
-    int32_t (*register_region)(sansock_provider *provider, const sansock_memory *memory, sansock_region **region,
-                               sansock_error *error);
+    int32_t (*register_region)(sansock_provider *provider, const sansock_memory *memory, sansock_region **region, sansock_error *error);
 
     /* Ends a registration. No request that names the region is in flight: all are completed or their endpoints closed.
      * After return the provider touches the memory no more. [control] */
@@ -65,16 +64,15 @@ typedef struct sansock_provider_ops {
     /* Makes a queue for at most `depth` outstanding completions.
      * 0 and `*queue`, owned by the caller until its `close`; or EINVAL (depth is 0 or above the limit), ENOMEM, EIO.
      * [control] */
-    int32_t (*create_completion_queue)(sansock_provider *provider, uint32_t depth, sansock_completion_queue **queue,
-                                       sansock_error *error);
+    int32_t (*create_completion_queue)(sansock_provider *provider, uint32_t depth, sansock_completion_queue **queue, sansock_error *error);
 
     /* Makes an endpoint in state `created`. `config` is borrowed for the call, the queue it names is lent until the
      * endpoint's `close`.
      * 0 and `*endpoint`, owned by the caller until its `close`; or EINVAL (a depth is 0 or above the limit), ENOSPC
      * (the queue's depth does not hold both depths of this endpoint beside those it already has), ENOMEM, EIO.
      * [control] */
-    int32_t (*create_endpoint)(sansock_provider *provider, const sansock_endpoint_config *config,
-                               sansock_endpoint **endpoint, sansock_error *error);
+    int32_t (*create_endpoint)(sansock_provider *provider, const sansock_endpoint_config *config, sansock_endpoint **endpoint,
+                               sansock_error *error);
 
     /* The table of an extension (ext/), by id; NULL when the provider has none of that id. Valid until `close`.
      * [any] */

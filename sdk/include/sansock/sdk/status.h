@@ -36,41 +36,23 @@ typedef struct sansock_error {
 /* The status' name, such as "EAGAIN"; "unknown status" for any other number. Never NULL. [any] */
 static inline const char *sansock_status_name(int32_t status) {
     switch (status) {
-        case SANSOCK_OK:
-            return "OK";
-        case SANSOCK_EPERM:
-            return "EPERM";
-        case SANSOCK_EIO:
-            return "EIO";
-        case SANSOCK_EAGAIN:
-            return "EAGAIN";
-        case SANSOCK_ENOMEM:
-            return "ENOMEM";
-        case SANSOCK_EBUSY:
-            return "EBUSY";
-        case SANSOCK_ENODEV:
-            return "ENODEV";
-        case SANSOCK_EINVAL:
-            return "EINVAL";
-        case SANSOCK_ENOSPC:
-            return "ENOSPC";
-        case SANSOCK_EPROTO:
-            return "EPROTO";
-        case SANSOCK_EOVERFLOW:
-            return "EOVERFLOW";
-        case SANSOCK_EMSGSIZE:
-            return "EMSGSIZE";
-        case SANSOCK_ENOTSUP:
-            return "ENOTSUP";
-        case SANSOCK_ECONNRESET:
-            return "ECONNRESET";
-        case SANSOCK_ENOTCONN:
-            return "ENOTCONN";
-        case SANSOCK_ETIMEDOUT:
-            return "ETIMEDOUT";
-        case SANSOCK_ECANCELED:
-            return "ECANCELED";
-        default:
-            return "unknown status";
+        case SANSOCK_OK: return "OK";
+        case SANSOCK_EPERM: return "EPERM";
+        case SANSOCK_EIO: return "EIO";
+        case SANSOCK_EAGAIN: return "EAGAIN";
+        case SANSOCK_ENOMEM: return "ENOMEM";
+        case SANSOCK_EBUSY: return "EBUSY";
+        case SANSOCK_ENODEV: return "ENODEV";
+        case SANSOCK_EINVAL: return "EINVAL";
+        case SANSOCK_ENOSPC: return "ENOSPC";
+        case SANSOCK_EPROTO: return "EPROTO";
+        case SANSOCK_EOVERFLOW: return "EOVERFLOW";
+        case SANSOCK_EMSGSIZE: return "EMSGSIZE";
+        case SANSOCK_ENOTSUP: return "ENOTSUP";
+        case SANSOCK_ECONNRESET: return "ECONNRESET";
+        case SANSOCK_ENOTCONN: return "ENOTCONN";
+        case SANSOCK_ETIMEDOUT: return "ETIMEDOUT";
+        case SANSOCK_ECANCELED: return "ECANCELED";
+        default: return "unknown status";
     }
 }

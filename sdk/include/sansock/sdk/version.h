@@ -17,5 +17,4 @@
 
 /* Data records that may grow begin with `uint32_t size`, set by whoever writes the record to the size that it knows. A
  * reader uses a member only if the writer knew it. */
-#define SANSOCK_HAS(record, member) \
-    ((record)->size >= (size_t)((const char *)(&(record)->member + 1) - (const char *)(record)))
+#define SANSOCK_HAS(record, member) ((record)->size >= (size_t)((const char *)(&(record)->member + 1) - (const char *)(record)))

@@ -62,8 +62,7 @@ public:
         queue_.todo.push_back(told);
         if (lie_ == "twice") queue_.todo.push_back(good);
         if (lie_ == "established twice") {
-            queue_.todo = {{0, context_, 0, SANSOCK_OK, SANSOCK_COMPLETION_STATE},
-                           {0, context_, 0, SANSOCK_OK, SANSOCK_COMPLETION_STATE}};
+            queue_.todo = {{0, context_, 0, SANSOCK_OK, SANSOCK_COMPLETION_STATE}, {0, context_, 0, SANSOCK_OK, SANSOCK_COMPLETION_STATE}};
         }
         if (lie_ == "after the end") {
             queue_.todo = {{0, context_, 0, SANSOCK_EIO, SANSOCK_COMPLETION_STATE}, good};

@@ -33,8 +33,7 @@ private:
     static std::int32_t make_offer(sansock_endpoint *endpoint, sansock_offer *offer, sansock_error *error) {
         return guarded(error, [&] { self(endpoint).Self::make_offer(*offer); });
     }
-    static std::int32_t accept_offer(sansock_endpoint *endpoint, const sansock_offer *offer, sansock_answer *answer,
-                                     sansock_error *error) {
+    static std::int32_t accept_offer(sansock_endpoint *endpoint, const sansock_offer *offer, sansock_answer *answer, sansock_error *error) {
         return guarded(error, [&] { self(endpoint).Self::accept_offer(*offer, *answer); });
     }
     static std::int32_t take_answer(sansock_endpoint *endpoint, const sansock_answer *answer, sansock_error *error) {
@@ -44,8 +43,7 @@ private:
         static_assert(noexcept(self(endpoint).Self::state()));
         return self(endpoint).Self::state();
     }
-    static std::int32_t post_send(sansock_endpoint *endpoint, const sansock_slice *slices, std::uint32_t slice_count,
-                                  std::uint64_t token) {
+    static std::int32_t post_send(sansock_endpoint *endpoint, const sansock_slice *slices, std::uint32_t slice_count, std::uint64_t token) {
         static_assert(noexcept(self(endpoint).Self::post_send(slices, slice_count, token)));
         return self(endpoint).Self::post_send(slices, slice_count, token);
     }
@@ -55,8 +53,7 @@ private:
         return self(endpoint).Self::post_receive(slices, slice_count, token);
     }
 
-    static constexpr sansock_endpoint_ops kOps{close, make_offer, accept_offer, take_answer,
-                                               state, post_send,  post_receive};
+    static constexpr sansock_endpoint_ops kOps{close, make_offer, accept_offer, take_answer, state, post_send, post_receive};
 };
 
 }  // namespace sansock::sdk

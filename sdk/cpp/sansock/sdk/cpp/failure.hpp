@@ -33,17 +33,13 @@ private:
             case EMFILE:
             case ENFILE:
             case ENOSPC:
-            case ENOMEM:
-                return SANSOCK_ENOMEM;
+            case ENOMEM: return SANSOCK_ENOMEM;
             case EACCES:
-            case EPERM:
-                return SANSOCK_EPERM;
+            case EPERM: return SANSOCK_EPERM;
             case ENOENT:
             case ENXIO:
-            case ENODEV:
-                return SANSOCK_ENODEV;
-            default:
-                return SANSOCK_EIO;
+            case ENODEV: return SANSOCK_ENODEV;
+            default: return SANSOCK_EIO;
         }
     }
 

@@ -24,8 +24,7 @@ private:
         return SANSOCK_OK;
     }
     static void deinit() noexcept { host_ = nullptr; }
-    static std::int32_t open_provider(const sansock_provider_config *config, sansock_provider **provider,
-                                      sansock_error *error) noexcept {
+    static std::int32_t open_provider(const sansock_provider_config *config, sansock_provider **provider, sansock_error *error) noexcept {
         return guarded(error, [&] { *provider = ProviderType::open(*host_, *config).release(); });
     }
 

@@ -47,20 +47,20 @@ private:
         static_assert(noexcept(self(provider).limits()));
         copy_record(self(provider).limits(), *limits);
     }
-    static std::int32_t register_region(sansock_provider *provider, const sansock_memory *memory,
-                                        sansock_region **region, sansock_error *error) {
+    static std::int32_t register_region(sansock_provider *provider, const sansock_memory *memory, sansock_region **region,
+                                        sansock_error *error) {
         return guarded(error, [&] { *region = self(provider).Self::register_region(*memory).release(); });
     }
     static void deregister_region(sansock_provider *provider, sansock_region *region) {
         static_assert(noexcept(self(provider).Self::deregister_region(region)));
         self(provider).Self::deregister_region(region);
     }
-    static std::int32_t create_completion_queue(sansock_provider *provider, std::uint32_t depth,
-                                                sansock_completion_queue **queue, sansock_error *error) {
+    static std::int32_t create_completion_queue(sansock_provider *provider, std::uint32_t depth, sansock_completion_queue **queue,
+                                                sansock_error *error) {
         return guarded(error, [&] { *queue = self(provider).Self::create_completion_queue(depth).release(); });
     }
-    static std::int32_t create_endpoint(sansock_provider *provider, const sansock_endpoint_config *config,
-                                        sansock_endpoint **endpoint, sansock_error *error) {
+    static std::int32_t create_endpoint(sansock_provider *provider, const sansock_endpoint_config *config, sansock_endpoint **endpoint,
+                                        sansock_error *error) {
         return guarded(error, [&] { *endpoint = self(provider).Self::create_endpoint(*config).release(); });
     }
     static const void *get_extension(sansock_provider *provider, const char *id) {
@@ -68,8 +68,8 @@ private:
         return self(provider).extension(id);
     }
 
-    static constexpr sansock_provider_ops kOps{
-        close, get_limits, register_region, deregister_region, create_completion_queue, create_endpoint, get_extension};
+    static constexpr sansock_provider_ops kOps{close,           get_limits,   register_region, deregister_region, create_completion_queue,
+                                               create_endpoint, get_extension};
 };
 
 }  // namespace sansock::sdk

@@ -85,8 +85,7 @@ inline void copy_slices(const sansock_slice *from, std::uint32_t slice_count, co
                 filled = 0;
                 continue;
             }
-            std::memcpy(static_cast<std::byte *>(to->address) + filled,
-                        static_cast<const std::byte *>(from[at].address) + taken, part);
+            std::memcpy(static_cast<std::byte *>(to->address) + filled, static_cast<const std::byte *>(from[at].address) + taken, part);
             taken += part;
             filled += part;
         }

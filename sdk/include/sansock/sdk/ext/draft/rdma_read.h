@@ -23,6 +23,6 @@ typedef struct sansock_rdma_read_ops {
 
     /* Reads the peer's bytes from `offset` in what `key` names into `slices`, lent until the completion with this
      * token, which is of kind SEND and counts against `send_depth`. Errors as post_send. [progress & established] */
-    int32_t (*post_read)(sansock_endpoint *endpoint, const sansock_slice *slices, uint32_t slice_count,
-                         const sansock_remote_key *key, uint64_t offset, uint64_t token);
+    int32_t (*post_read)(sansock_endpoint *endpoint, const sansock_slice *slices, uint32_t slice_count, const sansock_remote_key *key,
+                         uint64_t offset, uint64_t token);
 } sansock_rdma_read_ops;

@@ -19,6 +19,6 @@ typedef struct sansock_rdma_write_ops {
 
     /* Writes `slices`, borrowed until the completion with this token, to `offset` in what `key` names. Placed at the
      * peer before any message posted later is received there. Errors as post_send. [progress & established] */
-    int32_t (*post_write)(sansock_endpoint *endpoint, const sansock_slice *slices, uint32_t slice_count,
-                          const sansock_remote_key *key, uint64_t offset, uint64_t token);
+    int32_t (*post_write)(sansock_endpoint *endpoint, const sansock_slice *slices, uint32_t slice_count, const sansock_remote_key *key,
+                          uint64_t offset, uint64_t token);
 } sansock_rdma_write_ops;

@@ -11,8 +11,7 @@
 typedef struct sansock_registration_cache_ops {
     /* As register_region, for memory that is not the host's and may be found registered already. The region is held
      * until `release`. [control] */
-    int32_t (*acquire)(sansock_provider *provider, const sansock_memory *memory, sansock_region **region,
-                       sansock_error *error);
+    int32_t (*acquire)(sansock_provider *provider, const sansock_memory *memory, sansock_region **region, sansock_error *error);
 
     /* Gives the region back; it may stay registered for the next `acquire`. [control] */
     void (*release)(sansock_provider *provider, sansock_region *region);

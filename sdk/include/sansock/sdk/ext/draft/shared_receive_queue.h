@@ -13,8 +13,7 @@ typedef struct sansock_shared_receive_queue sansock_shared_receive_queue;
 
 typedef struct sansock_shared_receive_queue_ops {
     /* Makes a stock of at most `depth` receives. 0 and `*stock`; or EINVAL, ENOMEM, ENOTSUP. [control] */
-    int32_t (*create)(sansock_provider *provider, uint32_t depth, sansock_shared_receive_queue **stock,
-                      sansock_error *error);
+    int32_t (*create)(sansock_provider *provider, uint32_t depth, sansock_shared_receive_queue **stock, sansock_error *error);
 
     /* Frees the stock. No endpoint draws on it any more. [control] */
     void (*close)(sansock_shared_receive_queue *stock);
@@ -23,6 +22,5 @@ typedef struct sansock_shared_receive_queue_ops {
     int32_t (*attach)(sansock_endpoint *endpoint, sansock_shared_receive_queue *stock);
 
     /* As post_receive; the completion carries the context of the endpoint that the message came by. [progress] */
-    int32_t (*post_receive)(sansock_shared_receive_queue *stock, const sansock_slice *slices, uint32_t slice_count,
-                            uint64_t token);
+    int32_t (*post_receive)(sansock_shared_receive_queue *stock, const sansock_slice *slices, uint32_t slice_count, uint64_t token);
 } sansock_shared_receive_queue_ops;
