@@ -14,6 +14,7 @@ extern "C" {
 #include "preload/real.hpp"
 #include "preload/step_back.hpp"
 #include "socket/epoll.hpp"
+#include "socket/helper.hpp"
 #include "socket/io.hpp"
 #include "socket/waiting.hpp"
 
@@ -23,6 +24,12 @@ namespace {
 using socket::Connection;
 using socket::Epoll;
 using socket::Process;
+
+/// A descriptor of the library's own. To the application the number is not in use, and nothing that it does may take it from us.
+bool is_ours(int fd) {
+    const Process *process = in_vfork_child() ? nullptr : Process::get();
+    return process != nullptr && fd >= 0 && process->hidden_in(static_cast<unsigned>(fd), static_cast<unsigned>(fd)) == fd;
+}
 
 /// Ends what the library knows of `fd` and closes it. False: it knows nothing of it.
 bool close_known(int fd, long &result) {
@@ -89,6 +96,7 @@ int close_around_ours(unsigned first, unsigned last, Close close) {
 int control(int fd, int command, void *argument) {
     const int rc = SANSOCK_REAL(fcntl)(fd, command, argument);
     if (rc < 0) return rc;
+    if (command == F_DUPFD_CLOEXEC && socket::Helper::is_this_thread()) Process::get()->note_hidden(rc);  // a plugin's
     if (command == F_DUPFD || command == F_DUPFD_CLOEXEC) return duplicated(fd, rc);
     if (command == F_SETFL && (reinterpret_cast<long>(argument) & O_ASYNC) != 0) step_back(fd, stream::Reason::kUnmodelled);
     if (command == F_SETFL) set_nonblocking(fd, (reinterpret_cast<long>(argument) & O_NONBLOCK) != 0);
@@ -104,6 +112,7 @@ using sansock::socket::Connection;
 SANSOCK_EXPORT int close(int fd) {
     long result;
     if (close_known(fd, result)) return static_cast<int>(answer(result));
+    if (is_ours(fd)) return static_cast<int>(answer(-EBADF));
     return SANSOCK_REAL(close)(fd);
 }
 SANSOCK_ALIAS(__close, close);
@@ -125,12 +134,14 @@ SANSOCK_EXPORT void closefrom(int first) noexcept {
 SANSOCK_EXPORT int dup(int fd) noexcept { return duplicated(fd, SANSOCK_REAL(dup)(fd)); }
 
 SANSOCK_EXPORT int dup2(int fd, int copy) noexcept {
+    if (is_ours(copy)) return static_cast<int>(answer(-EBADF));  // as beyond the limit of descriptors
     vacate(fd, copy);
     return duplicated(fd, SANSOCK_REAL(dup2)(fd, copy));
 }
 SANSOCK_ALIAS(__dup2, dup2);
 
 SANSOCK_EXPORT int dup3(int fd, int copy, int flags) noexcept {
+    if (is_ours(copy)) return static_cast<int>(answer(-EBADF));
     vacate(fd, copy);
     return duplicated(fd, SANSOCK_REAL(dup3)(fd, copy, flags));
 }
@@ -153,18 +164,41 @@ SANSOCK_EXPORT int fcntl(int fd, int command, ...) {
 SANSOCK_ALIAS(fcntl64, fcntl);
 SANSOCK_ALIAS(__fcntl, fcntl);
 
+namespace {
+
+/// Requests whose answer does not depend on where the bytes are: those modelled below, what is about the descriptor, the network's
+/// interfaces and routes, and terminals, which a socket is not.
+bool is_understood(unsigned long request) {
+    constexpr unsigned long kTerminals = 0x54, kSockets = 0x89;
+    switch (request) {
+        case FIONREAD:
+        case FIONBIO:
+        case SIOCOUTQ:
+        case FIOCLEX:
+        case FIONCLEX:
+        case SIOCATMARK:
+        case FIOGETOWN:
+        case SIOCGPGRP: return true;
+        case FIOASYNC:
+        case FIOSETOWN:
+        case SIOCSPGRP: return false;
+        default: return request >> 8 == kTerminals || (request >> 8 == kSockets && (request & 0xff) >= 0x0b);
+    }
+}
+
+}  // namespace
+
 SANSOCK_EXPORT int ioctl(int fd, unsigned long request, ...) noexcept {
     va_list arguments;
     va_start(arguments, request);
     void *argument = va_arg(arguments, void *);
     va_end(arguments);
-    const int rc = SANSOCK_REAL(ioctl)(fd, request, argument);
     Connection *connection = connection_of(fd);
+    if (connection != nullptr && !is_understood(request)) step_back(fd, sansock::stream::Reason::kUnmodelled);
+    const int rc = SANSOCK_REAL(ioctl)(fd, request, argument);
     if (rc != 0 || connection == nullptr || argument == nullptr) return rc;
     if (request == FIONBIO) {
         set_nonblocking(fd, *static_cast<int *>(argument) != 0);
-    } else if (request == FIOASYNC) {
-        step_back(fd, sansock::stream::Reason::kUnmodelled);
     } else if (connection->mapped.load(std::memory_order_acquire) && connection->phase() == sansock::socket::Phase::kAttached) {
         // What TCP holds still counts; what the window holds is added.
         if (request == FIONREAD) *static_cast<int *>(argument) += static_cast<int>(connection->end().unread_beside_tcp());

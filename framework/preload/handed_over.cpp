@@ -16,6 +16,14 @@
 extern "C" int __dprintf_chk(int fd, int flag, const char *format, ...);
 extern "C" int __vdprintf_chk(int fd, int flag, const char *format, va_list arguments);
 
+// liburing's, of whose rings the system calls are made inline. Results are negative errno values, as its own.
+struct io_uring;
+struct io_uring_params;
+extern "C" int io_uring_setup(unsigned entries, io_uring_params *parameters);
+extern "C" int io_uring_queue_init(unsigned entries, io_uring *ring, unsigned flags);
+extern "C" int io_uring_queue_init_params(unsigned entries, io_uring *ring, io_uring_params *parameters);
+extern "C" int io_uring_queue_init_mem(unsigned entries, io_uring *ring, io_uring_params *parameters, void *memory, size_t size);
+
 using namespace sansock::preload;
 using sansock::stream::Reason;
 
@@ -118,4 +126,28 @@ SANSOCK_EXPORT int lio_listio64(int mode, aiocb64 *const *list, int count, sigev
         if (list[i] != nullptr) step_back(list[i]->aio_fildes, Reason::kStandardIo);
     }
     return SANSOCK_REAL(lio_listio64)(mode, list, count, event);
+}
+
+SANSOCK_EXPORT int io_uring_setup(unsigned entries, io_uring_params *parameters) {
+    rings_come();
+    const auto real = SANSOCK_REAL(io_uring_setup);
+    return real == nullptr ? -ENOSYS : real(entries, parameters);
+}
+
+SANSOCK_EXPORT int io_uring_queue_init(unsigned entries, io_uring *ring, unsigned flags) {
+    rings_come();
+    const auto real = SANSOCK_REAL(io_uring_queue_init);
+    return real == nullptr ? -ENOSYS : real(entries, ring, flags);
+}
+
+SANSOCK_EXPORT int io_uring_queue_init_params(unsigned entries, io_uring *ring, io_uring_params *parameters) {
+    rings_come();
+    const auto real = SANSOCK_REAL(io_uring_queue_init_params);
+    return real == nullptr ? -ENOSYS : real(entries, ring, parameters);
+}
+
+SANSOCK_EXPORT int io_uring_queue_init_mem(unsigned entries, io_uring *ring, io_uring_params *parameters, void *memory, size_t size) {
+    rings_come();
+    const auto real = SANSOCK_REAL(io_uring_queue_init_mem);
+    return real == nullptr ? -ENOSYS : real(entries, ring, parameters, memory, size);
 }

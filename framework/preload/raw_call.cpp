@@ -38,8 +38,8 @@ bool raw_call(long number, const long *w, long &result) {
         result = ::socket(fd, number_of(1), number_of(2));
         return true;
     }
-    if (number == SYS_io_uring_setup) {  // what it reads and writes nobody sees
-        everything_leaves(stream::Reason::kIoUring);
+    if (number == SYS_io_uring_setup) {
+        rings_come();
         return false;
     }
     if (number == SYS_close_range) {
@@ -61,7 +61,7 @@ bool raw_call(long number, const long *w, long &result) {
     // Whatever else is about a descriptor that we do not know is the kernel's, and accept and connect make us know one.
     const bool makes_known = number == SYS_connect || number == SYS_accept || number == SYS_accept4 || number == SYS_epoll_create1;
     if (!makes_known && connection_of(fd) == nullptr && epoll_of(fd) == nullptr &&
-        !(number == SYS_sendfile || number == SYS_dup2 || number == SYS_dup3)) {
+        !(number == SYS_sendfile || number == SYS_dup2 || number == SYS_dup3 || number == SYS_close)) {
         return false;
     }
     switch (number) {

@@ -22,21 +22,24 @@ bool is_tcp(int fd) {
     return raw_syscall(SYS_getsockopt, fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &size) == 0 && protocol == IPPROTO_TCP;
 }
 
-void track_accepted(int fd, int family) {
+void track_accepted(int listener, int fd, int family) {
     if (fd < 0 || !is_inet(family)) return;
     const int saved = errno;
     if (socket::track(fd, socket::Role::kAccept) != nullptr) install_fault_handler();
+    // What only the kernel can do for the listener it does for every connection that comes from it.
+    const socket::Connection *parent = connection_of(listener);
+    if (parent != nullptr && parent->reason() == stream::Reason::kUnmodelled) step_back(fd, stream::Reason::kUnmodelled);
     errno = saved;
 }
 
 /// Accepts with an address of our own when the caller wants none: its family says whether this can be TCP.
 template <class Accept>
-int accept_tracked(sockaddr *address, socklen_t *length, Accept accept) {
+int accept_tracked(int listener, sockaddr *address, socklen_t *length, Accept accept) {
     sockaddr_storage own;
     socklen_t own_length = sizeof own;
     const bool asked = address != nullptr && length != nullptr && *length >= sizeof(sa_family_t);
     const int fd = asked ? accept(address, length) : accept(reinterpret_cast<sockaddr *>(&own), &own_length);
-    track_accepted(fd, asked ? address->sa_family : own.ss_family);
+    track_accepted(listener, fd, asked ? address->sa_family : own.ss_family);
     return fd;
 }
 
@@ -78,13 +81,13 @@ SANSOCK_ALIAS(__connect, connect);
 
 SANSOCK_EXPORT int accept(int fd, sockaddr *address, socklen_t *length) {
     if (address != nullptr && (length == nullptr || *length < sizeof(sa_family_t))) return SANSOCK_REAL(accept)(fd, address, length);
-    return accept_tracked(address, length, [&](sockaddr *to, socklen_t *size) { return SANSOCK_REAL(accept)(fd, to, size); });
+    return accept_tracked(fd, address, length, [&](sockaddr *to, socklen_t *size) { return SANSOCK_REAL(accept)(fd, to, size); });
 }
 
 SANSOCK_EXPORT int accept4(int fd, sockaddr *address, socklen_t *length, int flags) {
     if (address != nullptr && (length == nullptr || *length < sizeof(sa_family_t)))
         return SANSOCK_REAL(accept4)(fd, address, length, flags);
-    return accept_tracked(address, length, [&](sockaddr *to, socklen_t *size) { return SANSOCK_REAL(accept4)(fd, to, size, flags); });
+    return accept_tracked(fd, address, length, [&](sockaddr *to, socklen_t *size) { return SANSOCK_REAL(accept4)(fd, to, size, flags); });
 }
 
 SANSOCK_EXPORT int shutdown(int fd, int how) noexcept {
@@ -99,9 +102,9 @@ namespace {
 bool needs_kernel(int level, int option) {
     if (level == SOL_SOCKET) {
         return option == SO_RCVLOWAT || option == SO_TIMESTAMP || option == SO_TIMESTAMPNS || option == SO_TIMESTAMPING ||
-               option == SO_OOBINLINE;
+               option == SO_OOBINLINE || option == SO_ZEROCOPY;
     }
-    return level == IPPROTO_TCP && (option == TCP_INQ || option == TCP_REPAIR || option == TCP_ULP || option == TCP_ZEROCOPY_RECEIVE);
+    return level == IPPROTO_TCP && (option == TCP_INQ || option == TCP_REPAIR || option == TCP_ULP);
 }
 
 /// The state that TCP would be in, had the ends of the streams travelled by it.
@@ -117,6 +120,8 @@ uint8_t shown_state(const socket_::Connection &connection, uint8_t kernel) {
 }  // namespace
 
 SANSOCK_EXPORT int getsockopt(int fd, int level, int option, void *value, socklen_t *length) noexcept {
+    // It maps the pages that TCP has received.
+    if (level == IPPROTO_TCP && option == TCP_ZEROCOPY_RECEIVE) step_back(fd, sansock::stream::Reason::kUnmodelled);
     const int rc = SANSOCK_REAL(getsockopt)(fd, level, option, value, length);
     socket_::Connection *connection = rc == 0 ? connection_of(fd) : nullptr;
     if (connection == nullptr || !connection->mapped.load(std::memory_order_acquire)) return rc;
@@ -124,12 +129,6 @@ SANSOCK_EXPORT int getsockopt(int fd, int level, int option, void *value, sockle
         if (const uint32_t shown = connection->shared->send_buffer_shown.load(std::memory_order_relaxed); shown != 0) {
             std::memcpy(value, &shown, sizeof shown);
         }
-    }
-    if (level == SOL_SOCKET && option == SO_ERROR && *length >= sizeof(int)) {
-        int error;
-        std::memcpy(&error, value, sizeof error);
-        if (error == 0) error = connection->end().take_error_of_loss();
-        std::memcpy(value, &error, sizeof error);
     }
     if (level == SOL_SOCKET && option == SO_ERROR && *length >= sizeof(int)) {
         int error;
@@ -145,10 +144,10 @@ SANSOCK_EXPORT int getsockopt(int fd, int level, int option, void *value, sockle
 }
 
 SANSOCK_EXPORT int setsockopt(int fd, int level, int option, const void *value, socklen_t length) noexcept {
-    const int rc = SANSOCK_REAL(setsockopt)(fd, level, option, value, length);
     socket_::Connection *connection = connection_of(fd);
+    if (connection != nullptr && needs_kernel(level, option)) step_back(fd, sansock::stream::Reason::kUnmodelled);
+    const int rc = SANSOCK_REAL(setsockopt)(fd, level, option, value, length);
     if (rc == 0 && connection != nullptr && level == SOL_SOCKET && option == SO_SNDBUF) connection->shared->send_buffer_shown.store(0);
-    if (rc == 0 && connection != nullptr && needs_kernel(level, option)) step_back(fd, sansock::stream::Reason::kUnmodelled);
     if (rc == 0 && connection != nullptr && level == SOL_SOCKET && (option == SO_RCVTIMEO || option == SO_SNDTIMEO) &&
         length >= sizeof(timeval)) {
         timeval timeout;

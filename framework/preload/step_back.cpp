@@ -39,6 +39,11 @@ void image_leaves() {
     }
 }
 
+void rings_come() {
+    if (socket::Process *process = socket::Process::get_or_create()) process->note_rings();
+    everything_leaves(stream::Reason::kIoUring);
+}
+
 void everything_leaves(stream::Reason reason) {
     const socket::Process *process = socket::Process::get();
     for (int fd = 0; process != nullptr && fd <= process->highest_fd(); ++fd) step_back(fd, reason);

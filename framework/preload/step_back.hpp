@@ -12,6 +12,8 @@ void descriptors_leave(const msghdr &message);
 void image_leaves();
 /// Every tracked connection steps back: nobody knows what the new program, or the process, will do with which of them.
 void everything_leaves(stream::Reason reason);
+/// The process sets up io_uring's rings: what they read and write nobody sees, now or later.
+void rings_come();
 /// One descriptor, about to be used in a way that the library does not see.
 void step_back(int fd, stream::Reason reason);
 

@@ -172,6 +172,9 @@ struct Connection : ConnectionPlace, ConnectionView {
         return generation == shared->generation.load(std::memory_order_relaxed) && phase() != Phase::kFree;
     }
     void set_phase(Phase phase) { shared->phase.store(static_cast<uint8_t>(phase), std::memory_order_release); }
+    [[nodiscard]] stream::Reason reason() const {
+        return static_cast<stream::Reason>(shared->stream.reason.load(std::memory_order_relaxed));
+    }
     void set_reason(stream::Reason reason) { shared->stream.reason.store(static_cast<uint8_t>(reason), std::memory_order_relaxed); }
     void construct_end(const stream::End::Memory &memory) {
         new (environment_storage) ConnectionEnvironment(*this);

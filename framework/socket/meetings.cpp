@@ -172,10 +172,10 @@ void Meetings::begin(Connection &connection, uint64_t deadline_ns) {
     meet_by_name(connection, !has_channels);
 }
 
-/// The process has io_uring's rings: bytes may move where nobody sees it. The map of its memory tells, which is long to read: now and then.
+/// Rings that were set up where we did not see it show in the map of the process's memory, which is long to read: now and then.
 bool Meetings::has_rings() {
     const uint64_t now = now_ns();
-    if (has_rings_ || now < rings_looked_ns_ + kRingsNs) return has_rings_;
+    if (process_.has_rings() || now < rings_looked_ns_ + kRingsNs) return process_.has_rings();
     rings_looked_ns_ = now;
     const UniqueFd maps(static_cast<int>(raw_syscall(SYS_openat, AT_FDCWD, "/proc/self/maps", O_RDONLY | O_CLOEXEC, 0)));
     constexpr char kRing[] = "anon_inode:[io_uring]";
@@ -183,11 +183,11 @@ bool Meetings::has_rings() {
     size_t kept = 0;
     for (long got; maps && (got = raw_syscall(SYS_read, maps.get(), text + kept, sizeof text - kept)) > 0;) {
         const std::string_view part(text, kept + static_cast<size_t>(got));
-        if (part.find(kRing) != std::string_view::npos) return has_rings_ = true;
+        if (part.find(kRing) != std::string_view::npos) process_.note_rings();
         kept = std::min(part.size(), sizeof kRing);
         std::memmove(text, text + part.size() - kept, kept);
     }
-    return false;
+    return process_.has_rings();
 }
 
 /// Whether the connection's route requires the upgrade.

@@ -136,7 +136,6 @@ private:
     Channel *channels_ = nullptr;
     uint64_t required_due_ns_ = UINT64_MAX;
     uint64_t rings_looked_ns_ = 0;
-    bool has_rings_ = false;
     Offence offences_[kOffencesKept] = {};
     uint32_t offences_next_ = 0;
 };

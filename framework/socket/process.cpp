@@ -251,8 +251,6 @@ Peer *Process::new_peer() {
 
 namespace {
 
-constexpr unsigned kHiddenMost = 2 * 4096;  ///< They lie in the last 4096 places of the range that the limit leaves.
-
 uint64_t inode_of(int fd) {
     struct stat status;
     return raw_syscall(SYS_fstat, fd, &status) == 0 ? status.st_ino : 0;
@@ -263,17 +261,20 @@ uint64_t inode_of(int fd) {
 void Process::note_hidden(int fd) {
     if (static_cast<uint32_t>(fd) >= kDescriptorsMax) return;
     hidden_[fd].store(inode_of(fd), std::memory_order_relaxed);
-    unsigned lowest = hidden_from_.load(std::memory_order_relaxed);
-    while (static_cast<unsigned>(fd) < lowest && !hidden_from_.compare_exchange_weak(lowest, static_cast<unsigned>(fd))) {
+    const auto number = static_cast<unsigned>(fd);
+    for (unsigned lowest = hidden_from_.load(); number < lowest && !hidden_from_.compare_exchange_weak(lowest, number);) {
+    }
+    for (unsigned highest = hidden_to_.load(); number > highest && !hidden_to_.compare_exchange_weak(highest, number);) {
     }
 }
 
 int Process::hidden_in(unsigned first, unsigned last) const {
     if (helper_state_.load(std::memory_order_acquire) != 2) return -1;
-    for (unsigned fd = std::max(first, hidden_from_.load(std::memory_order_relaxed)); fd <= last && fd < kDescriptorsMax; ++fd) {
+    const unsigned from = std::max(first, hidden_from_.load(std::memory_order_relaxed));
+    const unsigned to = std::min(last, hidden_to_.load(std::memory_order_relaxed));
+    for (unsigned fd = from; fd <= to; ++fd) {
         const uint64_t inode = hidden_[fd].load(std::memory_order_relaxed);
         if (inode != 0 && inode_of(static_cast<int>(fd)) == inode) return static_cast<int>(fd);
-        if (fd - hidden_from_.load(std::memory_order_relaxed) > kHiddenMost) break;
     }
     return -1;
 }

@@ -191,6 +191,9 @@ public:
     /// Starts the helper thread if there is none. False: it cannot be started (the connection stays on TCP).
     bool start_helper();
     /// There is none and never will be.
+    /// The process has io_uring's rings: bytes may move where nobody sees it.
+    void note_rings() { rings_.store(true, std::memory_order_relaxed); }
+    [[nodiscard]] bool has_rings() const { return rings_.load(std::memory_order_relaxed); }
     void forbid_helper() { helper_state_.store(3, std::memory_order_release); }
     void ring_helper();
     [[nodiscard]] int helper_doorbell() const { return helper_doorbell_; }
@@ -228,6 +231,8 @@ public:
 
     /// Descriptors of our own go to the top of the range, out of the application's way. Takes `fd` over.
     int hide(int fd);
+    /// One that is out of the application's way already.
+    void note_hidden(int fd);
     /// One of those, in the range [first, last], or -1; in a process whose helper lives by them.
     [[nodiscard]] int hidden_in(unsigned first, unsigned last) const;
 
@@ -251,7 +256,6 @@ private:
     }
     bool reserve();
     uint16_t take_wake_number();
-    void note_hidden(int fd);
     /// kConnectionsMax: none was found. Under the shared lock.
     uint32_t abandoned_place();
 
@@ -260,7 +264,7 @@ private:
     std::atomic<uint32_t> *table_ = nullptr;
     std::atomic<int> highest_fd_{0};
     std::atomic<uint64_t> *hidden_ = nullptr;  ///< The inode of each descriptor of our own when it was hidden; 0: none was.
-    std::atomic<unsigned> hidden_from_{kDescriptorsMax};
+    std::atomic<unsigned> hidden_from_{kDescriptorsMax}, hidden_to_{0};
     Shared *shared_ = nullptr;
     SharedConnection *shared_connections_ = nullptr;
     Connection *connections_ = nullptr;
@@ -269,7 +273,7 @@ private:
     Peer *peers_ = nullptr;
     static constexpr uint32_t kAccounts = 64;
     memory::Account *accounts_ = nullptr;
-    std::atomic<bool> grown_{false}, orphans_expected_{false};
+    std::atomic<bool> grown_{false}, orphans_expected_{false}, rings_{false};
     std::atomic<uint32_t> peers_high_{0};
     WakeObject wake_objects_[memory::kWakeObjects] = {};
     std::atomic<uint32_t> epolls_fresh_{0}, items_fresh_{0};

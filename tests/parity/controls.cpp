@@ -1,9 +1,11 @@
 #include <fcntl.h>
 #include <linux/sockios.h>
+#include <net/if.h>
 #include <sys/ioctl.h>
 #include <termios.h>
 
 #include <csignal>
+#include <cstring>
 
 #include "subjects.hpp"
 
@@ -127,6 +129,19 @@ Subject controls() {
         t.value("fcntl", fcntl(c.fd, 9999, 0));
         t.value("F_SETPIPE_SZ", fcntl(c.fd, F_SETPIPE_SZ, 65536));
         t.value("bad pointer", ioctl(c.fd, FIONREAD, reinterpret_cast<int *>(8)));
+        c.peer.send("on");
+        char buffer[4];
+        t.data("recv", recv(c.fd, buffer, sizeof buffer, 0), buffer);
+    });
+
+    cases.add("requests_about_other_things", [](Case &t) {
+        const auto c = t.connect();
+        ifreq interface {};
+        std::strcpy(interface.ifr_name, "lo");
+        t.value("SIOCGIFFLAGS", ioctl(c.fd, SIOCGIFFLAGS, &interface));
+        t.value("FIOCLEX", ioctl(c.fd, FIOCLEX));
+        t.value("F_GETFD", fcntl(c.fd, F_GETFD));
+        show(t, "SIOCOUTQNSD", c.fd, SIOCOUTQNSD);
         c.peer.send("on");
         char buffer[4];
         t.data("recv", recv(c.fd, buffer, sizeof buffer, 0), buffer);

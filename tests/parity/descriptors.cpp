@@ -4,6 +4,7 @@
 #include <sys/resource.h>
 #include <sys/syscall.h>
 
+#include <algorithm>
 #include <cstring>
 #include <string>
 
@@ -174,6 +175,22 @@ Subject descriptors() {
         t.outcome("peer of one", one.peer.receive_to_end());
         t.outcome("peer of two", two.peer.receive_to_end());
         t.value("send", send(200, "x", 1, 0));
+    });
+
+    cases.add("numbers_of_the_library", [](Case &t) {
+        constexpr int kLimit = 8192, kFirst = kLimit / 2;  // none of ours is in the upper half
+        rlimit limit{};
+        getrlimit(RLIMIT_NOFILE, &limit);
+        limit.rlim_cur = kLimit;
+        t.value("setrlimit", setrlimit(RLIMIT_NOFILE, &limit));
+        const auto one = t.connect(), two = t.connect();
+        int closed = 0;
+        for (int fd = kFirst; fd < kLimit; ++fd) closed += close(fd) == 0;
+        t.value("closed", closed);
+        for (int fd = kFirst; fd < kLimit; ++fd) closed += syscall(SYS_close, fd) == 0;
+        t.value("closed by number", closed);
+        echo(t, one.fd, one.peer, "one");
+        echo(t, two.fd, two.peer, "two");
     });
 
     cases.add("close_range_marks", [](Case &t) {

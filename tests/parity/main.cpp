@@ -14,7 +14,7 @@ std::vector<Subject> all_subjects() {
     return {transfer(),      vectors(),     messages(),    flags(),     timeouts(),  ends(),          failures(),       options(),
             controls(),      descriptors(), poll_states(), polling(),   selecting(), epoll_control(), epoll_triggers(), epoll_sets(),
             interruptions(), handlers(),    files(),       stdio(),     processes(), programs(),      passing(),        faults(),
-            threads(),       connecting(),  bulk(),        raw_calls(), fortified(), passed_on()};
+            threads(),       connecting(),  bulk(),        raw_calls(), rings(),     fortified(),     passed_on()};
 }
 
 constexpr const char *kUsage =

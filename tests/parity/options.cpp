@@ -112,6 +112,28 @@ Subject options() {
         t.yes_no("the peer read all of it", c.peer.receive_pattern(sent, 1).result == static_cast<long>(sent));
     });
 
+    cases.add("zero_copy", [](Case &t) {
+        const auto c = t.connect();
+        const int on = 1;
+        t.value("set SO_ZEROCOPY", setsockopt(c.fd, SOL_SOCKET, SO_ZEROCOPY, &on, sizeof on));
+        const std::string bytes(100'000, 'z');
+        t.value("send", send(c.fd, bytes.data(), bytes.size(), MSG_ZEROCOPY));
+        t.value("peer", static_cast<long>(c.peer.receive_up_to(bytes.size()).bytes.size()));
+        t.await(c.fd, POLLERR);
+        char control[128];
+        msghdr message{};
+        message.msg_control = control;
+        message.msg_controllen = sizeof control;
+        t.value("recvmsg of the notice", recvmsg(c.fd, &message, MSG_ERRQUEUE | MSG_DONTWAIT));
+        t.yes_no("it is one", CMSG_FIRSTHDR(&message) != nullptr);
+    });
+
+    cases.add("zero_copy_without_the_option", [](Case &t) {
+        const auto c = t.connect();
+        t.value("send", send(c.fd, "ordinary", 8, MSG_ZEROCOPY));
+        t.outcome("peer", c.peer.recv(16));
+    });
+
     cases.add("linger", [](Case &t) {
         const auto c = t.connect();
         linger value{.l_onoff = -1, .l_linger = -1};

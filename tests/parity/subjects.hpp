@@ -33,6 +33,7 @@ Subject threads();
 Subject connecting();
 Subject bulk();
 Subject raw_calls();
+Subject rings();
 Subject fortified();
 Subject passed_on();
 
