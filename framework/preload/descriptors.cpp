@@ -27,7 +27,7 @@ using socket::Process;
 
 /// A descriptor of the library's own. To the application the number is not in use, and nothing that it does may take it from us.
 bool is_ours(int fd) {
-    const Process *process = in_vfork_child() ? nullptr : Process::get();
+    const Process *process = in_vfork_child() || socket::Helper::is_this_thread() ? nullptr : Process::get();  // or a plugin closes its own
     return process != nullptr && fd >= 0 && process->hidden_in(static_cast<unsigned>(fd), static_cast<unsigned>(fd)) == fd;
 }
 
@@ -47,15 +47,16 @@ bool close_known(int fd, long &result) {
 
 /// `copy` is about to become another descriptor for what `fd` stands for.
 void vacate(int fd, int copy) {
-    long result;
-    if (fd != copy && raw_syscall(SYS_fcntl, fd, F_GETFD, 0) >= 0) close_known(copy, result);
+    if (fd == copy || in_vfork_child() || raw_syscall(SYS_fcntl, fd, F_GETFD, 0) < 0) return;
+    if (Connection *connection = connection_of(copy)) socket::replace_descriptor(copy, *connection);
+    if (Epoll *epoll = epoll_of(copy)) socket::close_epoll(copy, *epoll);
 }
 
 /// `copy` is a new descriptor for what `fd` stands for.
 int duplicated(int fd, int copy) {
     if (copy < 0 || fd == copy) return copy;
     if (in_vfork_child()) {  // the number is the child's alone, and is for the program that it will become
-        step_back(fd, stream::Reason::kExec);
+        lend(fd);
         return copy;
     }
     // The C library reads and writes the standard streams where no interposition reaches.

@@ -5,6 +5,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/guarded_copy.hpp"
 #include "preload/raw_call.hpp"
 #include "preload/real.hpp"
 #include "preload/step_back.hpp"
@@ -18,11 +19,21 @@ namespace socket_ = sansock::socket;
 
 namespace {
 
+/// Children are born into another namespace of process numbers.
+std::atomic<bool> children_are_strangers{false};
+
+/// Such a child and we could not tell whether the other lives, who holds a lock or a connection: everything is left to the kernel.
+void stranger_comes(socket_::Process &process) {
+    everything_leaves(sansock::stream::Reason::kSharedFd);
+    process.crowd_all();
+}
+
 /// One process becomes two with a memory each: both go on with the same connections.
 template <class Fork>
 pid_t both_go_on(Fork fork) {
     socket_::Process *process = socket_::Process::get();
     if (process == nullptr) return fork();
+    if (children_are_strangers.load(std::memory_order_relaxed)) stranger_comes(*process);
     process->before_fork();
     const pid_t child = fork();
     const int saved = errno;
@@ -78,16 +89,19 @@ SANSOCK_EXPORT int clone(int (*function)(void *), void *stack, int flags, void *
         return SANSOCK_REAL(clone)(first, stack, flags, memory, parent_id, storage, child_id);
     };
     const bool same_memory = (flags & CLONE_VM) != 0, same_descriptors = (flags & CLONE_FILES) != 0;
-    if (socket_::Process::get() == nullptr || function == nullptr || (same_memory && same_descriptors)) return real(function, argument);
+    socket_::Process *process = socket_::Process::get();
+    if (process == nullptr || function == nullptr || (same_memory && same_descriptors)) return real(function, argument);
+    if ((flags & CLONE_NEWPID) != 0) stranger_comes(*process);
     if (!same_memory && !same_descriptors) {
         Beginning beginning{function, argument};
         return both_go_on([&] { return real(begin, &beginning); });
     }
     if (same_memory && (flags & CLONE_VFORK) != 0 && (flags & CLONE_SETTLS) == 0) {
-        image_leaves();
+        image_spawns();
         ++sansock_vfork_depth;
         const int child = real(function, argument);
         --sansock_vfork_depth;
+        image_spawned();
         return child;
     }
     // Two processes with one set of books between them, but not of what the books are about.
@@ -95,6 +109,20 @@ SANSOCK_EXPORT int clone(int (*function)(void *), void *stack, int flags, void *
     return real(function, argument);
 }
 SANSOCK_ALIAS(__clone, clone);
+
+SANSOCK_EXPORT int unshare(int flags) noexcept {
+    const int rc = SANSOCK_REAL(unshare)(flags);
+    if (rc == 0 && (flags & CLONE_NEWPID) != 0) children_are_strangers.store(true);
+    if (rc == 0 && (flags & CLONE_FILES) != 0) everything_leaves(sansock::stream::Reason::kUnmodelled);
+    return rc;
+}
+
+SANSOCK_EXPORT int setns(int fd, int type) noexcept {
+    const int rc = SANSOCK_REAL(setns)(fd, type);
+    // By the descriptor of a process, or with no type named, it may have been any namespace.
+    if (rc == 0 && (type == 0 || (type & CLONE_NEWPID) != 0)) children_are_strangers.store(true);
+    return rc;
+}
 
 /// What the helper's thread makes, the configuration's parser and plugins, it uses until the process's last instruction: exit()
 /// must not destroy it beneath the thread's feet.
@@ -118,7 +146,12 @@ SANSOCK_EXPORT long syscall(long number, ...) noexcept {
     long words[6];
     for (long &word : words) word = va_arg(arguments, long);
     va_end(arguments);
-    if (number == SYS_fork || (number == SYS_clone && (words[0] & (CLONE_VM | CLONE_FILES)) == 0)) {
+    uint64_t flags = number == SYS_clone ? static_cast<uint64_t>(words[0]) : 0;
+    if (number == SYS_clone3 && !sansock::guarded_copy(&flags, reinterpret_cast<void *>(words[0]), sizeof flags)) flags = CLONE_VM;
+    const bool is_clone = number == SYS_clone || number == SYS_clone3;
+    socket_::Process *process = socket_::Process::get();
+    if (is_clone && (flags & CLONE_NEWPID) != 0 && process != nullptr) stranger_comes(*process);
+    if (number == SYS_fork || (is_clone && (flags & (CLONE_VM | CLONE_FILES)) == 0)) {
         return both_go_on(
             [&] { return static_cast<pid_t>(answer(sansock::raw_syscall(number, words[0], words[1], words[2], words[3], words[4]))); });
     }

@@ -40,15 +40,23 @@ int tag_of_dup2() {
     return tag;
 }
 
-/// A new program is spawned: what it inherits steps back, and what the actions copy for it, whether close-on-exec or not.
-void spawn_leaves(const posix_spawn_file_actions_t *actions) {
-    image_leaves();
+/// A new program is started beside this one, until the end of its life known to be on its way.
+class Spawning {
+public:
+    Spawning() { image_spawns(); }
+    ~Spawning() { image_spawned(); }
+    Spawning(const Spawning &) = delete;
+    Spawning &operator=(const Spawning &) = delete;
+};
+
+/// What the actions copy for a new program, whether close-on-exec or not, is lent to it as well.
+void lend_copies(const posix_spawn_file_actions_t *actions) {
     if (actions == nullptr || actions->__used == 0 || socket::Process::get() == nullptr) return;
     const int tag = tag_of_dup2();
     if (tag < 0) return everything_leaves(stream::Reason::kExec);
     for (int i = 0; i < actions->__used; ++i) {
         const SpawnAction &action = actions_of(*actions)[i];
-        if (action.tag == tag) step_back(action.fd, stream::Reason::kExec);
+        if (action.tag == tag) lend(action.fd);
     }
 }
 
@@ -149,23 +157,25 @@ SANSOCK_EXPORT int execle(const char *path, const char *first, ...) noexcept {
 
 SANSOCK_EXPORT int posix_spawn(pid_t *pid, const char *path, const posix_spawn_file_actions_t *actions, const posix_spawnattr_t *attributes,
                                char *const *arguments, char *const *environment) {
-    spawn_leaves(actions);
+    const Spawning spawning;
+    lend_copies(actions);
     return SANSOCK_REAL(posix_spawn)(pid, path, actions, attributes, arguments, environment);
 }
 
 SANSOCK_EXPORT int posix_spawnp(pid_t *pid, const char *file, const posix_spawn_file_actions_t *actions,
                                 const posix_spawnattr_t *attributes, char *const *arguments, char *const *environment) {
-    spawn_leaves(actions);
+    const Spawning spawning;
+    lend_copies(actions);
     return SANSOCK_REAL(posix_spawnp)(pid, file, actions, attributes, arguments, environment);
 }
 
 SANSOCK_EXPORT int system(const char *command) {
-    image_leaves();
+    const Spawning spawning;
     return SANSOCK_REAL(system)(command);
 }
 
 SANSOCK_EXPORT FILE *popen(const char *command, const char *mode) {
-    image_leaves();
+    const Spawning spawning;
     return SANSOCK_REAL(popen)(command, mode);
 }
 SANSOCK_ALIAS(_IO_popen, popen);

@@ -76,11 +76,8 @@ using namespace sansock::preload;
 namespace socket_ = sansock::socket;
 
 SANSOCK_EXPORT int poll(pollfd *fds, nfds_t count, int timeout_ms) {
-    if (socket_::poll_needs_us(fds, count)) return static_cast<int>(answer(socket_::poll_both(fds, count, from_ms(timeout_ms), nullptr)));
-    socket_::enter_kernel_poll(fds, count);
-    const int rc = SANSOCK_REAL(poll)(fds, count, timeout_ms);
-    socket_::leave_kernel_poll(fds, count);
-    return rc;
+    if (!socket_::poll_has_ours(fds, count)) return SANSOCK_REAL(poll)(fds, count, timeout_ms);
+    return static_cast<int>(answer(socket_::poll_any(fds, count, from_ms(timeout_ms), nullptr)));
 }
 SANSOCK_ALIAS(__poll, poll);
 
@@ -90,12 +87,8 @@ SANSOCK_EXPORT int __poll_chk(pollfd *fds, nfds_t count, int timeout_ms, size_t 
 }
 
 SANSOCK_EXPORT int ppoll(pollfd *fds, nfds_t count, const timespec *timeout, const sigset_t *mask) {
-    if (valid(timeout) && socket_::poll_needs_us(fds, count))
-        return static_cast<int>(answer(socket_::poll_both(fds, count, from_timespec(timeout), mask)));
-    socket_::enter_kernel_poll(fds, count);
-    const int rc = SANSOCK_REAL(ppoll)(fds, count, timeout, mask);
-    socket_::leave_kernel_poll(fds, count);
-    return rc;
+    if (!valid(timeout) || !socket_::poll_has_ours(fds, count)) return SANSOCK_REAL(ppoll)(fds, count, timeout, mask);
+    return static_cast<int>(answer(socket_::poll_any(fds, count, from_timespec(timeout), mask)));
 }
 
 SANSOCK_EXPORT int __ppoll_chk(pollfd *fds, nfds_t count, const timespec *timeout, const sigset_t *mask, size_t room) {

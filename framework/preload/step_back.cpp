@@ -29,14 +29,44 @@ void descriptors_leave(const msghdr &message) {
     }
 }
 
-void image_leaves() {
+namespace {
+
+template <class Leave>
+void inherited_leave(socket::Process *process, Leave leave) {
+    for (int fd = 0; process != nullptr && fd <= process->highest_fd(); ++fd) {
+        socket::Connection *connection = process->connection(fd);
+        if (connection == nullptr) continue;
+        const long flags = raw_syscall(SYS_fcntl, fd, F_GETFD, 0);
+        if (flags >= 0 && (flags & FD_CLOEXEC) == 0) leave(*connection);
+    }
+}
+
+}  // namespace
+
+void image_spawns() {
     socket::Process *process = socket::Process::get();
     if (process == nullptr) return;
-    for (int fd = 0; fd <= process->highest_fd(); ++fd) {
-        if (process->connection(fd) == nullptr) continue;
-        const long flags = raw_syscall(SYS_fcntl, fd, F_GETFD, 0);
-        if (flags >= 0 && (flags & FD_CLOEXEC) == 0) step_back(fd, stream::Reason::kExec);
-    }
+    process->begin_spawn();
+    inherited_leave(process, socket::lend);
+}
+
+void image_spawned() {
+    if (socket::Process *process = socket::Process::get()) process->end_spawn();
+}
+
+void lend(int fd) {
+    if (socket::Connection *connection = connection_of(fd)) socket::lend(*connection);
+}
+
+void image_leaves() {
+    socket::Process *process = socket::Process::get();
+    inherited_leave(process, [&](socket::Connection &connection) {
+        if (!in_vfork_child() && connection.shared->holders.only(static_cast<uint32_t>(process->pid()))) {
+            socket::return_to_kernel(connection, stream::Reason::kExec);
+        } else {
+            socket::lend(connection);  // our siblings, or our parent, go on with it
+        }
+    });
 }
 
 void rings_come() {

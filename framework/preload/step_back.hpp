@@ -8,7 +8,12 @@ namespace sansock::preload {
 
 /// Every tracked connection that a message carries away (SCM_RIGHTS) steps back.
 void descriptors_leave(const msghdr &message);
-/// Every tracked connection that a new program image would inherit steps back.
+/// A new program is about to be started beside this one: what it would inherit is lent to it. `started`: it has been, or never will be.
+void image_spawns();
+void image_spawned();
+/// One descriptor that the new program will have under another number.
+void lend(int fd);
+/// A new program takes this one's place: what it inherits steps back.
 void image_leaves();
 /// Every tracked connection steps back: nobody knows what the new program, or the process, will do with which of them.
 void everything_leaves(stream::Reason reason);

@@ -8,8 +8,9 @@ extern "C" {
 
 thread_local uint32_t sansock_vfork_depth __attribute__((tls_model("initial-exec"), visibility("hidden"))) = 0;
 
-__attribute__((visibility("hidden"), used)) void sansock_before_vfork() { sansock::preload::image_leaves(); }
-__attribute__((visibility("hidden"), used)) int sansock_vfork_failed(int result) {
+__attribute__((visibility("hidden"), used)) void sansock_before_vfork() { sansock::preload::image_spawns(); }
+__attribute__((visibility("hidden"), used)) int sansock_after_vfork(int result) {
+    sansock::preload::image_spawned();
     return static_cast<int>(sansock::preload::answer(result));
 }
 }
@@ -37,14 +38,11 @@ __vfork:
     test %eax, %eax
     jz 1f
     decl %fs:(%rdx)
-    test %eax, %eax
-    js 2f
-1:  ret
-2:  mov %eax, %edi
+    mov %eax, %edi
     sub $8, %rsp
-    call sansock_vfork_failed
+    call sansock_after_vfork
     add $8, %rsp
-    ret
+1:  ret
     .size vfork, .-vfork
     .size __vfork, .-__vfork
 )");

@@ -10,7 +10,6 @@
 #include <cstdlib>
 #include <cstring>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <vector>
 
@@ -67,8 +66,10 @@ public:
     void deregister_memory(sansock_region *region) override;
     void close(void *endpoint) override;
     void retire(void *endpoint) override {
-        const std::scoped_lock lock(retired_lock_);
-        retired_.push_back(session(endpoint));
+        Session *const retired = session(endpoint);
+        retired->next_retired = retired_.load(std::memory_order_relaxed);
+        while (!retired_.compare_exchange_weak(retired->next_retired, retired, std::memory_order_release)) {
+        }
     }
 
 private:
@@ -95,8 +96,7 @@ private:
     std::vector<plugin::Region> regions_;
     pid_t pid_ = getpid();
     socket::Policy policy_;
-    std::mutex retired_lock_;
-    std::vector<Session *> retired_;
+    std::atomic<Session *> retired_{nullptr};  ///< A stack without a lock: an application's thread may be in a signal handler, or forking.
 };
 
 void ConfiguredRuntime::fill_policy() {
@@ -243,12 +243,11 @@ void ConfiguredRuntime::close(void *endpoint) {
 }
 
 void ConfiguredRuntime::close_retired() {
-    std::vector<Session *> closing;
-    {
-        const std::scoped_lock lock(retired_lock_);
-        closing.swap(retired_);
+    for (Session *next = retired_.exchange(nullptr, std::memory_order_acquire); next != nullptr;) {
+        Session *const retired = next;
+        next = retired->next_retired;
+        close(retired);
     }
-    for (Session *retired : closing) close(retired);
 }
 
 config::Loaded load(const char *file) {

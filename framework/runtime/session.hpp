@@ -44,6 +44,8 @@ public:
     int32_t poll(std::span<sansock_completion> completions) noexcept override;
     int32_t arm() noexcept override;
 
+    Session *next_retired = nullptr;  ///< Among those that wait to be closed.
+
 private:
     Session(Queues::Queue queue, plugin::Endpoint endpoint) : queue_(std::move(queue)), endpoint_(std::move(endpoint)) {}
 

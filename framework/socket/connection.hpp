@@ -3,6 +3,7 @@
 // object, never freed memory.
 #pragma once
 #include <netinet/in.h>
+#include <sys/socket.h>
 
 #include <new>
 
@@ -49,6 +50,8 @@ struct SharedConnection {
     std::atomic<uint64_t> receive_timeout_ns;  ///< SO_RCVTIMEO; 0: none.
     std::atomic<uint64_t> send_timeout_ns;
     std::atomic<uint32_t> send_buffer_shown;  ///< SO_SNDBUF as the application knows it; 0: as the kernel says.
+    linger linger_asked;                      ///< The application's SO_LINGER, while the socket has one that guards a replay.
+    std::atomic<bool> lingers_for_us;         ///< It has.
     std::atomic<Requirement> requirement;
     std::atomic<bool> route_known;  ///< The next two are what its route says, in place of the process's earliest.
     std::atomic<uint32_t> after_calls;
@@ -148,6 +151,7 @@ struct ConnectionView {
     std::atomic<uint32_t> waiting[8] = {};
     enum Closing : uint32_t { kOpen = 0, kClosing, kPostponed };
     std::atomic<uint32_t> closing{kOpen};
+    uint32_t unlent_at = 0;                   ///< State::lent when the helper saw nobody else hold the socket.
     uint64_t rested_at = 0;                   ///< Bytes sent when the helper looked last for buffers to give back.
     bool reset_logged = false;                ///< The helper has said in the log why the library reset it.
     uint64_t required_until_ns = 0;           ///< When a required connection must have moved.

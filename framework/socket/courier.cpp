@@ -265,7 +265,7 @@ void Couriers::sweep() {
             if (window != nullptr) process_.runtime()->deregister_memory(window);
         }
         peer.has_windows.store(false);
-        release_peer(process_, peer);
+        expect_release(process_, peer);
     }
     if (watch_ns_ == 0 && watching.load(std::memory_order_relaxed)) {
         watch_ns_ = now_ns() + process_.policy().path_timeout_ns / 4;

@@ -88,7 +88,15 @@ void ConnectionEnvironment::tcp_acknowledge() {
 uint64_t ConnectionEnvironment::now_ns() { return sansock::now_ns(); }
 
 void ConnectionEnvironment::tcp_guard(bool on) {
-    const linger option{on ? 1 : 0, 0};
+    SharedConnection &shared = *c_.shared;
+    linger option{1, 0};
+    if (on) {
+        socklen_t size = sizeof shared.linger_asked;
+        raw_syscall(SYS_getsockopt, c_.fd.load(), SOL_SOCKET, SO_LINGER, &shared.linger_asked, &size);
+    } else {
+        option = shared.linger_asked;
+    }
+    shared.lingers_for_us.store(on, std::memory_order_release);
     raw_syscall(SYS_setsockopt, c_.fd.load(), SOL_SOCKET, SO_LINGER, &option, sizeof option);
 }
 

@@ -20,7 +20,11 @@ uint32_t as_epoll(short events) { return static_cast<uint16_t>(events); }
 uint32_t evaluate(EpollItem &item) {
     if (item.connection == nullptr) return 0;  // given back, and taken for something else
     Connection &connection = *item.connection;
-    if (!item.live || item.generation != connection.generation || !in_user_space(connection)) return 0;
+    if (!item.live || item.generation != connection.generation) return 0;
+    if (!in_user_space(connection)) {  // it may have gone back since the kernel was last told what to watch
+        sync_kernel(item);
+        return 0;
+    }
     stream::End &end = connection.end();
     if (end.attention_pending() || end.step_abandoned()) end.progress();
     get_ready(connection);
@@ -30,7 +34,8 @@ uint32_t evaluate(EpollItem &item) {
     short kernel = 0;
     if (!end.on_provider(false) || end.kernel_takes_output()) {
         // While one direction is the kernel's, ask it; a moment later it is not any more.
-        pollfd fd{connection.fd.load(), static_cast<short>(item.events & (POLLIN | POLLOUT | POLLRDHUP | POLLPRI)), 0};
+        pollfd fd{connection.fd.load(),
+                  static_cast<short>(item.events & (POLLIN | POLLOUT | POLLRDHUP | POLLPRI | POLLRDNORM | POLLWRNORM)), 0};
         const timespec none{};
         raw_syscall(SYS_ppoll, &fd, 1, &none, nullptr, 8);
         kernel = fd.revents;
@@ -82,17 +87,19 @@ bool is_edge(const EpollItem &item, uint32_t found) {
 uint32_t news_of(Epoll &epoll, EpollItem &item) {
     full_fence();  // whoever queues it again from here on has something that we may not have seen
     const uint32_t found = evaluate(item);
-    if (found == 0) {
-        item.told_events = 0;
-        if ((item.events & EPOLLOUT) == 0 || item.connection == nullptr || !in_user_space(*item.connection)) return 0;
+    if ((item.events & ~found & EPOLLOUT) != 0 && item.connection != nullptr && in_user_space(*item.connection)) {
         if (!item.blocked) {
             item.blocked = true;
             epoll.blocked = true;
         }
         if (item.connection->end().holding()) epoll.held = true;
+    } else {
+        item.blocked = false;
+    }
+    if (found == 0) {
+        item.told_events = 0;
         return 0;
     }
-    item.blocked = false;
     return (item.events & EPOLLET) == 0 || is_edge(item, found) ? found : 0;
 }
 
@@ -114,7 +121,9 @@ void collect(Epoll &epoll, Answer &answer) {
         if (item == nullptr) break;
         const uint32_t found = news_of(epoll, *item);
         // With EPOLLONESHOT one thread alone is told, though another may have taken the item from the queue meanwhile.
-        const bool told_already = found != 0 && (item->events & EPOLLONESHOT) != 0 && item->disarmed.exchange(true);
+        const bool once = found != 0 && (item->events & EPOLLONESHOT) != 0;
+        const bool told_already = once && item->disarmed.exchange(true);
+        if (once) sync_kernel(*item);
         if (found != 0 && !told_already) {
             answer.tell(*item, found);
             if ((item->events & EPOLLET) != 0) take_note(*item, found);
@@ -154,13 +163,20 @@ void translate(Epoll &epoll, Process &process, Answer &answer, int found_by_kern
             }
             continue;
         }
+        if (!item.live) {
+            settle_dead(item);
+            continue;
+        }
         if (in_user_space(*item.connection)) {
             queue_item(epoll, item, name);
             queued = true;
             continue;
         }
+        sync_kernel(item);  // the registration may be from when it was elsewhere
+        const uint32_t told = event.events & (item.events | EPOLLERR | EPOLLHUP);
+        if (told == 0 || item.disarmed) continue;
         item.disarmed = (item.events & EPOLLONESHOT) != 0;
-        answer.tell(item, event.events);
+        answer.tell(item, told);
     }
     if (queued) collect(epoll, answer);
 }
@@ -277,6 +293,7 @@ static int wait_both(Epoll &epoll, epoll_event *events, int size, uint64_t timeo
             if (found <= 0) return found;
             translate(epoll, process, answer, found);
             if (answer.count > 0) return answer.count;
+            if (deadline == 0 || (deadline != kForever && now_ns() >= deadline)) return 0;
             continue;  // only a wake-up: connections have been attached meanwhile
         }
         pump(process, false);

@@ -13,6 +13,12 @@ int epoll_control(Epoll &epoll, int operation, int fd, Connection &connection, e
 int epoll_wait_both(Epoll &epoll, epoll_event *events, int size, uint64_t timeout_ns, const sigset_t *mask);
 /// The last descriptor of `connection` in this process is closed: its registrations go, as they do in the kernel.
 void forget_items(Connection &connection);
+/// Tells the kernel what it must watch of `connection` from now on.
+void sync_items(Connection &connection);
+/// Whether `fd` is the number under which a connection is registered somewhere.
+bool has_items(Connection &connection, int fd);
+/// That number is another socket's from now on: the kernel keeps such registrations as they are, as long as the connection lasts.
+void leave_items(Connection &connection, int fd);
 /// The socket of `connection` is the kernel's again, and not connected: so are its registrations.
 void restart_items(Connection &connection);
 /// The application has let go of a descriptor of the epoll instance itself; with the last one the instance ends.

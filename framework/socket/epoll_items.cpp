@@ -12,14 +12,20 @@ namespace {
 
 constexpr uint32_t kWithExclusive = EPOLLIN | EPOLLOUT | EPOLLERR | EPOLLHUP | EPOLLWAKEUP | EPOLLET | EPOLLEXCLUSIVE;
 
-/// What the kernel must watch for this item: everything while the connection is its own; the end of the TCP connection always.
+/// While both directions are elsewhere: the end of the TCP connection. And bytes, of which none come, so that it costs nothing; but should
+/// a sibling take the connection back to TCP, nobody else tells this process.
+constexpr uint32_t kShareOfProvider = EPOLLIN | EPOLLRDHUP | EPOLLET;
+
+/// What the kernel must watch for this item: everything while the connection is its own. Of a connection that is in user space EPOLLONESHOT
+/// is never left to the kernel, which might fire for what we then find to be nothing.
 uint32_t kernel_share(EpollItem &item) {
     Connection &connection = *item.connection;
     if (!in_user_space(connection)) return item.disarmed ? 0u : uint32_t{item.events};
+    if (item.disarmed) return kShareOfProvider;
     stream::End &end = connection.end();
     const bool in = end.on_provider(false), out = !end.kernel_takes_output() || end.held_back();
-    if (!in && !out) return item.events;
-    if (in && out) return EPOLLRDHUP | EPOLLET;
+    if (!in && !out) return item.events & ~uint32_t{EPOLLONESHOT};
+    if (in && out) return kShareOfProvider;
     const uint32_t from_kernel = (in ? 0 : EPOLLIN | EPOLLPRI | EPOLLRDNORM) | (out ? 0 : EPOLLOUT | EPOLLWRNORM);
     return item.events & (from_kernel | EPOLLRDHUP | EPOLLET);  // an end that was not asked for would keep a level-triggered set awake
 }
@@ -35,6 +41,11 @@ EpollItem *find_item(Epoll &epoll, Connection &connection, int fd) {
 
 long kernel_control(Epoll &epoll, int operation, EpollItem &item, uint32_t events) {
     epoll_event event{events, {.u64 = kOurs | item.name}};
+    if (operation == EPOLL_CTL_MOD &&
+        ((events | item.kernel_events) & EPOLLEXCLUSIVE) != 0) {  // which the kernel modifies neither from nor to
+        raw_syscall(SYS_epoll_ctl, epoll.fd, EPOLL_CTL_DEL, item.fd, &event);
+        operation = EPOLL_CTL_ADD;
+    }
     const long rc = raw_syscall(SYS_epoll_ctl, epoll.fd, operation, item.fd, &event);
     if (rc == 0) {
         item.in_kernel = operation != EPOLL_CTL_DEL;
@@ -43,10 +54,18 @@ long kernel_control(Epoll &epoll, int operation, EpollItem &item, uint32_t event
     return rc;
 }
 
-void sync_kernel(EpollItem &item) {
+/// Under items_lock.
+static void sync_locked(EpollItem &item) {
     if (!item.live || !item.in_kernel) return;
     const uint32_t wanted = kernel_share(item);
     if (wanted != item.kernel_events) kernel_control(*item.epoll, EPOLL_CTL_MOD, item, wanted);
+}
+
+void sync_kernel(EpollItem &item) {
+    if (!item.live || !item.in_kernel || kernel_share(item) == item.kernel_events) return;
+    Connection &connection = *item.connection;
+    stream::Guard guard(connection.items_lock);  // or what an epoll_ctl of another thread asks for meanwhile would be lost
+    if (item.connection == &connection && item.generation == connection.generation) sync_locked(item);
 }
 
 void wake(Process &process, Epoll &epoll) {
@@ -82,7 +101,7 @@ bool cover(EpollItem &item) {
     Process &process = *Process::get();
     Epoll &epoll = *item.epoll;
     if (epoll.waker == memory::kNoWaker) {
-        stream::Guard guard(epoll.park_lock);
+        stream::Guard guard(epoll.lock);
         const uint16_t id = epoll.waker == memory::kNoWaker ? process.new_wake_object() : epoll.waker.load();
         if (id == memory::kNoWaker) return false;
         epoll_event event{EPOLLIN | EPOLLET, {.u64 = kOurs | kWakeUp}};
@@ -145,7 +164,7 @@ int epoll_control(Epoll &epoll, int operation, int fd, Connection &connection, e
             item->live = false;
             // A program that adds and removes for every request must not pay the kernel for it: what the kernel still
             // watches, the end of the TCP connection, it tells once.
-            if (item->in_kernel && !(in_user_space(connection) && item->kernel_events == (EPOLLRDHUP | EPOLLET))) {
+            if (item->in_kernel && !(in_user_space(connection) && item->kernel_events == kShareOfProvider)) {
                 return static_cast<int>(kernel_control(epoll, EPOLL_CTL_DEL, *item, 0));
             }
             return 0;
@@ -193,9 +212,9 @@ void drop_items(Connection &connection, Doomed doomed) {
         connection.items.store(kept, std::memory_order_release);
     }
     if (gone == nullptr) return;
-    // The kernel drops a registration with the last reference to the file; the proof of a meeting, and the helper of a connection
-    // that lingers, keep one longer.
-    const bool kept_elsewhere = connection.phase() != Phase::kTracked;
+    // The kernel drops a registration with the last reference to the file; the proof of a meeting, the helper of a connection that lingers,
+    // and a child of ours keep one longer.
+    const bool kept_elsewhere = connection.phase() != Phase::kTracked || process.has_children();
     while (gone != nullptr) {
         EpollItem *next = gone->next_of_connection;
         Epoll &epoll = *gone->epoll;
@@ -230,13 +249,39 @@ void forget_items(Connection &connection) {
     drop_items(connection, [](const EpollItem &) { return true; });
 }
 
+void sync_items(Connection &connection) {
+    stream::Guard guard(connection.items_lock);
+    for (EpollItem *item = connection.items.load(); item != nullptr; item = item->next_of_connection) sync_locked(*item);
+}
+
+void settle_dead(EpollItem &item) {
+    Connection &connection = *item.connection;
+    stream::Guard guard(connection.items_lock);
+    if (item.connection == &connection && !item.live && item.in_kernel) kernel_control(*item.epoll, EPOLL_CTL_DEL, item, 0);
+}
+
+bool has_items(Connection &connection, int fd) {
+    stream::Guard guard(connection.items_lock);
+    for (EpollItem *item = connection.items.load(); item != nullptr; item = item->next_of_connection) {
+        if (item->fd == fd && item->live) return true;
+    }
+    return false;
+}
+
+void leave_items(Connection &connection, int fd) {
+    stream::Guard guard(connection.items_lock);
+    for (EpollItem *item = connection.items.load(); item != nullptr; item = item->next_of_connection) {
+        if (item->fd == fd) item->in_kernel = false;
+    }
+}
+
 void restart_items(Connection &connection) {
     stream::Guard guard(connection.items_lock);
     for (EpollItem *item = connection.items.load(); item != nullptr; item = item->next_of_connection) {
         item->generation = connection.generation;
         if (item->covered) item->epoll->attached.fetch_sub(1, std::memory_order_relaxed);
         item->covered = false;
-        sync_kernel(*item);
+        sync_locked(*item);
     }
 }
 

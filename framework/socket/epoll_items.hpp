@@ -18,6 +18,8 @@ inline bool in_user_space(const Connection &connection) {
 long kernel_control(Epoll &epoll, int operation, EpollItem &item, uint32_t events);
 /// Tells the kernel what it must watch for an item from now on.
 void sync_kernel(EpollItem &item);
+/// The kernel has told of an item that the application has removed: it need not watch it any more.
+void settle_dead(EpollItem &item);
 /// Wakes whoever sleeps on the instance, or on what watches it.
 void wake(Process &process, Epoll &epoll);
 /// Whether the ready queue has anything to tell. Nothing is taken from it but what has not.

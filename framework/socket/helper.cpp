@@ -61,6 +61,7 @@ private:
     void take_submitted();
     void give_back();
     void look_for_orphans();
+    void look_for_lent();
     bool lingers();
     void tell_releases();
     void doorbell();
@@ -76,7 +77,9 @@ private:
     static constexpr uint64_t kLingerNs = 10'000'000;
     static constexpr uint64_t kOrphansNs = 1'000'000'000;
     static constexpr uint64_t kFullNs = 1'000'000;  ///< A channel that took no more is tried again after this long.
-    uint64_t orphans_due_ns_ = UINT64_MAX, releases_due_ns_ = UINT64_MAX;
+    uint64_t orphans_due_ns_ = UINT64_MAX, releases_due_ns_ = UINT64_MAX, peers_due_ns_ = UINT64_MAX;
+    static constexpr uint64_t kLentNs = 10'000'000, kLentNsMax = 64'000'000'000;
+    uint64_t lent_due_ns_ = UINT64_MAX, lent_wait_ns_ = kLentNs;
 };
 
 bool HelperThread::start() {
@@ -114,7 +117,7 @@ void HelperThread::run() {
     clock.finish();
     for (;;) {
         epoll_event events[32];
-        uint64_t due = std::min({meetings_.next_due_ns(), trim_due_ns_, orphans_due_ns_, releases_due_ns_});
+        uint64_t due = std::min({meetings_.next_due_ns(), trim_due_ns_, orphans_due_ns_, releases_due_ns_, peers_due_ns_, lent_due_ns_});
         const uint64_t now = now_ns();
         if (process_.is_child() && lingers()) due = std::min(due, now + kLingerNs);  // the peer rings the helper of our parent
         const int timeout_ms = submitted_ != 0     ? 0
@@ -138,7 +141,9 @@ void HelperThread::run() {
         meetings_.couriers().timers();
         give_back();
         look_for_orphans();
+        look_for_lent();
         tell_releases();
+        peers_due_ns_ = release_peers(process_);
         process_.recycle();  // between two events this thread holds no connection
     }
 }
@@ -178,8 +183,8 @@ void HelperThread::socket_event(uint32_t index, uint32_t generation, uint32_t ev
     stream::Guard guard(connection.fd_lock);
     if (!connection.is_open() || (connection.generation & 0xffffff) != generation || !connection.mapped.load(std::memory_order_acquire))
         return;
-    if ((events & (EPOLLERR | EPOLLHUP)) != 0) {
-        // A clean double close is a hang-up without an error.
+    // A clean double close is a hang-up without an error; a message in the socket's error queue is an error without a hang-up.
+    if ((events & EPOLLHUP) != 0) {
         connection.end().tcp_ended((events & EPOLLERR) != 0 ? stream::kTcpReset : stream::kTcpFin);
     } else if ((events & EPOLLRDHUP) != 0 && !is_established(connection.fd.load())) {  // our own shutdown(SHUT_RD) looks alike to epoll
         connection.end().tcp_ended(stream::kTcpFin);
@@ -240,6 +245,18 @@ void HelperThread::look_for_orphans() {
     const uint64_t now = now_ns();
     if (process_.take_orphans_expected()) orphans_due_ns_ = std::min(orphans_due_ns_, now + kOrphansNs);
     if (now >= orphans_due_ns_) orphans_due_ns_ = take_orphans_apart(process_) ? now + kOrphansNs : UINT64_MAX;
+}
+
+/// Nor that another program has. Looked for soon after one was started, then ever more rarely.
+void HelperThread::look_for_lent() {
+    const uint64_t now = now_ns();
+    if (process_.take_lent_expected()) {
+        lent_wait_ns_ = kLentNs;
+        lent_due_ns_ = std::min(lent_due_ns_, now + kLentNs);
+    }
+    if (now < lent_due_ns_) return;
+    lent_due_ns_ = take_back_lent(process_) ? now + lent_wait_ns_ : UINT64_MAX;
+    lent_wait_ns_ = std::min(2 * lent_wait_ns_, kLentNsMax);
 }
 
 /// A few at a time: when a thousand connections come at once, the answers to the first must be read while the last are proposed.

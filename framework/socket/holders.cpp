@@ -46,6 +46,11 @@ void Holders::remove(uint32_t who) {
     if (uint32_t *holder = find(who)) *holder = 0;
 }
 
+void Holders::crowd() {
+    stream::Guard guard(lock_);
+    crowded_ = true;
+}
+
 bool Holders::let_go(uint32_t who) {
     stream::Guard guard(lock_);
     uint32_t *holder = find(who);
@@ -60,6 +65,11 @@ bool Holders::claim(uint32_t who) {
     if (crowded_ || count(0) != 0) return false;
     list_[0] = who;
     return true;
+}
+
+bool Holders::has(uint32_t who) {
+    stream::Guard guard(lock_);
+    return find(who) != nullptr;
 }
 
 bool Holders::only(uint32_t who) {

@@ -21,6 +21,9 @@ public:
     bool let_go(uint32_t who);
     /// Everybody who held the socket is dead; from now on `who` is listed, so that one alone takes the connection apart.
     [[nodiscard]] bool claim(uint32_t who);
+    /// From now on nobody can know that it is the last.
+    void crowd();
+    [[nodiscard]] bool has(uint32_t who);
     /// True when `who` holds the socket and nobody else does.
     [[nodiscard]] bool only(uint32_t who);
 
@@ -33,7 +36,7 @@ private:
     uint32_t *find(uint32_t who);
 
     FamilyLock lock_;
-    bool crowded_ = false;  ///< There were more than kMax: nobody will ever know that it is the last.
+    bool crowded_ = false;  ///< There were more than kMax, or some whom we cannot see: nobody will ever know that it is the last.
     uint32_t list_[kMax] = {};
 };
 

@@ -11,6 +11,7 @@
 #include "base/point.hpp"
 #include "socket/channel.hpp"
 #include "socket/courier.hpp"
+#include "socket/epoll.hpp"
 #include "socket/report.hpp"
 #include "socket/required.hpp"
 #include "socket/waiting.hpp"
@@ -32,7 +33,10 @@ void retire_if_at_rest(Connection &connection) {
     if (state.pinned.load(std::memory_order_relaxed) != 0 && state.error_owed.load(std::memory_order_relaxed) == 0 &&
         connection.end().at_rest_on_tcp()) {
         uint8_t attached = static_cast<uint8_t>(Phase::kAttached);
-        if (connection.shared->phase.compare_exchange_strong(attached, static_cast<uint8_t>(Phase::kTcpOnly))) retire_courier(connection);
+        if (connection.shared->phase.compare_exchange_strong(attached, static_cast<uint8_t>(Phase::kTcpOnly))) {
+            retire_courier(connection);
+            sync_items(connection);  // the kernel has to watch more now
+        }
     }
 }
 
@@ -259,6 +263,26 @@ long shutdown_stream(Connection &connection, int fd, int how) {
     return 0;
 }
 
+namespace {
+
+/// Both directions are on TCP afterwards, and stay there as long as the caller has said. 0 or -ECONNRESET.
+long leave_provider(Connection &connection, stream::Reason reason, bool for_good) {
+    stream::End &end = connection.end();
+    const uint64_t deadline = now_ns() + Process::get()->policy().step_timeout_ns;
+    for (;;) {
+        end.step(reason, for_good);  // again, when the peer has begun the next epoch before it saw that we stay
+        const uint32_t seen = connection.shared->stream.events.load(std::memory_order_acquire);
+        if (end.at_rest_on_tcp()) break;
+        if (now_ns() > deadline || end.peer_is_dead()) break;
+        if (end.step_abandoned()) end.progress();
+        futex_wait(&connection.shared->stream.events, seen, 1'000'000);
+    }
+    SANSOCK_POINT("S5.leaving");
+    return end.may_leave() ? 0 : -ECONNRESET;
+}
+
+}  // namespace
+
 long return_to_kernel(Connection &connection, stream::Reason reason) {
     if (is_held_back(connection)) await_upgrade(connection, true);
     connection.shared->stream.pinned.store(1, std::memory_order_relaxed);
@@ -267,20 +291,23 @@ long return_to_kernel(Connection &connection, stream::Reason reason) {
         if (connection.phase() != Phase::kAttached) connection.set_phase(Phase::kTcpOnly);
         return 0;
     }
-    stream::End &end = connection.end();
-    const uint64_t deadline = now_ns() + Process::get()->policy().step_timeout_ns;
-    for (;;) {
-        end.step(reason, true);  // again, when the peer has begun the next epoch before it saw that we stay
-        const uint32_t seen = connection.shared->stream.events.load(std::memory_order_acquire);
-        if (end.at_rest_on_tcp()) break;
-        if (now_ns() > deadline || end.peer_is_dead()) break;
-        if (end.step_abandoned()) end.progress();
-        futex_wait(&connection.shared->stream.events, seen, 1'000'000);
-    }
-    SANSOCK_POINT("S5.leaving");
-    if (!end.may_leave()) return -ECONNRESET;
+    if (const long rc = leave_provider(connection, reason, true); rc < 0) return rc;
     retire_if_at_rest(connection);
     return 0;
+}
+
+void lend(Connection &connection) {
+    // Nobody would be left to take it back; and a provider of messages carries a connection once.
+    if (connection.courier.load() != nullptr || Process::get()->runtime() == nullptr) {
+        return_to_kernel(connection, stream::Reason::kExec);
+        return;
+    }
+    if (is_held_back(connection)) await_upgrade(connection, true);
+    connection.shared->stream.lent.fetch_add(1, std::memory_order_seq_cst);
+    Process::get()->watch_lent();
+    if (connection.phase() != Phase::kAttached || !connection.mapped.load(std::memory_order_acquire))
+        return connection.set_reason(stream::Reason::kExec);
+    leave_provider(connection, stream::Reason::kExec, false);
 }
 
 void adopt(int fd) {

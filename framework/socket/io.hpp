@@ -37,6 +37,9 @@ long shutdown_stream(Connection &connection, int fd, int how);
 /// answered in time (the connection is then reset).
 long return_to_kernel(Connection &connection, stream::Reason reason);
 
+/// Another program is about to inherit the socket: both directions go back to TCP, and leave it again once no program but ours holds it.
+void lend(Connection &connection);
+
 /// A TCP socket has just been made (Role::kNone), connected or accepted. nullptr: it cannot be tracked; the kernel has it.
 Connection *track(int fd, Role role);
 /// Whether it has moved enough, in `calls` calls or in bytes.

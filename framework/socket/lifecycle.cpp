@@ -20,7 +20,7 @@ void drop_view(Process &process, Connection &connection) {
         process.runtime()->retire(connection.endpoint);
         connection.endpoint = nullptr;
     }
-    if (peer.connections.fetch_sub(1) == 1 && !peer.alive.load()) release_peer(process, peer);
+    if (peer.connections.fetch_sub(1) == 1 && !peer.alive.load()) expect_release(process, peer);
 }
 
 /// The family's part in a connection's memory ends.
@@ -39,11 +39,13 @@ void reset_on_close(int fd) {
     raw_syscall(SYS_setsockopt, fd, SOL_SOCKET, SO_LINGER, &option, sizeof option);
 }
 
-/// What close(2) is about: a descriptor, or a number whose descriptor was closed unseen.
+/// What close(2) is about: a descriptor; one that dup2(2) is about to close itself, or another thread could get its number in between; or
+/// a number whose descriptor was closed unseen.
 struct Closing {
     int fd;
-    bool unseen;
-    [[nodiscard]] long close() const { return unseen ? 0 : raw_syscall(SYS_close, fd); }
+    enum Kind { kNow, kByDup, kUnseen } kind = kNow;
+    [[nodiscard]] bool unseen() const { return kind == kUnseen; }
+    [[nodiscard]] long close() const { return kind == kNow ? raw_syscall(SYS_close, fd) : 0; }
 };
 
 /// From here on the helper lets the descriptor alone.
@@ -66,10 +68,14 @@ long close_last(Process &process, const Closing &closing, Connection &connection
     stream::End &end = connection.end();
     linger option{};
     socklen_t size = sizeof option;
-    if (!closing.unseen) raw_syscall(SYS_getsockopt, closing.fd, SOL_SOCKET, SO_LINGER, &option, &size);
+    if (connection.shared->lingers_for_us.load(std::memory_order_acquire)) {
+        option = connection.shared->linger_asked;
+    } else if (!closing.unseen()) {
+        raw_syscall(SYS_getsockopt, closing.fd, SOL_SOCKET, SO_LINGER, &option, &size);
+    }
     const auto how = end.close(option.l_onoff != 0 && option.l_linger == 0);
     report_connection(connection);
-    if (how == stream::End::Close::kLinger && !closing.unseen) {
+    if (how == stream::End::Close::kLinger && !closing.unseen()) {
         stream::Guard guard(connection.fd_lock);
         // The peer reads the rest at its leisure. The helper keeps the TCP connection open meanwhile, so that a peer that steps
         // back (to execute another program, say) can still get it.
@@ -84,7 +90,7 @@ long close_last(Process &process, const Closing &closing, Connection &connection
             return closing.close();
         }
     }
-    if (how == stream::End::Close::kReset && !closing.unseen) reset_on_close(closing.fd);
+    if (how == stream::End::Close::kReset && !closing.unseen()) reset_on_close(closing.fd);
     take_fd(connection);
     const long rc = closing.close();
     let_go_of_memory(process, connection);
@@ -128,11 +134,16 @@ bool others_wait(Process &process, Connection &connection) {
 void close_postponed(Process &process, Connection &connection) {
     uint32_t postponed = Connection::kPostponed;
     if (others_wait(process, connection) || !connection.closing.compare_exchange_strong(postponed, Connection::kClosing)) return;
-    close_for_good(process, {connection.fd.load(), false}, connection);
+    close_for_good(process, {connection.fd.load()}, connection);
 }
 
 long close_one(const Closing &closing, Connection &connection) {
     Process &process = *Process::get();
+    if (connection.refs.load() > 1 && has_items(connection, closing.fd)) {
+        // The registration outlasts its number, and nobody can change it then: it must be the kernel's alone.
+        if (!closing.unseen()) return_to_kernel(connection, stream::Reason::kUnmodelled);
+        leave_items(connection, closing.fd);
+    }
     process.unbind(closing.fd);
     if (connection.refs.fetch_sub(1) > 1) {  // as in the kernel, epoll registrations stay until the last descriptor goes
         if (connection.fd.load() == closing.fd) {
@@ -148,7 +159,7 @@ long close_one(const Closing &closing, Connection &connection) {
     }
     forget_items(connection);
     connection.closing.store(Connection::kClosing, std::memory_order_seq_cst);  // who is to sleep on it from now on sees that
-    const long kept = closing.unseen || !others_wait(process, connection) ? -1 : raw_syscall(SYS_dup, closing.fd);
+    const long kept = closing.unseen() || !others_wait(process, connection) ? -1 : raw_syscall(SYS_dup, closing.fd);
     if (kept < 0) return close_for_good(process, closing, connection);
     {
         stream::Guard guard(connection.fd_lock);
@@ -182,9 +193,11 @@ void Waiting::undo() {
     }
 }
 
-long close_descriptor(int fd, Connection &connection) { return close_one({fd, false}, connection); }
+long close_descriptor(int fd, Connection &connection) { return close_one({fd}, connection); }
 
-void forget_descriptor(int fd, Connection &connection) { close_one({fd, true}, connection); }
+void replace_descriptor(int fd, Connection &connection) { close_one({fd, Closing::kByDup}, connection); }
+
+void forget_descriptor(int fd, Connection &connection) { close_one({fd, Closing::kUnseen}, connection); }
 
 void disconnected(Connection &connection) {
     Process &process = *Process::get();
@@ -246,10 +259,9 @@ bool take_orphans_apart(Process &process) {
     return some_left;
 }
 
-void release_peer(Process &process, Peer &peer) {
-    // A thread that comes late must not take a new peer in the place for the one that it had to do with.
+static void release_peer(Peer &peer) {
     if (!peer.inherited && peer.channel.load() >= 0) return;
-    if (peer.has_windows.load()) return process.ring_helper();  // a provider knows our arenas: it must forget them first
+    if (peer.has_windows.load()) return;  // a provider knows our arenas: it must forget them first
     stream::Guard guard(peer.log_lock);
     if (peer.connections.load() != 0 || peer.used.load() == 0) return;
     // First the counts: a child that another thread forks right now takes the lock over, and must not find arenas that are gone.
@@ -268,6 +280,31 @@ void release_peer(Process &process, Peer &peer) {
         if (const int channel = peer.channel.exchange(-1); channel >= 0) raw_syscall(SYS_close, channel);
     }
     peer.used.store(0, std::memory_order_release);
+}
+
+void expect_release(Process &process, Peer &peer) {
+    if (Helper::is_this_thread() && peer.their_arenas.load() == 0) return release_peer(peer);  // it has never had a connection
+    uint64_t in_use = 0;
+    if (peer.unused_since_ns.compare_exchange_strong(in_use, now_ns())) process.ring_helper();
+}
+
+/// Not at once: another thread may be in the middle of a call on a connection that this one has just closed.
+constexpr uint64_t kReleaseAfterNs = 250'000'000;
+
+uint64_t release_peers(Process &process) {
+    const uint64_t now = now_ns();
+    uint64_t due = UINT64_MAX;
+    for (Peer &peer : process.peers()) {
+        const uint64_t since = peer.unused_since_ns.load();
+        if (since == 0) continue;
+        if (now < since + kReleaseAfterNs) {
+            due = std::min(due, since + kReleaseAfterNs);
+        } else {
+            peer.unused_since_ns.store(0);
+            release_peer(peer);
+        }
+    }
+    return due;
 }
 
 }  // namespace sansock::socket

@@ -67,9 +67,10 @@ void Meetings::close_channel(Peer &peer) {
     if (!peer.alive.exchange(false) && peer.channel < 0) return;
     {
         stream::Guard no_sender(peer.channel_lock);
+        unwatch(peer.channel);
         raw_syscall(SYS_close, peer.channel.exchange(-1));
     }
-    release_peer(process_, peer);
+    expect_release(process_, peer);
 }
 
 void Meetings::channel_readable(uint32_t peer_index) {

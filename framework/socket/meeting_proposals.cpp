@@ -187,11 +187,14 @@ void Meetings::answer(Connection &connection, Peer &peer, const Message &proposa
     // From here on the peer must hear of it. Its channel is full, or has too many descriptors under way, for no longer than its helper
     // is kept from reading.
     int sent = -EAGAIN;
-    for (int tries = 0; tries < kAnswerTries && (sent == -EAGAIN || sent == -ETOOMANYREFS); ++tries) {
+    bool &deaf = channels_[index_of(peer)].deaf;
+    const int most = deaf ? 1 : kAnswerTries;
+    for (int tries = 0; tries < most && (sent == -EAGAIN || sent == -ETOOMANYREFS); ++tries) {
         const timespec pause{0, kAnswerPauseNs};
         if (tries > 0) raw_syscall(SYS_nanosleep, &pause, nullptr);
         sent = send_message(peer.channel, message, connection.fd.load(), answer_fds);
     }
+    deaf = sent == -EAGAIN;
     SANSOCK_POINT("U1.answered");
     if (sent < 0) connection.end().fail(stream::Reason::kNoResources);
 }

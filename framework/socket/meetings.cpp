@@ -66,6 +66,17 @@ void Meetings::watch(int fd, const Watch &watch, uint32_t events) const {
     raw_syscall(SYS_epoll_ctl, epoll_fd_, EPOLL_CTL_MOD, fd, &event);  // a socket that was connected before
 }
 
+void Meetings::unwatch(int fd) const {
+    epoll_event none{};
+    raw_syscall(SYS_epoll_ctl, epoll_fd_, EPOLL_CTL_DEL, fd, &none);
+}
+
+void Meetings::stop_listening(Meeting &meeting) const {
+    unwatch(meeting.listener - 1);
+    raw_syscall(SYS_close, meeting.listener - 1);
+    meeting.listener = 0;
+}
+
 void Meetings::wait_until(Meeting &meeting, uint64_t due_ns) {
     meeting.due_ns = due_ns;
     if (due_ns < next_due_ns_) next_due_ns_ = due_ns;
@@ -81,7 +92,7 @@ Meetings::Meeting &Meetings::meeting_of(Connection &connection) {
 }
 
 void Meetings::end_meeting(Meeting &meeting) {
-    if (meeting.listener > 0) raw_syscall(SYS_close, meeting.listener - 1);
+    if (meeting.listener > 0) stop_listening(meeting);
     if (meeting.state == Meeting::kHeld) {
         decline(process_.peers()[meeting.peer - 1], meeting.proposal, stream::Reason::kPeerSilent);
     }
@@ -140,7 +151,7 @@ void Meetings::begin(Connection &connection, uint64_t deadline_ns) {
     if (has_rings()) return refuse(stream::Reason::kIoUring);
     if (!same_host(connection)) return refuse(stream::Reason::kRemoteHost);
     if (same_address(shared.local, shared.remote)) return refuse(stream::Reason::kUnmodelled);
-    if (!shared.holders.only(static_cast<uint32_t>(process_.pid()))) {
+    if (!shared.holders.only(static_cast<uint32_t>(process_.pid())) || shared.stream.lent.load() != 0) {
         const uint64_t now = now_ns();
         if (now >= deadline_ns) return refuse(stream::Reason::kSharedFd);
         // A server that forks for every connection closes its own copy in a moment.
@@ -251,8 +262,7 @@ void Meetings::meeting_readable(uint32_t connection_index) {
     if (fd < 0) return;
     const int on = 1;
     raw_syscall(SYS_setsockopt, fd, SOL_SOCKET, SO_PASSCRED, &on, sizeof on);
-    raw_syscall(SYS_close, meeting.listener - 1);
-    meeting.listener = 0;
+    stop_listening(meeting);
     meeting.state = Meeting::kConnecting;
     stream::Guard guard(connection.fd_lock);
     new_channel(UniqueFd(process_.hide(static_cast<int>(fd))), connection, connection.shared->role == Role::kConnect);

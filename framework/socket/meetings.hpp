@@ -68,6 +68,7 @@ private:
         uint64_t first;          ///< Token of the connection that we met over; 0: none.
         sockaddr_in6 server;     ///< Where we connected to: further connections there try this channel first.
         uint64_t deadline_ns;    ///< When it must be up.
+        bool deaf;               ///< It has left an answer waiting for too long: the next ones do not wait.
         uint64_t full_until_ns;  ///< It took no more; not before then is it tried again.
     };
     /// What was said in the log.
@@ -80,6 +81,9 @@ private:
 
     void begin(Connection &connection, uint64_t deadline_ns);
     void watch(int fd, const Watch &watch, uint32_t events) const;
+    /// Before such a descriptor is closed: a forked child may hold a copy, and the registration lasts as long as that.
+    void unwatch(int fd) const;
+    void stop_listening(Meeting &meeting) const;
     bool settle_requirement(Connection &connection);
     void give_up(Connection &connection, stream::Reason reason);
     void blame(Connection &connection, stream::Reason reason, const Peer &peer, const char *what);

@@ -57,10 +57,60 @@ struct Look {
     bool on_my_cpu = false;
     bool sets = false;  ///< Some are epoll instances.
     bool again_soon = false;
+    bool new_waker = false;  ///< Some connection has only now learned whom to wake.
 };
 
-/// Fills the kernel's set with what is the kernel's part.
-Look prepare(Process &process, const pollfd *fds, nfds_t count, pollfd *kernel) {
+/// Connections of a set that TCP alone will wake a sleeper for. As long as they are counted no peer is told that it may leave TCP.
+class OnTcp final : public Undo {
+public:
+    OnTcp(Undo *outer, Process &process, const pollfd *fds, nfds_t count) : Undo(outer) {
+        nfds_t most = 0;
+        for (nfds_t i = 0; i < count; ++i) most += process.connection(fds[i].fd) != nullptr;
+        if (most > kOnStack) {
+            size_ = most * sizeof(Counted);
+            void *memory = mmap(nullptr, size_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+            large_ = memory == MAP_FAILED ? nullptr : static_cast<Counted *>(memory);
+            if (large_ == nullptr) most = kOnStack;  // the others may be told too early, and then a sleep ends late
+        }
+        for (nfds_t i = 0; i < count && used_ < most; ++i) {
+            Connection *connection = process.connection(fds[i].fd);
+            if (connection == nullptr || connection->phase() == Phase::kTcpOnly || stream_connection(process, fds[i].fd) != nullptr)
+                continue;
+            counted()[used_++] = {connection, connection->generation};
+            // The counter first, then the look: whoever attaches the connection looks at the counter afterwards.
+            connection->shared->stream.kernel_reads.fetch_add(1, std::memory_order_seq_cst);
+            too_late_ |= connection->shared->stream.attached.load(std::memory_order_seq_cst) != 0;
+        }
+    }
+    ~OnTcp() { OnTcp::undo(); }
+    /// One of them has been attached meanwhile, so that its next bytes may come without TCP.
+    [[nodiscard]] bool too_late() const { return too_late_; }
+
+private:
+    struct Counted {
+        Connection *connection;
+        uint32_t generation;  ///< Another thread may close it, and its place be given away, while we sleep.
+    };
+    Counted *counted() { return large_ != nullptr ? large_ : small_; }
+    void undo() override {
+        for (nfds_t i = 0; i < used_; ++i) {
+            const Counted &each = counted()[i];
+            if (each.connection->generation == each.generation)
+                each.connection->shared->stream.kernel_reads.fetch_sub(1, std::memory_order_release);
+        }
+        used_ = 0;
+        if (large_ != nullptr) munmap(large_, size_);
+        large_ = nullptr;
+    }
+    nfds_t used_ = 0;
+    bool too_late_ = false;
+    size_t size_ = 0;
+    Counted *large_ = nullptr;
+    Counted small_[kOnStack];
+};
+
+/// Fills the kernel's set with what is the kernel's part. `id`: the wake object that the thread is about to sleep on.
+Look prepare(Process &process, const pollfd *fds, nfds_t count, pollfd *kernel, uint16_t id) {
     Look look;
     for (nfds_t i = 0; i < count; ++i) {
         kernel[i] = fds[i];
@@ -79,6 +129,7 @@ Look prepare(Process &process, const pollfd *fds, nfds_t count, pollfd *kernel) 
         }
         stream::End &end = connection->end();
         if (end.attention_pending() || end.step_abandoned()) end.progress();
+        look.new_waker |= id != memory::kNoWaker && add_waker(*connection, id);
         get_ready(*connection);
         carry(*connection);
         const bool held = end.held_back();
@@ -93,7 +144,7 @@ Look prepare(Process &process, const pollfd *fds, nfds_t count, pollfd *kernel) 
             look.kernel = true;
         }
     }
-    if (look.sets) look.again_soon = refresh_sets(process);
+    if (look.sets) look.again_soon |= refresh_sets(process);
     return look;
 }
 
@@ -122,36 +173,16 @@ long kernel_poll(pollfd *fds, nfds_t count, uint64_t timeout_ns, const sigset_t 
 
 }  // namespace
 
-bool poll_needs_us(const pollfd *fds, nfds_t count) {
-    Process *process = Process::get();
+bool poll_has_ours(const pollfd *fds, nfds_t count) {
+    const Process *process = Process::get();
     if (process == nullptr) return false;
     bool ours = false;
     for (nfds_t i = 0; i < count; ++i) {
         pollfd fd;
         if (!guarded_copy(&fd, &fds[i], sizeof fd)) return false;  // the kernel will say EFAULT
-        ours |= stream_connection(*process, fd.fd) != nullptr || held_back(*process, fd.fd) || process->epoll(fd.fd) != nullptr;
+        ours |= process->connection(fd.fd) != nullptr || process->epoll(fd.fd) != nullptr;
     }
     return ours;
-}
-
-void enter_kernel_poll(const pollfd *fds, nfds_t count) {
-    Process *process = Process::get();
-    if (process == nullptr || fds == nullptr) return;
-    for (nfds_t i = 0; i < count; ++i) {
-        pollfd fd;
-        if (!guarded_copy(&fd, &fds[i], sizeof fd)) return;
-        if (Connection *c = process->connection(fd.fd)) c->shared->stream.kernel_reads.fetch_add(1, std::memory_order_seq_cst);
-    }
-}
-
-void leave_kernel_poll(const pollfd *fds, nfds_t count) {
-    Process *process = Process::get();
-    if (process == nullptr || fds == nullptr) return;
-    for (nfds_t i = 0; i < count; ++i) {
-        pollfd fd;
-        if (!guarded_copy(&fd, &fds[i], sizeof fd)) return;
-        if (Connection *c = process->connection(fd.fd)) c->shared->stream.kernel_reads.fetch_sub(1, std::memory_order_release);
-    }
 }
 
 int poll_both(pollfd *fds, nfds_t count, uint64_t timeout_ns, const sigset_t *mask) {
@@ -161,7 +192,7 @@ int poll_both(pollfd *fds, nfds_t count, uint64_t timeout_ns, const sigset_t *ma
     pollfd *kernel = set.fds();
     const uint64_t deadline = timeout_ns == 0 || timeout_ns == kForever ? timeout_ns : now_ns() + timeout_ns;
     for (;;) {
-        const Look look = prepare(process, fds, count, kernel);
+        const Look look = prepare(process, fds, count, kernel, memory::kNoWaker);
         if (look.kernel) {
             const long rc = kernel_poll(kernel, count, 0, nullptr, &set);
             if (rc < 0 && rc != -EINTR) return static_cast<int>(rc);
@@ -172,10 +203,7 @@ int poll_both(pollfd *fds, nfds_t count, uint64_t timeout_ns, const sigset_t *ma
         const uint16_t id = thread_waker();
         Connection *one = nullptr;
         for (nfds_t i = 0; i < count; ++i) {
-            if (Connection *connection = stream_connection(process, fds[i].fd)) {
-                one = connection;
-                if (id != memory::kNoWaker) add_waker(*connection, id);
-            }
+            if (Connection *connection = stream_connection(process, fds[i].fd)) one = connection;
         }
         if (one != nullptr) {
             // The kernel's descriptors have just been asked, and are asked again when this is over.
@@ -192,7 +220,8 @@ int poll_both(pollfd *fds, nfds_t count, uint64_t timeout_ns, const sigset_t *ma
         // A publication in the very moment of parking may be missed: the first sleep is short, and after it comes a look that needs no
         // new announcement.
         for (bool first = true; rc == 0; first = false) {
-            const bool again_soon = prepare(process, fds, count, kernel).again_soon;
+            const Look now = prepare(process, fds, count, kernel, id);
+            if (now.new_waker) park(process, id);  // its peer may be one that has not heard yet that we sleep
             for (nfds_t i = 0; i < count; ++i) kernel[i].revents = 0;
             ready = judge(process, fds, count, kernel);
             if (ready > 0) break;
@@ -201,8 +230,9 @@ int poll_both(pollfd *fds, nfds_t count, uint64_t timeout_ns, const sigset_t *ma
             if (!first && deadline != kForever && at >= deadline) break;
             uint64_t left = deadline == kForever ? kForever : deadline > at ? deadline - at : 0;
             if (id == memory::kNoWaker) left = std::min<uint64_t>(left, 1'000'000);
-            const bool short_sleep = first || again_soon;
-            rc = kernel_poll(kernel, count + 1, short_sleep ? std::min(left, kFirstSleepNs) : left, mask, &parking);
+            OnTcp on_tcp(&parking, process, fds, count);
+            const bool short_sleep = first || now.again_soon || now.new_waker || on_tcp.too_late();
+            rc = kernel_poll(kernel, count + 1, short_sleep ? std::min(left, kFirstSleepNs) : left, mask, &on_tcp);
             if (!short_sleep && rc == 0) break;
         }
         if (rc > 0 && (kernel[count].revents & POLLIN) != 0) {
@@ -218,11 +248,19 @@ int poll_both(pollfd *fds, nfds_t count, uint64_t timeout_ns, const sigset_t *ma
 }
 
 int poll_any(pollfd *fds, nfds_t count, uint64_t timeout_ns, const sigset_t *mask) {
-    if (poll_needs_us(fds, count)) return poll_both(fds, count, timeout_ns, mask);
-    enter_kernel_poll(fds, count);
-    const long rc = kernel_poll(fds, count, timeout_ns, mask, nullptr);
-    leave_kernel_poll(fds, count);
-    return static_cast<int>(rc);
+    Process *const known = Process::get();
+    if (known == nullptr) return static_cast<int>(kernel_poll(fds, count, timeout_ns, mask, nullptr));
+    Process &process = *known;
+    bool streams = false;
+    for (nfds_t i = 0; i < count && !streams; ++i) {
+        const int fd = fds[i].fd;
+        streams = stream_connection(process, fd) != nullptr || held_back(process, fd) || process.epoll(fd) != nullptr;
+    }
+    if (!streams) {
+        OnTcp on_tcp(nullptr, process, fds, count);
+        if (!on_tcp.too_late()) return static_cast<int>(kernel_poll(fds, count, timeout_ns, mask, &on_tcp));
+    }
+    return poll_both(fds, count, timeout_ns, mask);
 }
 
 }  // namespace sansock::socket

@@ -145,7 +145,8 @@ void Process::free_connection(Connection &connection) {
     do {
         next.store(head, std::memory_order_relaxed);
     } while (!freed_head_.compare_exchange_weak(head, connection.index + 1, std::memory_order_release));
-    if (helper_state_.load(std::memory_order_acquire) != 2) return recycle();
+    const uint32_t helper = helper_state_.load(std::memory_order_acquire);
+    if (helper != 1 && helper != 2) return recycle();
     if (freed_count_.fetch_add(1, std::memory_order_relaxed) % kRecycleEvery == kRecycleEvery - 1) ring_helper();
 }
 
@@ -176,6 +177,12 @@ void Process::leave_all() {
 void Process::come_back() {
     for (uint32_t i = 0; i < connections_used(); ++i) {
         if (holds(i)) shared_connections_[i].holders.add(static_cast<uint32_t>(pid_));
+    }
+}
+
+void Process::crowd_all() {
+    for (uint32_t i = 0; i < connections_used(); ++i) {
+        if (holds(i)) shared_connections_[i].holders.crowd();
     }
 }
 
@@ -242,6 +249,7 @@ Peer *Process::new_peer() {
     peer.connections.store(0, std::memory_order_relaxed);
     peer.has_windows.store(false, std::memory_order_relaxed);
     peer.owes_releases.store(false, std::memory_order_relaxed);
+    peer.unused_since_ns.store(0, std::memory_order_relaxed);
     // Constructed even where the memory is fresh: an unused descriptor is -1, and zero bytes would name standard input.
     new (static_cast<PeerView *>(&peer)) PeerView{};
     peer.used.store(1, std::memory_order_release);
@@ -392,6 +400,7 @@ void Process::submit(Connection &connection) {
 void Process::before_fork() {
     if (fork_lock_.held_by_me()) return;  // a signal handler that forks, in the middle of a fork
     fork_lock_.lock();
+    has_children_.store(true, std::memory_order_relaxed);
     unborn_ = Holders::unborn(shared_->forks.fetch_add(1, std::memory_order_relaxed));
     for (uint32_t i = 0; i < connections_used(); ++i) {
         if (holds(i)) shared_connections_[i].holders.add(unborn_);
@@ -416,6 +425,8 @@ void Process::after_fork_in_child() {
     pid_ = static_cast<int>(raw_syscall(SYS_getpid));
     new (&fork_lock_) ProcessLock();
     is_child_ = true;
+    has_children_.store(false, std::memory_order_relaxed);
+    spawning_.store(0, std::memory_order_relaxed);
     // The arenas that came along charge the parent's account for ever; ours begins empty.
     if (auto *fresh = reserve_array<memory::Account>(kAccounts, MAP_SHARED); fresh != nullptr) accounts_ = fresh;
     grown_.store(false, std::memory_order_relaxed);

@@ -35,6 +35,7 @@ struct PeerPlace {
     ProcessLock log_lock;
     std::atomic<bool> has_windows;  ///< Some of our arenas are registered with a provider that carries messages.
     std::atomic<bool> owes_releases;
+    std::atomic<uint64_t> unused_since_ns;  ///< When its last connection went, and its channel; 0: it is in use.
 };
 
 /// What starts anew with every process.
@@ -183,6 +184,19 @@ public:
         orphans_expected_.store(true, std::memory_order_release);
         ring_helper();
     }
+    /// Some connection is lent to another program: the helper shall look when it has come back.
+    void watch_lent() {
+        if (!lent_expected_.exchange(true, std::memory_order_acq_rel)) ring_helper();
+    }
+    bool take_lent_expected() { return lent_expected_.exchange(false, std::memory_order_acq_rel); }
+    /// Between these two a program is started that inherits what was lent.
+    void begin_spawn() { spawning_.fetch_add(1, std::memory_order_seq_cst); }
+    void end_spawn() {
+        uint32_t before = spawning_.load();
+        while (before != 0 && !spawning_.compare_exchange_weak(before, before - 1)) {
+        }
+    }
+    [[nodiscard]] bool is_spawning() const { return spawning_.load(std::memory_order_seq_cst) != 0; }
     bool take_orphans_expected() { return orphans_expected_.exchange(false, std::memory_order_acq_rel); }
     /// Arenas have grown since the last call.
     bool take_growth() { return grown_.exchange(false, std::memory_order_acq_rel); }
@@ -191,6 +205,10 @@ public:
     /// Starts the helper thread if there is none. False: it cannot be started (the connection stays on TCP).
     bool start_helper();
     /// There is none and never will be.
+    /// From now on nobody takes himself for the last holder of what this process holds.
+    void crowd_all();
+    /// It has forked since it came to be itself: what it closes may stay open elsewhere.
+    [[nodiscard]] bool has_children() const { return has_children_.load(std::memory_order_relaxed); }
     /// The process has io_uring's rings: bytes may move where nobody sees it.
     void note_rings() { rings_.store(true, std::memory_order_relaxed); }
     [[nodiscard]] bool has_rings() const { return rings_.load(std::memory_order_relaxed); }
@@ -273,7 +291,8 @@ private:
     Peer *peers_ = nullptr;
     static constexpr uint32_t kAccounts = 64;
     memory::Account *accounts_ = nullptr;
-    std::atomic<bool> grown_{false}, orphans_expected_{false}, rings_{false};
+    std::atomic<bool> grown_{false}, orphans_expected_{false}, rings_{false}, has_children_{false}, lent_expected_{false};
+    std::atomic<uint32_t> spawning_{0};
     std::atomic<uint32_t> peers_high_{0};
     WakeObject wake_objects_[memory::kWakeObjects] = {};
     std::atomic<uint32_t> epolls_fresh_{0}, items_fresh_{0};

@@ -173,19 +173,21 @@ uint16_t thread_waker() {
     return my_waker;
 }
 
-void add_waker(Connection &connection, uint16_t id) {
+bool add_waker(Connection &connection, uint16_t id) {
     auto &wakers = connection.end().memory().mine->hot.wakers;
     for (const auto &entry : wakers) {
-        if (entry.load(std::memory_order_relaxed) == id) return;
+        const uint16_t known = entry.load(std::memory_order_relaxed);
+        if (known == id || known == memory::kAnyWaker) return false;
     }
     stream::Guard guard(connection.items_lock);
     for (auto &entry : wakers) {
         if (entry.load(std::memory_order_relaxed) == memory::kNoWaker) {
             entry.store(id, std::memory_order_release);
-            return;
+            return true;
         }
     }
     wakers[memory::kWakersPerConnection - 1].store(memory::kAnyWaker, std::memory_order_release);
+    return true;
 }
 
 void park(Process &process, uint16_t id) {
@@ -240,6 +242,7 @@ void get_ready(Connection &connection) {
     if (__builtin_expect(connection.inherited.load(std::memory_order_relaxed) != Connection::kNothing, 0)) take_over(connection);
     const memory::Slot &mine = *connection.end().memory().mine;
     if (mine.cold.ready.load(std::memory_order_relaxed) == connection.shared->stream.epoch.load(std::memory_order_relaxed)) return;
+    if (connection.shared->stream.lent.load(std::memory_order_relaxed) != 0) return Process::get()->watch_lent();  // perhaps by a sibling
     {
         stream::Guard guard(connection.items_lock);
         for (EpollItem *item = connection.items.load(); item != nullptr; item = item->next_of_connection) {
@@ -313,6 +316,7 @@ static int wait_on_tcp(Connection &connection, bool sending, uint64_t deadline_n
     const auto moved = [&] {
         return end.attention_pending() || connection.shared->stream.events.load() != events_seen ||
                (end.on_provider(sending) && !connection.shared->stream.out.stopped && !(sending && end.peer_is_dead())) ||
+               (!sending && end.peer_ends_at(connection.shared->stream.in.in.load(std::memory_order_relaxed))) ||
                (!sending && peer.tail.load(std::memory_order_acquire) > connection.shared->stream.in.in.load() &&
                 end.memory().peer->cold.switched.load() == connection.shared->stream.epoch.load() &&
                 end.memory().mine->cold.frozen.load() != connection.shared->stream.epoch.load() &&

@@ -89,8 +89,8 @@ private:
 
 /// The wake object of the calling thread; kNoWaker when none can be had.
 uint16_t thread_waker();
-/// Adds a wake object to those that the peer notifies for this connection.
-void add_waker(Connection &connection, uint16_t id);
+/// Adds a wake object to those that the peer notifies for this connection. False: it was among them.
+bool add_waker(Connection &connection, uint16_t id);
 /// Announces to all peers that a wake object is about to sleep; look again afterwards, then sleep, then call unpark().
 void park(Process &process, uint16_t id);
 void unpark(Process &process, uint16_t id);
@@ -124,8 +124,12 @@ void wake_sleepers(Process &process, Peer &peer);
 // --- lifecycle.cpp ---
 /// The application has let go of a descriptor that refers to `connection`; closes it in the kernel. The kernel's answer.
 long close_descriptor(int fd, Connection &connection);
+/// The same for one that dup2() is about to close.
+void replace_descriptor(int fd, Connection &connection);
 /// The same for one that was closed unseen: by fclose(), say.
 void forget_descriptor(int fd, Connection &connection);
+/// The helper: connections that no other program holds any more may leave TCP again. Whether there are others still.
+bool take_back_lent(Process &process);
 /// A closed connection whose peer had not read everything: done by now?
 void finish_lingering(Process &process, Connection &connection);
 /// Connections that this process had let go of and its siblings had not: what it had for them goes with the last of those. True: some
@@ -134,6 +138,8 @@ bool take_orphans_apart(Process &process);
 /// The same for one that a sibling has ended, before its place is used anew. Under fd_lock.
 void forget_orphan(Process &process, Connection &connection);
 /// Gives everything of a dead peer back, once no connection needs it.
-void release_peer(Process &process, Peer &peer);
+void expect_release(Process &process, Peer &peer);
+/// The helper: releases those whose time has come. When there is more to do; UINT64_MAX: nothing.
+uint64_t release_peers(Process &process);
 
 }  // namespace sansock::socket

@@ -87,6 +87,10 @@ public:
     [[nodiscard]] bool held_back() { return ((s_.out.stopped || s_.required) && !peer_is_dead()) || holding(); }
     [[nodiscard]] bool holding();
     void stop_holding() { s_.out.held_until.store(0, std::memory_order_relaxed); }
+    /// It shall not leave TCP: for good, or as long as another program may use the socket, too.
+    [[nodiscard]] bool stays_on_tcp() const {
+        return s_.pinned.load(std::memory_order_relaxed) != 0 || s_.lent.load(std::memory_order_relaxed) != 0;
+    }
     /// The peer's end is ready: nothing but our own bytes on TCP can still keep the next send from switching.
     [[nodiscard]] bool may_switch() const {
         return on_provider(true) || m_.peer->cold.ready.load(std::memory_order_acquire) == s_.epoch.load(std::memory_order_relaxed);

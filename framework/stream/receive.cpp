@@ -265,7 +265,7 @@ short End::events(short kernel) {
     if (in_provider) {
         InGuard guard(*this);
         const bool finished = peer.fin.load(std::memory_order_acquire) != 0 &&
-                              peer.fin_at.load(std::memory_order_relaxed) <= path().hot.tail.load(std::memory_order_acquire);
+                              peer.fin_at.load(std::memory_order_relaxed) == path().hot.tail.load(std::memory_order_acquire);
         read_done = finished || ended != kTcpOpen || reset || s_.in.rd_shut;
         if (read_done || reader().unread() > 0) events |= POLLIN | POLLRDNORM;
         if (read_done) events |= POLLRDHUP;

@@ -94,12 +94,13 @@ struct State {
     std::atomic<uint32_t> step_wanted;           ///< Epoch in which somebody who holds a lock has found that it must end.
     std::atomic<uint32_t> attention;             ///< The peer's attention count as last handled.
     std::atomic<uint32_t> pinned;                ///< 1: this connection will not (again) leave TCP.
-    std::atomic<uint32_t> tcp_ended;             ///< TcpEnd, as the helper saw it while the stream was on the provider.
-    std::atomic<uint32_t> peer_closed;           ///< 1: the peer's application has closed its end with nothing of ours unread.
-    std::atomic<uint32_t> error_told;            ///< 1: error_of_loss() was answered; like the kernel's, it is told once.
-    std::atomic<uint8_t> reason;                 ///< Reason
-    std::atomic<uint32_t> error_owed;            ///< An errno that the kernel has told us and that no call has told the application.
-    std::atomic<uint32_t> events;                ///< Counts what waiters must look at again; the second word of their futex.
+    std::atomic<uint32_t> lent;         ///< Not 0: another program may hold the socket, so that it stays on TCP until none does any more.
+    std::atomic<uint32_t> tcp_ended;    ///< TcpEnd, as the helper saw it while the stream was on the provider.
+    std::atomic<uint32_t> peer_closed;  ///< 1: the peer's application has closed its end with nothing of ours unread.
+    std::atomic<uint32_t> error_told;   ///< 1: error_of_loss() was answered; like the kernel's, it is told once.
+    std::atomic<uint8_t> reason;        ///< Reason
+    std::atomic<uint32_t> error_owed;   ///< An errno that the kernel has told us and that no call has told the application.
+    std::atomic<uint32_t> events;       ///< Counts what waiters must look at again; the second word of their futex.
     FamilyLock park_lock;
     uint32_t sleepers_in, sleepers_out;  ///< Threads asleep until the peer's tail, or consumed, moves; under park_lock.
     uint32_t park_ticket;

@@ -75,7 +75,7 @@ bool End::step(Reason reason, bool for_good) {
             on_tcp = s_.out.path == Path::kTcp;
         }
         // A peer that we were never ready for cannot have switched: there is nothing to go back from.
-        idle = on_tcp && s_.pinned.load(std::memory_order_relaxed) != 0 && mine.ready.load(std::memory_order_relaxed) != epoch;
+        idle = on_tcp && stays_on_tcp() && mine.ready.load(std::memory_order_relaxed) != epoch;
         if (!idle && mine.step.load(std::memory_order_relaxed) != epoch) {
             if (s_.required) {  // TCP must not carry it: there is no way back
                 poison(reason);
@@ -227,7 +227,7 @@ bool End::at_rest_on_tcp() const {
     // Who was ready in this epoch may find bytes in the window until a STEP has ended it.
     return s_.out.path == Path::kTcp && s_.in.path == Path::kTcp && mine.ready.load(std::memory_order_acquire) != epoch &&
            mine.step.load(std::memory_order_relaxed) != epoch && m_.peer->cold.step.load(std::memory_order_acquire) < epoch &&
-           s_.pinned.load(std::memory_order_relaxed) != 0;
+           stays_on_tcp();
 }
 
 bool End::died_on_provider() const {

@@ -24,11 +24,11 @@ void End::pin() {
 
 void End::declare_ready() {
     auto &ready = m_.mine->cold.ready;
-    if (s_.pinned.load(std::memory_order_relaxed) != 0) return;
+    if (stays_on_tcp()) return;
     // Whoever pins the connection and then takes the lock knows whether the peer may switch.
     StepGuard step(*this);
     const uint32_t epoch = s_.epoch.load(std::memory_order_relaxed);
-    if (s_.pinned.load(std::memory_order_relaxed) != 0 || ready.load(std::memory_order_relaxed) == epoch) return;
+    if (stays_on_tcp() || ready.load(std::memory_order_relaxed) == epoch) return;
     if (s_.kernel_reads.load(std::memory_order_acquire) != 0) return;  // asleep where a switch would not wake it
     {
         InGuard guard(*this);
@@ -49,15 +49,14 @@ void End::help_peer_to_switch() {
     const uint32_t epoch = s_.epoch.load(std::memory_order_relaxed);
     const memory::ColdWords &peer = m_.peer->cold;
     if (m_.mine->cold.ready.load(std::memory_order_relaxed) != epoch || peer.switched.load(std::memory_order_acquire) == epoch) return;
-    if (s_.pinned.load(std::memory_order_relaxed) != 0 || peer.pinned.load(std::memory_order_acquire) != 0) return;
+    if (stays_on_tcp() || peer.pinned.load(std::memory_order_acquire) != 0) return;
     const uint64_t in = s_.in.in.load(std::memory_order_relaxed);
     if (s_.in.acknowledged.exchange(in, std::memory_order_relaxed) != in) env_.tcp_acknowledge();
 }
 
 bool End::holding() {
     const uint64_t until = s_.out.held_until.load(std::memory_order_relaxed);
-    return until != 0 && s_.out.path == Path::kTcp && !s_.out.fin && s_.pinned.load(std::memory_order_relaxed) == 0 &&
-           env_.tcp_unsent() > 0 && env_.now_ns() < until;
+    return until != 0 && s_.out.path == Path::kTcp && !s_.out.fin && !stays_on_tcp() && env_.tcp_unsent() > 0 && env_.now_ns() < until;
 }
 
 /// Under the out lock, after bytes have gone to TCP: whether those that come next are held back. A bulk sender's kernel queue hardly ever
@@ -67,7 +66,7 @@ bool End::holding() {
 bool End::begin_hold() {
     OutState &out = s_.out;
     const uint64_t sent = out.out.load(std::memory_order_relaxed);
-    if (out.path != Path::kTcp || sent < out.hold_at || s_.pinned.load(std::memory_order_relaxed) != 0) return false;
+    if (out.path != Path::kTcp || sent < out.hold_at || stays_on_tcp()) return false;
     if (m_.peer->cold.ready.load(std::memory_order_acquire) != s_.epoch.load(std::memory_order_relaxed)) return false;
     const long unsent = env_.tcp_unsent();
     if (unsent <= 0 || static_cast<uint64_t>(unsent) < out.window / kShortQueue) return false;
@@ -89,7 +88,7 @@ bool End::try_switch() {
     OutState &out = s_.out;
     const uint32_t epoch = s_.epoch.load(std::memory_order_relaxed);
     const memory::ColdWords &peer = m_.peer->cold;
-    if (peer.ready.load(std::memory_order_acquire) != epoch || s_.pinned.load(std::memory_order_relaxed) != 0) return false;
+    if (peer.ready.load(std::memory_order_acquire) != epoch || stays_on_tcp()) return false;
     if (m_.mine->cold.frozen.load(std::memory_order_relaxed) == epoch || peer.step.load(std::memory_order_acquire) >= epoch) return false;
     if (peer.frozen.load(std::memory_order_acquire) >= epoch) return false;
     if (s_.kernel_writes.load(std::memory_order_acquire) != 0) return false;

@@ -72,6 +72,7 @@ TEST(Limits, OfMemoryKeepTheNextOnesOnTcp) {
         std::this_thread::sleep_for(std::chrono::seconds(2));  // all have met
         for (const auto &client : clients) EXPECT_TRUE(client->alive()) << client->log();
     }
+    std::this_thread::sleep_for(std::chrono::milliseconds(500));  // what they had is kept for a moment after they have gone
     Victim late({"connect", port, "2000"});
     EXPECT_EQ("end", late.ending()) << late.log();
     EXPECT_EQ("simulated", late.record()["path"]) << late.record();

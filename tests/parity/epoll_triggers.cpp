@@ -1,3 +1,6 @@
+#include <cstdlib>
+#include <thread>
+
 #include "epoll_tools.hpp"
 #include "subjects.hpp"
 
@@ -35,6 +38,67 @@ Subject epoll_triggers() {
         char buffer[8];
         t.data("recv", recv(c.fd, buffer, 2, 0), buffer);
         show_wait(t, "reading is no event", set);
+    });
+
+    // Armed again after every event, while the connection leaves TCP.
+    cases.add("one_shot_from_the_first_byte_on", [](Case &t) {
+        constexpr int kRounds = 200;
+        const auto c = t.connect_cold();
+        std::thread other([&] {
+            for (int i = 0; i < kRounds; ++i) {
+                c.peer.send("x");
+                if (c.peer.recv(1).result != 1) return;
+            }
+        });
+        const int set = new_epoll();
+        control(set, EPOLL_CTL_ADD, c.fd, EPOLLIN | EPOLLONESHOT, 1);
+        int rounds = 0;
+        char byte;
+        epoll_event event{};
+        while (rounds < kRounds && epoll_wait(set, &event, 1, 5000) == 1 && recv(c.fd, &byte, 1, 0) == 1 && send(c.fd, "y", 1, 0) == 1 &&
+               control(set, EPOLL_CTL_MOD, c.fd, EPOLLIN | EPOLLONESHOT, 1) == 0) {
+            ++rounds;
+        }
+        t.value("rounds", rounds);
+        if (rounds < kRounds) shutdown(c.fd, SHUT_RDWR);
+        other.join();
+    });
+
+    cases.add("after_another_program_was_started", [](Case &t) {
+        const auto one = t.connect(), two = t.connect(), three = t.connect();
+        const int set = new_epoll();
+        control(set, EPOLL_CTL_ADD, one.fd, EPOLLIN, 1);
+        control(set, EPOLL_CTL_ADD, two.fd, EPOLLIN | EPOLLET, 2);
+        control(set, EPOLL_CTL_ADD, three.fd, EPOLLIN | EPOLLONESHOT, 3);
+        show_wait(t, "nothing", set);
+        t.value("system", system("true"));
+        for (const Connection &c : {one, two, three}) {
+            c.peer.send("x");
+            show_wait(t, "arrival", set, 5000);
+            char byte;
+            t.data("recv", recv(c.fd, &byte, 1, 0), &byte);
+        }
+        show_wait(t, "nothing", set);
+        control(set, EPOLL_CTL_MOD, three.fd, EPOLLIN | EPOLLONESHOT, 3);
+        three.peer.send("y");
+        show_wait(t, "armed again", set, 5000);
+    });
+
+    cases.add("registered_under_a_number_that_is_gone", [](Case &t) {
+        const auto c = t.connect();
+        const int set = new_epoll();
+        control(set, EPOLL_CTL_ADD, c.fd, EPOLLIN, 1);
+        const int copy = dup(c.fd);
+        t.value("close", close(c.fd));
+        const auto other = t.connect();  // may get the number
+        t.value("ADD", control(set, EPOLL_CTL_ADD, other.fd, EPOLLIN, 2));
+        c.peer.send("x");
+        show_wait(t, "arrival", set, 5000);
+        char byte;
+        t.data("recv", recv(copy, &byte, 1, 0), &byte);
+        t.value("close", close(copy));
+        other.peer.send("y");
+        show_wait(t, "arrival", set, 5000);
     });
 
     cases.add("edge_of_what_is_there_already", [](Case &t) {

@@ -226,6 +226,27 @@ Subject polling() {
         }
     });
 
+    // The second connection is young: it may leave TCP at any moment while poll sleeps.
+    cases.add("a_young_connection_beside_an_old_one", [](Case &t) {
+        constexpr int kRounds = 40;
+        const auto old = t.connect(), young = t.connect_cold();
+        std::thread other([&] {
+            for (int i = 0; i < kRounds; ++i) {
+                usleep(9000);
+                young.peer.send("x");
+                if (young.peer.recv(1).result != 1) return;
+            }
+        });
+        pollfd entries[] = {{.fd = old.fd, .events = POLLIN, .revents = 0}, {.fd = young.fd, .events = POLLIN, .revents = 0}};
+        int rounds = 0;
+        char byte;
+        while (rounds < kRounds && poll(entries, 2, 5000) == 1 && recv(young.fd, &byte, 1, 0) == 1 && send(young.fd, "y", 1, 0) == 1)
+            ++rounds;
+        t.value("rounds", rounds);
+        if (rounds < kRounds) shutdown(young.fd, SHUT_RDWR);
+        other.join();
+    });
+
     cases.add("a_wait_begun_before_the_first_byte", [](Case &t) {
         const auto c = t.connect_cold();
         pollfd entry{.fd = c.fd, .events = POLLRDHUP};

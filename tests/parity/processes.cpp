@@ -1,4 +1,5 @@
 #include <fcntl.h>
+#include <linux/sched.h>
 #include <pty.h>
 #include <sched.h>
 #include <sys/epoll.h>
@@ -301,6 +302,37 @@ Subject processes() {
         wait_for(t, must("clone", clone(child_sends, stack + sizeof stack, SIGCHLD, nullptr)));
         t.outcome("peer", c.peer.receive_up_to(5));
         echo(t, c.fd, c.peer, "parent");
+    });
+
+    cases.add("a_clone_by_number", [](Case &t) {
+        const auto c = t.connect();
+        clone_args how{};
+        how.exit_signal = SIGCHLD;
+        const long child = must("clone3", syscall(SYS_clone3, &how, sizeof how));
+        if (child == 0) {
+            send_all(c.fd, "child", 5);
+            close(c.fd);
+            _exit(0);
+        }
+        wait_for(t, static_cast<int>(child));
+        t.outcome("peer", c.peer.receive_up_to(5));
+        echo(t, c.fd, c.peer, "parent");
+    });
+
+    cases.add("child_in_another_namespace", [](Case &t) {
+        const auto c = t.connect();
+        if (unshare(CLONE_NEWPID) != 0) return t.says("unshare", "needs root");
+        const int child = must("fork", fork());
+        if (child == 0) {
+            send_all(c.fd, "child", 5);
+            close(c.fd);
+            _exit(0);
+        }
+        wait_for(t, child);
+        t.outcome("peer", c.peer.receive_up_to(5));
+        echo(t, c.fd, c.peer, "parent");
+        t.value("close", close(c.fd));
+        t.outcome("peer", c.peer.receive_to_end());
     });
 
     cases.add("a_fork_without_handlers", [](Case &t) {

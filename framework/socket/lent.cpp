@@ -1,0 +1,127 @@
+// Sockets that another program has inherited. The programs of its family know how a connection moves; any other one would read and write
+// the TCP socket whatever this process does, and so the connection stays on TCP until no such program holds it any more. Who holds a socket
+// only /proc tells.
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <charconv>
+#include <span>
+#include <string_view>
+#include <utility>
+
+#include "base/unique_fd.hpp"
+#include "socket/waiting.hpp"
+
+namespace sansock::socket {
+namespace {
+
+struct Lent {
+    uint64_t inode;
+    uint32_t index;
+    uint32_t value;  ///< What State::lent was before anybody looked: it changes when the connection is lent again.
+    bool held;
+};
+
+class Directory {
+public:
+    explicit Directory(int fd) : stream_(fd < 0 ? nullptr : fdopendir(fd)) {}
+    ~Directory() {
+        if (stream_ != nullptr) closedir(stream_);
+    }
+    Directory(const Directory &) = delete;
+    Directory &operator=(const Directory &) = delete;
+    [[nodiscard]] bool is_open() const { return stream_ != nullptr; }
+    [[nodiscard]] int fd() const { return dirfd(stream_); }
+    /// The name of the next entry; empty: there is none.
+    std::string_view next() {
+        const dirent *entry = readdir(stream_);
+        return entry == nullptr ? std::string_view() : std::string_view(entry->d_name);
+    }
+
+private:
+    DIR *stream_;
+};
+
+int open_directory(int at, const char *name) {
+    return static_cast<int>(raw_syscall(SYS_openat, at, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0));
+}
+
+template <class Number>
+bool parse(std::string_view text, Number &number) {
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+    return error == std::errc() && end == text.data() + text.size();
+}
+
+/// Marks what the process `pid` holds, unless it holds it as one of the connection's family.
+void mark(Process &process, std::span<Lent> all, const Directory &proc, uint32_t pid) {
+    char name[32] = {};
+    auto *end = std::to_chars(name, name + sizeof name - 4, pid).ptr;
+    std::copy_n("/fd", 4, end);
+    const int fd = open_directory(proc.fd(), name);
+    if (fd == -EACCES && raw_syscall(SYS_getsid, pid) == raw_syscall(SYS_getsid, 0)) {  // a setuid program, and perhaps a child of ours
+        for (Lent &each : all) each.held = true;
+    }
+    Directory descriptors(fd);
+    if (!descriptors.is_open()) return;
+    for (std::string_view entry = descriptors.next(); !entry.empty(); entry = descriptors.next()) {
+        char target[64];
+        const long size = raw_syscall(SYS_readlinkat, descriptors.fd(), entry.data(), target, sizeof target);
+        constexpr std::string_view kSocket = "socket:[";
+        std::string_view text(target, static_cast<size_t>(std::max(size, 0L)));
+        if (!text.starts_with(kSocket) || !text.ends_with(']')) continue;
+        text.remove_prefix(kSocket.size());
+        text.remove_suffix(1);
+        uint64_t inode = 0;
+        if (!parse(text, inode)) continue;
+        for (auto found = std::ranges::lower_bound(all, inode, {}, &Lent::inode); found != all.end() && found->inode == inode; ++found) {
+            found->held |= !process.shared_at(found->index).holders.has(pid);
+        }
+    }
+}
+
+uint32_t collect(Process &process, std::span<Lent> places) {
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < process.connections_used() && count < places.size(); ++i) {
+        Connection &connection = process.connection_at(i);
+        if (!connection.is_open() || !connection.is_in_family()) continue;
+        const uint32_t value = connection.shared->stream.lent.load(std::memory_order_seq_cst);
+        struct stat status;
+        if (value != 0 && raw_syscall(SYS_fstat, connection.fd.load(), &status) == 0) places[count++] = {status.st_ino, i, value, false};
+    }
+    return count;
+}
+
+}  // namespace
+
+bool take_back_lent(Process &process) {
+    if (process.is_spawning()) return true;  // the new program is not there yet to be seen
+    const size_t size = process.connections_used() * sizeof(Lent);
+    void *memory = size == 0 ? MAP_FAILED : mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED) return size != 0;
+    std::span places(static_cast<Lent *>(memory), size / sizeof(Lent));
+    const std::span all = places.first(collect(process, places));
+    std::ranges::sort(all, {}, &Lent::inode);
+    Directory proc(all.empty() ? -1 : open_directory(AT_FDCWD, "/proc"));
+    bool some = !all.empty();
+    if (proc.is_open()) {
+        for (std::string_view entry = proc.next(); !entry.empty(); entry = proc.next()) {
+            uint32_t pid = 0;
+            if (parse(entry, pid) && pid != static_cast<uint32_t>(process.pid())) mark(process, all, proc, pid);
+        }
+        some = false;
+        for (const Lent &each : all) {
+            Connection &connection = process.connection_at(each.index);
+            // Twice in a row: one that was forked behind our back by one that has ended since would have been missed once.
+            const bool settled = !each.held && std::exchange(connection.unlent_at, each.held ? 0 : each.value) == each.value;
+            uint32_t value = each.value;
+            if (!settled || !connection.shared->stream.lent.compare_exchange_strong(value, 0)) some = true;
+        }
+    }
+    munmap(memory, size);
+    return some;
+}
+
+}  // namespace sansock::socket

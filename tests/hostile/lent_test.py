@@ -1,0 +1,108 @@
+#!/usr/bin/env python3
+"""A connection whose socket another program inherits goes back to TCP, and leaves it again once no such program holds it any more.
+
+    lent_test.py --sansock SANSOCK --config CONFIG
+
+Runs itself under sansock as a server and its client, which start a program in each way that there is, and reads the report.
+"""
+import argparse
+import json
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+
+LASTS_S = 1.5
+
+
+def fork_and_exec():
+    child = os.fork()
+    if child == 0:
+        os.execv("/bin/true", ["true"])
+    os.waitpid(child, 0)
+
+
+WAYS = {
+    "system": lambda: os.system("true"),
+    "posix_spawn": lambda: os.waitpid(os.posix_spawn("/bin/true", ["true"], os.environ), 0),
+    "vfork": lambda: subprocess.run(["true"], close_fds=False, check=True),
+    "popen": lambda: os.popen("true").close(),
+    "fork and exec": fork_and_exec,
+    "one that stays": lambda: os.system(f"sleep {LASTS_S} &"),
+}
+
+
+def converse(end, count):
+    for _ in range(count):
+        end.sendall(b"x")
+        assert end.recv(1) == b"x"
+        time.sleep(0.0005)
+
+
+def echo(address):
+    end = socket.create_connection(address)
+    while byte := end.recv(1):
+        end.sendall(byte)
+
+
+def both_ends(way):
+    """The program under sansock: a server, and a client in a child."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    child = os.fork()
+    if child == 0:
+        echo(listener.getsockname())
+        os._exit(0)
+    end, _ = listener.accept()
+    end.set_inheritable(True)
+    converse(end, 300)
+    WAYS[way]()
+    # It comes back a few hundredths of a second later; while the program lasts, not before that.
+    deadline = time.monotonic() + (LASTS_S if way == "one that stays" else 0) + 1
+    while time.monotonic() < deadline:
+        converse(end, 20)
+    end.close()
+    os.waitpid(child, 0)
+
+
+def faults(way, records):
+    ours = [r for r in records if r["upgrades"] > 1]
+    if len(ours) != 2:
+        yield f"{len(ours)} ends have left TCP twice"
+    for record in ours:
+        if record["path"] != "simulated" or record["step_backs"] != 1:
+            yield f"{record['role']}: {record['path']}, {record['step_backs']} steps back"
+        tcp, provider = record["bytes_sent"]["tcp"], record["bytes_sent"]["provider"]
+        if way == "one that stays" and tcp < 500:
+            yield f"{record['role']}: {tcp} bytes by TCP: it did not stay there while the program ran"
+        if provider < 500:
+            yield f"{record['role']}: {provider} bytes by the provider"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--sansock", required=True)
+    parser.add_argument("--config", required=True)
+    arguments = parser.parse_args()
+    failed = False
+    for way in WAYS:
+        with tempfile.TemporaryDirectory() as folder:
+            report = os.path.join(folder, "report")
+            command = [arguments.sansock, "run", "--config", arguments.config, "--report", report, "--", sys.executable, __file__, way]
+            status = subprocess.run(command, timeout=60, check=False).returncode
+            with open(report, encoding="utf-8") as lines:
+                records = [json.loads(line) for line in lines]
+        found = [*faults(way, records)] if status == 0 else [f"ended with status {status}"]
+        print(f"{way}: {'; '.join(found) or 'passed'}", flush=True)
+        if found:
+            failed = True
+            print(*records, sep="\n")
+    sys.exit(failed)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) == 2 and sys.argv[1] in WAYS:
+        both_ends(sys.argv[1])
+    else:
+        main()
