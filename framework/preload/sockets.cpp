@@ -131,12 +131,6 @@ SANSOCK_EXPORT int getsockopt(int fd, int level, int option, void *value, sockle
         if (error == 0) error = connection->end().take_error_of_loss();
         std::memcpy(value, &error, sizeof error);
     }
-    if (level == SOL_SOCKET && option == SO_ERROR && *length >= sizeof(int)) {
-        int error;
-        std::memcpy(&error, value, sizeof error);
-        if (error == 0) error = connection->end().take_error_of_loss();
-        std::memcpy(value, &error, sizeof error);
-    }
     if (level == IPPROTO_TCP && option == TCP_INFO && *length >= 1) {
         auto *state = static_cast<uint8_t *>(value);
         *state = shown_state(*connection, *state);
