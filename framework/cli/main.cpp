@@ -21,7 +21,7 @@ int split_off_command(int argc, char **argv, std::vector<std::string> &command) 
 }
 
 Status run_verb(int argc, char **argv) {
-    CLI::App app("Runs programs with their TCP connections on shared memory or RDMA.", "sansock");
+    CLI::App app("Runs programs with their TCP connections on shared memory.", "sansock");
     app.set_version_flag("--version", "sansock " SANSOCK_VERSION);
     app.require_subcommand(1);
     app.footer(

@@ -15,7 +15,6 @@ namespace sansock::memory {
 namespace {
 
 constexpr int kSeals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
-constexpr int kSealsRequired = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
 constexpr uint32_t kBuffersMax = 65535 - 1;  // kInlineBuffer is not an index
 constexpr uint32_t kBufferSizeMin = 4096;
 constexpr uint32_t kBufferPlaces = 65536;
@@ -265,7 +264,7 @@ void Arena::give_buffer_with_slot(uint16_t index, uint32_t slot) {
 
 int PeerArena::map(int fd) {
     const long seals = raw_syscall(SYS_fcntl, fd, F_GET_SEALS, 0);
-    if (seals < 0 || (seals & kSealsRequired) != kSealsRequired) return -EPROTO;
+    if (seals < 0 || (seals & kSeals) != kSeals) return -EPROTO;
     struct stat status;
     if (fstat(fd, &status) != 0 || !S_ISREG(status.st_mode)) return -EPROTO;
     // Huge pages can run out under a reader, which would then get SIGBUS.

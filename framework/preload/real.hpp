@@ -38,9 +38,6 @@ inline long answer(long result) {
     return -1;
 }
 
-/// libc's result as the kernel gives it.
-inline long kernel_style(long result) { return result < 0 ? -errno : result; }
-
 inline socket::Connection *connection_of(int fd) {
     const socket::Process *process = socket::Process::get();
     return process == nullptr ? nullptr : process->connection(fd);

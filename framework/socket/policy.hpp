@@ -8,8 +8,8 @@ namespace sansock::socket {
 struct Policy {
     uint32_t upgrade_after_calls = 4;
     uint64_t upgrade_after_bytes = 64 * 1024;
-    uint32_t spin_ns_max = 20'000;  ///< Longest spin before a wait goes to sleep; 0: never spin.
-    bool spin_always = false;       ///< Spin whatever the moving average says.
+    uint32_t spin_ns_max = 100'000;  ///< Longest spin before a wait goes to sleep; 0: never spin.
+    bool spin_always = false;        ///< Spin whatever the moving average says.
     uint64_t rendezvous_timeout_ns = 1'000'000'000;
     uint64_t require_timeout_ns = 1'000'000'000;
     uint64_t step_timeout_ns = 5'000'000'000;

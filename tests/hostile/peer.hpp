@@ -80,7 +80,6 @@ private:
     memory::Arena ours_;
     memory::PeerArena their_arena_;
     uint32_t slot_ = 0, their_slot_ = 0;
-    uint64_t token_ = 0;
 };
 
 /// Waits for something that the victim does.

@@ -136,7 +136,6 @@ public:
 
 private:
     void set_up();
-    void spawn_actors();
     void run_helper(Process &process);
     void look_after(Process &process);
     void run_operator();

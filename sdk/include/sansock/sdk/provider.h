@@ -15,12 +15,15 @@
 typedef struct sansock_provider_config {
     uint32_t size;
     uint32_t reserved;
-    const char *guid;   /* Canonical: 36 characters, lower case, no braces. */
-    const char *yaml;   /* The block that the operator wrote for this provider; "" when there is none. */
+    const char *guid; /* Canonical: 36 characters, lower case, no braces. */
+    /* The keys `options` and `simulation` of the block that the operator wrote for this provider, as far as they are
+     * there, as one mapping; "" when there is neither. sansock writes it as JSON, with each value as many lines below
+     * the first as in the operator's file; a test may hand over any YAML. */
+    const char *yaml;
     const char *origin; /* Where the block begins, such as "/etc/sansock.yaml:12", for error texts. Never NULL. */
 } sansock_provider_config;
 
-/* How far apart the two ends of an endpoint may be. */
+/* How far apart the two ends of an endpoint may be. The ends that this version of sansock connects are of one host. */
 #define SANSOCK_REACH_PROCESS 1
 #define SANSOCK_REACH_HOST 2
 #define SANSOCK_REACH_NETWORK 3
@@ -30,19 +33,20 @@ typedef struct sansock_provider_config {
 #define SANSOCK_UNRECEIVED_FAILS 2 /* Both endpoints fail, as on iWARP: credits must be exact. */
 
 /* How much the provider can do; what it can do at all is answered by extensions. Constant while the provider is
- * open. */
+ * open. Of those marked with a star this version of sansock only checks that the value is possible, and relies on none:
+ * it sends from registered memory alone, only messages that find a receive, and lets no child use its parent's objects. */
 typedef struct sansock_limits {
     uint32_t size;
-    uint32_t reach;                /* SANSOCK_REACH_* */
+    uint32_t reach;                /* (*) SANSOCK_REACH_* */
     uint64_t message_bytes_max;    /* Longest message, at least 4096. */
-    uint32_t inline_bytes_max;     /* Most unregistered bytes of a send; 0 when all must be registered. */
+    uint32_t inline_bytes_max;     /* (*) Most unregistered bytes of a send; 0 when all must be registered. */
     uint32_t slice_count_max;      /* Slices of one request, at least 1. */
     uint32_t send_depth_max;       /* Sends in flight on one endpoint, at least 1. */
     uint32_t receive_depth_max;    /* Receives posted on one endpoint, at least 1. */
     uint32_t completion_depth_max; /* Depth of one completion queue. */
-    uint32_t unreceived;           /* SANSOCK_UNRECEIVED_* */
+    uint32_t unreceived;           /* (*) SANSOCK_UNRECEIVED_* */
     uint32_t answerer_sends_first; /* 1: the end that accepted the offer must send the first message (iWARP). */
-    uint32_t fork_safe;            /* 1: a child of fork may go on with the parent's objects (see threads.h). */
+    uint32_t fork_safe;            /* (*) 1: a child of fork may go on with the parent's objects (see threads.h). */
 } sansock_limits;
 
 typedef struct sansock_provider_ops {

@@ -9,6 +9,11 @@
  *   progress  one at a time per completion queue, its endpoints included, from changing threads. Calls on different
  *             queues of one provider run at the same time, and at the same time as [control] calls on other objects.
  *             Never blocks, never allocates, never takes a lock that a blocked thread may hold.
+ *   any, not progress
+ *             a function of the host: from any thread of the plugin, at the same time as anything else, but never from
+ *             inside a [progress] call, for it may allocate and write.
+ *   control, from inside open_provider only
+ *             a function of the host: by the thread that the host has called open_provider in, before that returns.
  *
  * States of a plugin
  *   loaded       the library is mapped, init has not run, or deinit has.

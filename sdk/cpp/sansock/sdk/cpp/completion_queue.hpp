@@ -5,6 +5,8 @@
 //         std::int32_t poll(sansock_completion *, std::uint32_t capacity) noexcept;
 //         std::int32_t arm() noexcept;
 //     };
+//
+// All public, and all noexcept: the compiler insists. close() of the contract deletes the object, so it is made by new.
 #pragma once
 #include <sansock/sdk/completion.h>
 

@@ -9,8 +9,9 @@
 //         std::int32_t post_receive(const sansock_slice *, std::uint32_t, std::uint64_t token) noexcept;
 //     };
 //
-// All public. close() of the contract destroys the object. The class is known at compile time, so a call through the
-// table lands in the member function without a second indirection, and a missing function is an error of the compiler.
+// All public. close() of the contract deletes the object, so it is made by new. The class is known at compile time, so a
+// call through the table lands in the member function without a second indirection, and a missing function is an error of
+// the compiler.
 #pragma once
 #include <sansock/sdk/endpoint.h>
 

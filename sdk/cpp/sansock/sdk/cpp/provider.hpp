@@ -10,7 +10,9 @@
 //         const void *extension(std::string_view id) const noexcept;
 //     };
 //
-// Functions that may fail throw sansock::sdk::Failure.
+// All public. Functions that may fail throw sansock::sdk::Failure; limits(), deregister_region() and extension() are
+// noexcept: the compiler insists. close() of the contract deletes the object; what the functions hand out is released to
+// the host, which ends it by its own close() or by deregister_region().
 #pragma once
 #include <sansock/sdk/provider.h>
 

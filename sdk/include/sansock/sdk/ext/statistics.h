@@ -1,4 +1,4 @@
-/* sansock.statistics/1: what an endpoint has done so far, for operators. */
+/* sansock.statistics/1: what an endpoint has done so far. For tests and tools: not read by this version of sansock. */
 #pragma once
 
 #include <stdint.h>

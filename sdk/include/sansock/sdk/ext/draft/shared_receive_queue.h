@@ -18,7 +18,9 @@ typedef struct sansock_shared_receive_queue_ops {
     /* Frees the stock. No endpoint draws on it any more. [control] */
     void (*close)(sansock_shared_receive_queue *stock);
 
-    /* From now on the endpoint draws on the stock; its own post_receive answers EINVAL. [control & created] */
+    /* From now on the endpoint draws on the stock; its own post_receive answers EINVAL.
+     * 0; or, and then nothing has changed: EINVAL (the stock is of another provider, the endpoint draws on one already,
+     * or receives are posted on it), ENOMEM, ENOTSUP. [control & created] */
     int32_t (*attach)(sansock_endpoint *endpoint, sansock_shared_receive_queue *stock);
 
     /* As post_receive; the completion carries the context of the endpoint that the message came by. [progress] */
