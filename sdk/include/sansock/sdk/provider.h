@@ -15,8 +15,11 @@
 typedef struct sansock_provider_config {
     uint32_t size;
     uint32_t reserved;
-    const char *guid;   /* Canonical: 36 characters, lower case, no braces. */
-    const char *yaml;   /* The block that the operator wrote for this provider; "" when there is none. */
+    const char *guid; /* Canonical: 36 characters, lower case, no braces. */
+    /* What the operator wrote for the plugin: a mapping with `options`, `simulation` and `rdma_threshold`, as far as
+     * given; "" when nothing is. `rdma_threshold` is in bytes and greater than 0: sends larger than that should avoid
+     * the copy, by RDMA reads or writes (ext/draft/). A provider that has neither may ignore it. */
+    const char *yaml;
     const char *origin; /* Where the block begins, such as "/etc/sansock.yaml:12", for error texts. Never NULL. */
 } sansock_provider_config;
 
