@@ -79,16 +79,31 @@ bool cover(const Routes &earlier, const Route &later) {
     return std::ranges::all_of(later.programs, [&](const std::string &program) { return hold_for(&program); });
 }
 
+bool meet(const PortRange &one, const PortRange &other) { return one.first <= other.last && other.first <= one.last; }
+bool meet(const Subnet &one, const Subnet &other) { return one.contains(other) || other.contains(one); }
+
+/// Whether the lists have something in common; an empty one holds everything.
+template <class T>
+bool meet(const std::vector<T> &one, const std::vector<T> &other) {
+    if (one.empty() || other.empty()) return true;
+    return std::ranges::any_of(one,
+                               [&](const T &each) { return std::ranges::any_of(other, [&](const T &its) { return meet(each, its); }); });
+}
+
 /// Finds routes that can never match.
 void check_order(Reading &reading) {
     const auto &routes = reading.config.routes;
     Routes earlier;
     for (std::size_t i = 0; i < routes.size(); ++i) {
         if (i >= reading.facts.size() || !reading.facts[i].sound) continue;
-        const auto one = std::ranges::find_if(earlier, [&](const Route *route) { return cover({route}, routes[i]); });
-        if (one != earlier.end() || cover(earlier, routes[i])) {
-            const std::string by = one != earlier.end() ? fmt::format("the one in line {} covers it", (*one)->position.line)
-                                                        : "those before it together cover it";
+        Routes near;  // The others take nothing from it, and a file may have thousands.
+        std::ranges::copy_if(earlier, std::back_inserter(near), [&](const Route *route) {
+            return meet(route->ports, routes[i].ports) && meet(route->destinations, routes[i].destinations);
+        });
+        const auto one = std::ranges::find_if(near, [&](const Route *route) { return cover({route}, routes[i]); });
+        if (one != near.end() || cover(near, routes[i])) {
+            const std::string by = one != near.end() ? fmt::format("the one in line {} covers it", (*one)->position.line)
+                                                     : "those before it together cover it";
             reading.errors.push_back(
                 {routes[i].position,
                  fmt::format("this route can never match, {}; allowed: routes from the particular to the general", by)});

@@ -5,6 +5,8 @@
 
 #include <filesystem>
 #include <fstream>
+#include <random>
+#include <set>
 
 #include "support.hpp"
 
@@ -213,6 +215,40 @@ TEST(Error, RoutesThatSeveralTogetherLeaveSomethingTo) {
         {"program: a", "program: b", ""},
     };
     for (const auto &routes : left) EXPECT_EQ(errors_of_routes(routes), Lines{}) << routes.back();
+}
+
+/// Routes of few conditions, so that a few connections tell them all apart: a route is at fault exactly if none of these
+/// comes to it.
+TEST(Error, RoutesAreAtFaultExactlyIfNothingComesToThem) {
+    const Lines ports{"", ", port: 1-3", ", port: 4-65535", ", port: 1-65535", ", port: [2-10, 12-65535]"};
+    const Lines destinations{"", ", destination: 0.0.0.0/1", ", destination: [128.0.0.0/1, '::/1']", ", destination: [0.0.0.0/0, '::/0']",
+                             ", destination: '8000::/1'"};
+    const Lines programs{"", ", program: a", ", program: b", ", program: [a, b]"};
+    std::minstd_rand random(1);
+    const auto one_of = [&](const Lines &lines) { return lines[random() % lines.size()]; };
+    const auto first_of = [](const Config &config, const char *address, std::uint16_t port, const char *program) {
+        const Route *route = match(config, {Address::parse(address).value(), port}, program);
+        return route == nullptr ? 0 : route->position.line;
+    };
+    for (int round = 0; round < 300; ++round) {
+        Config all;
+        std::string text = "routes:\n";
+        for (int line = 2; line < 7; ++line) {
+            const std::string route = "  - {policy: forbid" + one_of(ports) + one_of(destinations) + one_of(programs) + "}\n";
+            text += route;
+            all.routes.push_back(load_text("routes:\n" + route, "f", host_of_tests()).config->routes.at(0));
+            all.routes.back().position.line = line;
+        }
+        std::set<int> reached;
+        for (const char *address : {"1.1.1.1", "200.0.0.1", "::1", "8000::1"})
+            for (const std::uint16_t port : {1, 2, 3, 4, 10, 11, 12, 65535})
+                for (const char *program : {"a", "b", "c"}) reached.insert(first_of(all, address, port, program));
+        Lines expected, found;
+        for (int line = 2; line < 7; ++line)
+            if (!reached.contains(line)) expected.push_back("f:" + std::to_string(line) + ":5");
+        for (const std::string &error : errors_of(text)) found.push_back(error.substr(0, error.find(": ")));
+        ASSERT_EQ(found, expected) << text;
+    }
 }
 
 TEST(Error, ListsThatSayTheSameTwice) {
