@@ -2,14 +2,17 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <chrono>
 #include <csignal>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <memory>
 #include <stdexcept>
 
 #include "cli/bench/measure.hpp"
+#include "cli/complaint.hpp"
 #include "cli/configuration.hpp"
 #include "cli/verbs.hpp"
 
@@ -89,7 +92,8 @@ private:
 Status run_bench(const Options &options) {
     // Better before the measurements than in each of their processes.
     if (!load_and_report(options.config)) return kFindings;
-    if (!options.json.empty() && !std::ofstream(options.json, std::ios::app)) throw std::runtime_error("cannot write " + options.json);
+    if (!options.json.empty() && !std::ofstream(options.json, std::ios::app))
+        throw std::runtime_error(fmt::format("cannot write {}: {}", options.json, std::strerror(errno)));
     const fs::path program = fs::read_symlink("/proc/self/exe");
     const ScratchDirectory scratch;
     const bench::Order order{.quick = options.quick,
@@ -116,8 +120,10 @@ Status run_bench(const Options &options) {
 void add_bench(CLI::App &app, Invocation &invocation) {
     CLI::App *verb = app.add_subcommand("bench", "Compare TCP, Unix sockets and sansock on this machine");
     auto options = std::make_shared<Options>();
-    verb->add_option("--config", options->config, "Configuration file; the embedded default without one")->envname("SANSOCK_CONFIG");
-    verb->add_option("--json", options->json, "File for every single value, and what follows from them");
+    verb->add_option("--config", options->config, "Configuration file; the embedded default without one")
+        ->envname("SANSOCK_CONFIG")
+        ->check(names_file());
+    verb->add_option("--json", options->json, "File for every single value, and what follows from them")->check(names_file());
     verb->add_flag("--quick", options->quick, "Everything once and briefly, to see that it works");
     verb->add_option("--pairs", options->pairs, "How often to repeat everything; 11, or 1 with --quick")->check(CLI::Range(1, 1000));
     verb->add_option("--only", options->only, "What to measure: " + CLI::detail::join(bench::group_names(), ", "))

@@ -5,6 +5,7 @@
 #include <string_view>
 #include <vector>
 
+#include "cli/complaint.hpp"
 #include "cli/verbs.hpp"
 
 namespace sansock::cli {
@@ -36,7 +37,9 @@ Status run_verb(int argc, char **argv) {
         app.parse(argc, argv);
     } catch (const CLI::ParseError &error) {
         // Asking for help or the version is such an "error" too, with status 0.
-        return app.exit(error) == 0 ? kOk : kUsage;
+        if (error.get_exit_code() == 0) return app.exit(error) == 0 ? kOk : kUsage;
+        std::fprintf(stderr, "sansock: %s\nRun with --help for more information.\n", complaint(app, error).c_str());
+        return kUsage;
     }
     return invocation.status;
 }

@@ -72,6 +72,7 @@ std::optional<std::filesystem::path> script_interpreter(int fd) {
 }  // namespace
 
 Result<std::filesystem::path> find_program(const std::string &name) {
+    if (name.empty()) return fail(ENOENT, "no program named");
     if (name.find('/') != std::string::npos) return executable(name);
     const char *variable = std::getenv("PATH");
     std::string_view directories = variable != nullptr ? variable : "/bin:/usr/bin";

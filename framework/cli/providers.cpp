@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "base/printable.hpp"
 #include "cli/verbs.hpp"
 #include "plugin/catalog.hpp"
 
@@ -15,8 +16,8 @@ struct Row {
 };
 
 Row row_of(const plugin::Manifest &manifest) {
-    return {manifest.name, manifest.version, fmt::format("{}.{}", manifest.abi_major, manifest.abi_minor),
-            manifest.guids.empty() ? "any" : fmt::format("{}", fmt::join(manifest.guids, " ")), manifest.description};
+    return {printable(manifest.name), printable(manifest.version), fmt::format("{}.{}", manifest.abi_major, manifest.abi_minor),
+            manifest.guids.empty() ? "any" : fmt::format("{}", fmt::join(manifest.guids, " ")), printable(manifest.description)};
 }
 
 std::size_t width(const std::vector<Row> &rows, std::string Row::*column) {
@@ -33,7 +34,7 @@ Status list_providers() {
         fmt::print("{:{}}  {:{}}  {:{}}  {:{}}  {}\n", row.plugin, width(rows, &Row::plugin), row.version, width(rows, &Row::version),
                    row.abi, width(rows, &Row::abi), row.guids, width(rows, &Row::guids), row.description);
     }
-    for (const auto &problem : catalog.problems()) fmt::print(stderr, "sansock: {}: {}\n", problem.file.string(), problem.text);
+    for (const auto &problem : catalog.problems()) fmt::print(stderr, "sansock: {}\n", printable(problem.text));
     return catalog.problems().empty() ? kOk : kFindings;
 }
 

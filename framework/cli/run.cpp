@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <CLI/Formatter.hpp>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
@@ -13,6 +14,7 @@
 
 #include "base/result.hpp"
 #include "base/unique_fd.hpp"
+#include "cli/complaint.hpp"
 #include "cli/configuration.hpp"
 #include "cli/program.hpp"
 #include "cli/verbs.hpp"
@@ -103,14 +105,27 @@ Status run(const Options &options, const std::vector<std::string> &command) {
     return execute(command);
 }
 
+/// The parser does not know of what stands behind `--`.
+class UsageOfRun : public CLI::Formatter {
+public:
+    [[nodiscard]] std::string make_usage(const CLI::App *app, std::string name) const override {
+        std::string usage = CLI::Formatter::make_usage(app, std::move(name));
+        return usage.insert(usage.find_last_not_of('\n') + 1, " -- PROGRAM [ARGS...]");
+    }
+};
+
 }  // namespace
 
 void add_run(CLI::App &app, Invocation &invocation) {
     CLI::App *verb = app.add_subcommand("run", "Run a program with its connections on providers");
     auto options = std::make_shared<Options>();
-    verb->add_option("--config", options->config, "Configuration file; the embedded default without one")->envname("SANSOCK_CONFIG");
+    verb->add_option("--config", options->config, "Configuration file; the embedded default without one")
+        ->envname("SANSOCK_CONFIG")
+        ->check(names_file());
     verb->add_option("--report", options->report, "File to append a line of JSON to for every connection that ends")
-        ->envname("SANSOCK_REPORT");
+        ->envname("SANSOCK_REPORT")
+        ->check(names_file());
+    verb->formatter(std::make_shared<UsageOfRun>());
     verb->footer("The program and its arguments stand behind --: sansock run -- redis-server --port 7000");
     verb->callback([options, &invocation] {
         if (invocation.command.empty()) throw CLI::RequiredError("a program, written behind --,");

@@ -4,7 +4,9 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <iterator>
 #include <set>
+#include <string>
 #include <vector>
 
 #include "config/reader.hpp"
@@ -24,52 +26,89 @@ bool hold(const std::vector<Subnet> &subnets, const Subnet &subnet) {
 
 const std::vector<Subnet> kEverywhere{Subnet{Address{.is_v6 = false}, 0}, Subnet{Address{.is_v6 = true}, 0}};
 
-bool covers_destinations(const Route &earlier, const Route &later) {
+using Routes = std::vector<const Route *>;
+
+bool has_port(const Route &route, int port) {
+    return route.ports.empty() ||
+           std::ranges::any_of(route.ports, [&](const PortRange &range) { return range.contains(static_cast<std::uint16_t>(port)); });
+}
+
+/// Whether these routes together take every address of `later` at this port.
+bool hold_destinations(const Routes &routes, const Route &later, int port) {
+    std::vector<Subnet> taken;
+    for (const Route *route : routes) {
+        if (!has_port(*route, port)) continue;
+        if (route->destinations.empty()) return true;
+        taken.insert(taken.end(), route->destinations.begin(), route->destinations.end());
+    }
     const auto &all = later.destinations.empty() ? kEverywhere : later.destinations;
-    return earlier.destinations.empty() ||
-           std::ranges::all_of(all, [&](const Subnet &subnet) { return hold(earlier.destinations, subnet); });
+    return std::ranges::all_of(all, [&](const Subnet &subnet) { return hold(taken, subnet); });
 }
 
-/// Whether these ranges, which are in order, together hold all of `range`.
-bool hold(const std::vector<PortRange> &ranges, const PortRange &range) {
-    int next = range.first;
-    for (const PortRange &one : ranges)
-        if (one.first <= next && next <= one.last) next = one.last + 1;
-    return next > range.last;
-}
-
-bool covers_ports(const Route &earlier, const Route &later) {
-    if (earlier.ports.empty()) return true;
-    auto ranges = earlier.ports;
-    std::ranges::sort(ranges);
-    if (later.ports.empty()) return hold(ranges, PortRange{});
-    return std::ranges::all_of(later.ports, [&](const PortRange &range) { return hold(ranges, range); });
-}
-
-bool covers_programs(const Route &earlier, const Route &later) {
-    if (earlier.programs.empty()) return true;
-    return !later.programs.empty() && std::ranges::all_of(later.programs, [&](const std::string &program) {
-        return std::ranges::find(earlier.programs, program) != earlier.programs.end();
+/// Whether these routes together take every address and port of `later`. They are tried at the ports where one of their ranges begins or
+/// has ended: between those nothing changes.
+bool hold_endpoints(const Routes &routes, const Route &later) {
+    std::vector<PortRange> ranges = later.ports;
+    if (ranges.empty()) ranges.emplace_back();
+    std::set<int> ports;
+    for (const PortRange &range : ranges) ports.insert(range.first);
+    for (const Route *route : routes) {
+        for (const PortRange &range : route->ports) {
+            ports.insert(range.first);
+            ports.insert(range.last + 1);
+        }
+    }
+    return std::ranges::all_of(ports, [&](int port) {
+        const bool is_wanted =
+            std::ranges::any_of(ranges, [&](const PortRange &range) { return range.first <= port && port <= range.last; });
+        return !is_wanted || hold_destinations(routes, later, port);
     });
 }
 
-bool covers(const Route &earlier, const Route &later) {
-    return covers_destinations(earlier, later) && covers_ports(earlier, later) && covers_programs(earlier, later);
+/// Whether these routes together leave nothing to `later`.
+bool cover(const Routes &earlier, const Route &later) {
+    const auto hold_for = [&](const std::string *program) {
+        Routes routes;
+        std::ranges::copy_if(earlier, std::back_inserter(routes), [&](const Route *route) {
+            return route->programs.empty() || (program != nullptr && std::ranges::find(route->programs, *program) != route->programs.end());
+        });
+        return hold_endpoints(routes, later);
+    };
+    // Names never make up every program: what is for all is taken only by what is for all.
+    if (later.programs.empty()) return hold_for(nullptr);
+    return std::ranges::all_of(later.programs, [&](const std::string &program) { return hold_for(&program); });
 }
 
-/// Finds routes that can never match. Programs and ports are compared with those of one earlier route at a time:
-/// that several routes together leave nothing to a later one is not seen.
+bool meet(const PortRange &one, const PortRange &other) { return one.first <= other.last && other.first <= one.last; }
+bool meet(const Subnet &one, const Subnet &other) { return one.contains(other) || other.contains(one); }
+
+/// Whether the lists have something in common; an empty one holds everything.
+template <class T>
+bool meet(const std::vector<T> &one, const std::vector<T> &other) {
+    if (one.empty() || other.empty()) return true;
+    return std::ranges::any_of(one,
+                               [&](const T &each) { return std::ranges::any_of(other, [&](const T &its) { return meet(each, its); }); });
+}
+
+/// Finds routes that can never match.
 void check_order(Reading &reading) {
     const auto &routes = reading.config.routes;
-    for (std::size_t later = 0; later < routes.size(); ++later) {
-        for (std::size_t earlier = 0; earlier < later && reading.facts[later].sound; ++earlier) {
-            if (!reading.facts[earlier].sound || !covers(routes[earlier], routes[later])) continue;
+    Routes earlier;
+    for (std::size_t i = 0; i < routes.size(); ++i) {
+        if (i >= reading.facts.size() || !reading.facts[i].sound) continue;
+        Routes near;  // The others take nothing from it, and a file may have thousands.
+        std::ranges::copy_if(earlier, std::back_inserter(near), [&](const Route *route) {
+            return meet(route->ports, routes[i].ports) && meet(route->destinations, routes[i].destinations);
+        });
+        const auto one = std::ranges::find_if(near, [&](const Route *route) { return cover({route}, routes[i]); });
+        if (one != near.end() || cover(near, routes[i])) {
+            const std::string by = one != near.end() ? fmt::format("the one in line {} covers it", (*one)->position.line)
+                                                     : "those before it together cover it";
             reading.errors.push_back(
-                {routes[later].position, fmt::format("this route can never match, the one in line {} covers it; allowed: routes from the "
-                                                     "particular to the general",
-                                                     routes[earlier].position.line)});
-            break;
+                {routes[i].position,
+                 fmt::format("this route can never match, {}; allowed: routes from the particular to the general", by)});
         }
+        earlier.push_back(&routes[i]);
     }
 }
 
@@ -120,6 +159,16 @@ void note_unused(Reading &reading, const Provider &provider) {
     if (!used) reading.notes.push_back({provider.position, "no route names this provider"});
 }
 
+/// Such a route resets what it cannot move, which on this host is everything.
+void note_required(Reading &reading, const Route &route, const Host &host) {
+    if (route.policy != Policy::require || !host.has_plugin) return;
+    const bool some = std::ranges::any_of(route.providers, [&](const Guid &guid) {
+        const Provider *provider = reading.config.find(guid);
+        return provider != nullptr && host.has_plugin(provider->plugin);
+    });
+    if (!some) reading.notes.push_back({route.position, "no provider of this required route is installed: its connections fail here"});
+}
+
 }  // namespace
 
 void check_together(Reading &reading, const Host &host) {
@@ -136,6 +185,7 @@ void check_together(Reading &reading, const Host &host) {
     check_order(reading);
     if (!reading.errors.empty()) return;
     for (const Provider &provider : config.providers) note_unused(reading, provider);
+    for (const Route &route : config.routes) note_required(reading, route, host);
 }
 
 }  // namespace sansock::config

@@ -26,10 +26,11 @@ struct Provider {
     std::uint32_t receive_buffers = 0;  ///< Per connection.
     std::uint32_t buffer_size = 0;      ///< Bytes, a power of two.
     std::uint64_t max_memory = 0;       ///< Bytes, for all buffers of the process.
-    std::uint64_t rdma_threshold = 0;   ///< Bytes; 0 leaves the choice to the provider.
-    std::string block_yaml;             ///< Mapping with the keys `options` and `simulation`, as far as given; empty without any.
-    Position position;                  ///< Of the GUID.
-    std::string origin;                 ///< `file:line` of the GUID, for what the plugin finds wrong with its block.
+    std::uint64_t rdma_threshold = 0;   ///< Bytes; 0 leaves the choice to the plugin, which alone uses it.
+    std::string block_yaml;  ///< What the plugin gets: a mapping with `options`, `simulation` and, in bytes, `rdma_threshold`, as far as
+                             ///< given; empty without any.
+    Position position;       ///< Of the GUID.
+    std::string origin;      ///< `file:line` of the GUID, for what the plugin finds wrong with its block.
 };
 
 enum class Policy { prefer, require, forbid };

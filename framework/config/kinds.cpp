@@ -162,6 +162,12 @@ std::expected<Value, std::string> convert_scalar(const Setting &setting, const N
     }
 }
 
+/// At most so many bytes, and no part of a character.
+std::string_view beginning(std::string_view text, std::size_t bytes) {
+    while (bytes > 0 && (static_cast<unsigned char>(text[bytes]) & 0xc0) == 0x80) --bytes;
+    return text.substr(0, bytes);
+}
+
 }  // namespace
 
 std::string size_text(std::uint64_t bytes) { return quantity_text(bytes, kSizeUnits, " "); }
@@ -171,7 +177,7 @@ std::string describe(const Node &node) {
     switch (node.type) {
         case Node::Type::null: return "nothing";
         case Node::Type::scalar:
-            return node.text.size() <= kShown ? fmt::format("\"{}\"", node.text) : fmt::format("\"{}...\"", node.text.substr(0, kShown));
+            return node.text.size() <= kShown ? fmt::format("\"{}\"", node.text) : fmt::format("\"{}...\"", beginning(node.text, kShown));
         case Node::Type::sequence: return "a list";
         case Node::Type::mapping: return "a mapping";
     }
@@ -200,7 +206,7 @@ std::string allowed(const Setting &setting) {
         case Kind::user_groups: return "a list of groups, each a list of two or more user names or uids";
         case Kind::group: return fmt::format("a mapping with {}", fmt::join(names_in(setting.child_scope()), ", "));
         case Kind::guid_map: return "a mapping from GUIDs, as 01234567-89ab-cdef-0123-456789abcdef, to blocks";
-        case Kind::sequence: return "a list of mappings";
+        case Kind::sequence: return "a list of mappings, [] for none";
     }
     std::unreachable();
 }

@@ -11,6 +11,7 @@
 #include <cstring>
 #include <utility>
 
+#include "base/printable.hpp"
 #include "base/result.hpp"
 #include "base/unique_fd.hpp"
 #include "config/describe.hpp"
@@ -41,12 +42,12 @@ void complete(Reading &reading) {
     config.routes = {std::move(everything)};
 }
 
-/// In the file's order, each text behind `prefix`.
+/// In the file's order, each text behind `prefix`. Texts quote the file, where quoted text may hold any character.
 std::vector<Diagnostic> diagnostics(std::vector<Fault> faults, const std::string &name, const char *prefix = "") {
     std::ranges::stable_sort(faults, {}, &Fault::position);
     std::vector<Diagnostic> out;
     out.reserve(faults.size());
-    for (const Fault &fault : faults) out.push_back({name, fault.position, prefix + fault.text});
+    for (const Fault &fault : faults) out.push_back({name, fault.position, prefix + printable(fault.text)});
     return out;
 }
 
@@ -74,7 +75,7 @@ Result<std::string> read_text(const std::filesystem::path &file) {
 
 }  // namespace
 
-Host Host::usual() { return {.has_plugin = {}, .find_user = uid_of}; }
+Host Host::usual() { return {.has_plugin = {}, .find_user = uid_of, .has_folder = {}}; }
 
 Loaded load_text(std::string_view text, const std::string &name, const Host &host) {
     auto document = parse_document(text);

@@ -20,6 +20,9 @@ struct Host {
     /// connections of its own (the database may be on the network) can give another.
     std::function<std::optional<uid_t>(const std::string &name)> find_user;
 
+    /// Whether there is a folder of this name; without it nothing is said about folders.
+    std::function<bool(const std::string &path)> has_folder{};
+
     [[nodiscard]] static Host usual();
 };
 

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <map>
+#include <optional>
 #include <utility>
 
 #include "config/suggest.hpp"
@@ -22,16 +23,37 @@ void store_fallbacks(Target &target, std::string_view scope) {
     }
 }
 
-/// The blocks that belong to the provider's plugin, as one mapping. What the plugin finds in line 3 of it stands in
-/// line 3 from where the provider begins.
-std::string blocks_for_plugin(const Node &provider, std::string_view scope, int first_line) {
-    Node blocks{.type = Node::Type::mapping, .position = {first_line, 1}};
+/// What is for the provider's plugin, as one mapping. What the plugin finds in line 3 of it stands in line 3 from where
+/// the provider begins.
+std::string block_for_plugin(const Node &block, std::string_view scope, const Provider &provider) {
+    Node handed{.type = Node::Type::mapping, .position = {provider.position.line, 1}};
     const auto rows = settings_in(scope);
-    for (const Member &member : provider.members) {
+    for (const Member &member : block.members) {
         const auto row = std::ranges::find(rows, member.key.text, &Setting::name);
-        if (row != rows.end() && (*row)->kind == Kind::block) blocks.members.push_back(member);
+        if (row == rows.end()) continue;
+        if ((*row)->kind == Kind::block) handed.members.push_back(member);
+        // A plugin that knows no such threshold need not know that there is one, unless somebody sets it.
+        if ((*row)->name == "rdma_threshold" && provider.rdma_threshold > 0) {
+            handed.members.push_back(member);
+            handed.members.back().value = {
+                .type = Node::Type::scalar, .position = member.value.position, .text = std::to_string(provider.rdma_threshold)};
+        }
     }
-    return blocks.members.empty() ? "" : to_json(blocks, first_line);
+    return handed.members.empty() ? "" : to_json(handed, provider.position.line);
+}
+
+/// Whether two values of one list say the same, in whole or in part.
+bool overlap(const Value &one, const Value &other) {
+    if (const auto *subnet = std::get_if<Subnet>(&one)) {
+        const auto &second = std::get<Subnet>(other);
+        return subnet->contains(second) || second.contains(*subnet);
+    }
+    if (const auto *range = std::get_if<PortRange>(&one)) {
+        const auto &second = std::get<PortRange>(other);
+        return range->first <= second.last && second.first <= range->last;
+    }
+    const auto *text = std::get_if<std::string>(&one);
+    return text != nullptr && *text == std::get<std::string>(other);
 }
 
 class Reader {
@@ -115,35 +137,75 @@ private:
     /// Whether the value is what the setting's kind is made of; reports it if not.
     bool expect(const Setting &setting, const Member &member, Node::Type type) {
         if (member.value.type == type) return true;
+        if (member.value.type == Node::Type::null) {
+            report_empty(setting, member);
+            return false;
+        }
         error(member.value.position, "{}: {} is not what belongs here; allowed: {}", setting.name, describe(member.value),
               allowed(setting));
         return false;
+    }
+
+    void report_empty(const Setting &setting, const Member &member) {
+        error(member.value.position, "{} has no value; allowed: {}", setting.name, allowed(setting));
     }
 
     void read_values(Target &target, const Setting &setting, const Member &member) {
         const Node &value = member.value;
         if (setting.kind == Kind::guids) reading_.facts.back().names_providers = true;
         if (value.type == Node::Type::null) {
-            error(value.position, "{} has no value; allowed: {}", setting.name, allowed(setting));
+            report_empty(setting, member);
         } else if (takes_list(setting.kind) && value.type == Node::Type::sequence) {
             // An empty list would match nothing, and reads as if it matched everything.
             if (value.items.empty() && setting.kind != Kind::user_groups)
                 error(value.position, "{} is an empty list; allowed: {}", setting.name, allowed(setting));
-            for (const Node &item : value.items) read_value(target, setting, item);
+            std::vector<Said> said;
+            for (const Node &item : value.items) {
+                if (auto one = read_value(target, setting, item)) check_overlap(setting, said, {*std::move(one), &item});
+            }
         } else {
             read_value(target, setting, value);
         }
     }
 
-    void read_value(Target &target, const Setting &setting, const Node &node) {
+    /// An element of a list that was read.
+    struct Said {
+        Value value;
+        const Node *node;
+    };
+
+    /// What a list says twice is a slip: one of the two was to say something else.
+    void check_overlap(const Setting &setting, std::vector<Said> &said, Said one) {
+        const auto first = std::ranges::find_if(said, [&](const Said &earlier) { return overlap(earlier.value, one.value); });
+        if (first != said.end()) {
+            error(one.node->position, "{}: {} and {} in line {} overlap; allowed: each once in a list", setting.name, describe(*one.node),
+                  describe(*first->node), first->node->position.line);
+        }
+        said.push_back(std::move(one));
+    }
+
+    /// The value, unless something is wrong with it.
+    std::optional<Value> read_value(Target &target, const Setting &setting, const Node &node) {
         auto value = convert(setting, node);
         if (!value) {
             error(node.position, "{}: {}; allowed: {}", setting.name, value.error(), allowed(setting));
-            return;
+            return std::nullopt;
         }
         if (const auto *guid = std::get_if<Guid>(&*value)) reading_.facts.back().references.push_back({*guid, node.position});
         if (auto *users = std::get_if<std::vector<User>>(&*value)) find_uids(*users, node);
-        setting.store(target, *std::move(value));
+        if (setting.kind == Kind::log_target) note_folder(std::get<std::string>(*value), node);
+        setting.store(target, *value);
+        return *std::move(value);
+    }
+
+    /// A file of another host's may be right there.
+    void note_folder(const std::string &file, const Node &node) {
+        if (file.empty() || !host_.has_folder) return;
+        const std::string folder = file.substr(0, std::max<std::size_t>(file.rfind('/'), 1));
+        if (!host_.has_folder(folder)) {
+            reading_.notes.push_back(
+                {node.position, fmt::format("there is no folder \"{}\" on this host: nothing will be logged", folder)});
+        }
     }
 
     /// A block is the plugin's, but what YAML itself forbids would reach it as something else.
@@ -162,12 +224,17 @@ private:
 
     void find_uids(std::vector<User> &users, const Node &node) {
         for (std::size_t i = 0; i < users.size(); ++i) {
-            if (users[i].uid || !host_.find_user) continue;
-            users[i].uid = host_.find_user(users[i].name);
-            if (!users[i].uid) {
-                reading_.notes.push_back({node.items[i].position, fmt::format("user \"{}\" does not exist on this host", users[i].name)});
-            }
+            find_uid(users[i], node.items[i].position);
+            const auto first = std::ranges::find(users, users[i].name, &User::name);
+            if (first == users.begin() + static_cast<std::ptrdiff_t>(i)) continue;
+            error(node.items[i].position, "allow: {} is named twice in one group; once is allowed", describe(node.items[i]));
         }
+    }
+
+    void find_uid(User &user, Position place) {
+        if (user.uid || !host_.find_user) return;
+        user.uid = host_.find_user(user.name);
+        if (!user.uid) reading_.notes.push_back({place, fmt::format("user \"{}\" does not exist on this host", user.name)});
     }
 
     void read_providers(const Setting &setting, const Node &mapping) {
@@ -193,7 +260,7 @@ private:
         Target target{.provider = &provider};
         store_fallbacks(target, setting.child_scope());
         read_block(target, setting, block, place);
-        provider.block_yaml = blocks_for_plugin(block, setting.child_scope(), place.line);
+        provider.block_yaml = block_for_plugin(block, setting.child_scope(), provider);
         reading_.config.providers.push_back(std::move(provider));
         reading_.provider_sound.push_back(reading_.errors.size() == errors_before);
     }

@@ -110,7 +110,9 @@ constexpr Setting kSettings[] = {
      .min = 0,
      .max = 1_GiB,
      .fallback = "0",
-     .summary = "Sends larger than this avoid the copy where the provider can; 0 leaves the choice to the provider.",
+     .summary = "For plugins with RDMA reads or writes: larger sends avoid the copy; 0 leaves it to the plugin.",
+     .detail = "Handed to the plugin, which alone uses it. None of the plugins that come with sansock has RDMA reads or "
+               "writes; `sansock check` notes where it has no effect.",
      .store = put<&Provider::rdma_threshold>},
     {.scope = "providers.GUID",
      .name = "options",

@@ -15,7 +15,7 @@ namespace sansock::plugin {
 struct Problem {
     std::filesystem::path file;
     std::string plugin;  ///< Its name, as far as that could be read.
-    std::string text;
+    std::string text;    ///< Begins with the file.
 };
 
 class Catalog {

@@ -104,7 +104,9 @@ Manifest parse(const std::filesystem::path &file) {
 }
 
 std::unexpected<Error> fault_at(const std::filesystem::path &file, const YAML::Mark &mark, const std::string &text) {
-    return fail(EINVAL, file.string() + ":" + std::to_string(mark.line + 1) + ":" + std::to_string(mark.column + 1) + ": " + text);
+    // A file that says nothing has no place in it.
+    const int line = mark.is_null() ? 1 : mark.line + 1, column = mark.is_null() ? 1 : mark.column + 1;
+    return fail(EINVAL, file.string() + ":" + std::to_string(line) + ":" + std::to_string(column) + ": " + text);
 }
 
 }  // namespace
@@ -119,7 +121,7 @@ Result<Manifest> read_manifest(const std::filesystem::path &file) {
     } catch (const YAML::Exception &error) {
         return fault_at(file, error.mark, error.msg);
     } catch (const std::filesystem::filesystem_error &error) {
-        return fail(error.code().value(), error.what());
+        return fail(error.code().value(), file.string() + ": " + error.code().message());
     }
 }
 

@@ -79,4 +79,4 @@ const void *Provider::extension(std::string_view id) const noexcept {
 
 }  // namespace sansock::fault
 
-SANSOCK_PLUGIN("fault", "0.1.0", sansock::fault::Provider)
+SANSOCK_PLUGIN("fault", SANSOCK_PLUGIN_VERSION, sansock::fault::Provider)

@@ -96,7 +96,7 @@ Settings parse_settings(const char *yaml, const char *origin) {
             });
             options.refuse_unknown();
         });
-        root.with("simulation", [&](const YAML::Node &value) { wrapped.add("simulation", value); });
+        for (const char *key : {"rdma_threshold", "simulation"}) root.with(key, [&](const YAML::Node &value) { wrapped.add(key, value); });
         if (settings.wraps.empty()) root.missing("options.wraps", "the name of the plugin to wrap");
     });
     settings.wrapped_yaml = wrapped.text();

@@ -7,7 +7,8 @@
 //         - call: post_send   # see kCalls
 //           after: 100        # calls that still work, 0 without the key
 //           times: 1          # calls that fail then, for ever without the key
-//           result: error     # error: the call fails with `status`; fail: its endpoint fails with `status`;
+//           result: error     # error: the call fails with `status`; only of post_send, post_receive and completion:
+//                             # fail: its endpoint fails with `status`;
 //                             # silence: from now on nothing completes or leaves there
 //           status: EIO       # by name; EIO without the key
 #pragma once

@@ -76,7 +76,7 @@ Card Endpoint::card(std::uint32_t kind) const {
 }
 
 Card Endpoint::read_card(const sansock_offer &offer, std::uint32_t kind) const {
-    const auto card = sdk::read_offer<Card>(offer);
+    const auto card = sdk::read_offer<Card>(offer, offer.fd_count);  // The card says how many there should be.
     if (!card || card->magic != kCardMagic || card->kind != kind) {
         throw Failure(SANSOCK_EPROTO, "the peer's message is not one of the simulated provider");
     }

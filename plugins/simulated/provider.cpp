@@ -66,4 +66,4 @@ const void *Provider::extension(std::string_view id) const noexcept {
 
 }  // namespace sansock::simulated
 
-SANSOCK_PLUGIN("simulated", "0.1.0", sansock::simulated::Provider)
+SANSOCK_PLUGIN("simulated", SANSOCK_PLUGIN_VERSION, sansock::simulated::Provider)

@@ -3,11 +3,11 @@
 //     options:
 //       message_max: 128 KiB         # 4 KiB to 1 MiB: the longest message
 //     simulation:                    # without it the provider is as fast as memory, with it a modelled network
-//       latency: 20us                # 0ns to 10s: added to each message
+//       latency: 20us                # 0 to 10s: added to each message
 //       bandwidth: 10Gbit            # 1Mbit to 10000Gbit: of each direction of an endpoint
-//       jitter: 5us                  # 0ns to 10s: up to this much more latency, evenly spread; order is kept
+//       jitter: 5us                  # 0 to 10s: up to this much more latency, evenly spread; order is kept
 //       completion_error_rate: 0.01  # 0 to 1: a send completes with an error, and its endpoint fails
-//       fail_after_messages: 1000    # an endpoint fails when it has sent so many
+//       fail_after_messages: 1000    # an endpoint fails when it has sent so many; 0: never
 //       unreceived: wait             # or fail, as on iWARP: a message that finds no receive fails the endpoint
 //       seed: 1                      # the same seed gives the same delays and errors
 #pragma once

@@ -40,6 +40,19 @@ foreach(header IN LISTS glue)
     compile(${compiler} cpp ${standard} ${header})
   endforeach()
 endforeach()
+# SANSOCK_HAS needs nothing but its own header, with a writer that knew the member and with one that did not.
+file(CONFIGURE OUTPUT ${CMAKE_CURRENT_BINARY_DIR}/has.c CONTENT "
+#include \"sansock/sdk/version.h\"
+struct record { unsigned size; unsigned old; unsigned added; };
+int main(void) {
+  struct record writer = {8, 0, 0};
+  return SANSOCK_HAS(&writer, old) && !SANSOCK_HAS(&writer, added) ? 0 : 1;
+}
+")
+list(GET C_COMPILERS 0 compiler)
+execute_process(COMMAND ${compiler} -std=c11 -pedantic-errors -Wall -Wextra -Werror -I${INCLUDE} ${CMAKE_CURRENT_BINARY_DIR}/has.c
+  -o ${CMAKE_CURRENT_BINARY_DIR}/has COMMAND_ERROR_IS_FATAL ANY)
+execute_process(COMMAND ${CMAKE_CURRENT_BINARY_DIR}/has COMMAND_ERROR_IS_FATAL ANY)
 if(failures)
   message(FATAL_ERROR "these headers do not compile alone: ${failures}")
 endif()

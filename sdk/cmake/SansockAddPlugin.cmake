@@ -3,6 +3,7 @@
 # Builds NAME.so, a module that exports the entry symbol and nothing else and that leaves no symbol to luck. The manifest is
 # completed (@SANSOCK_PLUGIN_NAME@, @SANSOCK_PLUGIN_LIBRARY@, @SANSOCK_PLUGIN_VERSION@, @SANSOCK_PLUGIN_ABI@) and put beside
 # it into SANSOCK_PLUGIN_OUTPUT_DIRECTORY, which defaults to the build folder, so that SANSOCK_PLUGIN_PATH can point there.
+# The sources see the manifest's version as SANSOCK_PLUGIN_VERSION, a text for their entry.
 # Both are installed into <libdir>/sansock/plugins. Link what else the plugin needs with target_link_libraries(NAME PRIVATE ...).
 include_guard(GLOBAL)
 
@@ -42,6 +43,7 @@ function(sansock_add_plugin name)
     PREFIX "" LINK_DEPENDS ${map} LIBRARY_OUTPUT_DIRECTORY ${directory}
     CXX_VISIBILITY_PRESET hidden C_VISIBILITY_PRESET hidden VISIBILITY_INLINES_HIDDEN ON)
 
+  target_compile_definitions(${name} PRIVATE SANSOCK_PLUGIN_VERSION="${ARG_VERSION}")
   set(SANSOCK_PLUGIN_NAME ${name})
   set(SANSOCK_PLUGIN_LIBRARY ${name}.so)
   set(SANSOCK_PLUGIN_VERSION ${ARG_VERSION})

@@ -181,8 +181,8 @@ private:
     }
 
     std::uint64_t read_card(const sansock_offer &offer) {
-        const auto card = sansock::sdk::read_offer<Card>(offer);
-        if (!card || card->magic != kCardMagic || offer.fd_count != 0) refuse("this is no offer of the loopback provider");
+        const auto card = sansock::sdk::read_offer<Card>(offer, 0);
+        if (!card || card->magic != kCardMagic) refuse("this is no offer of the loopback provider");
         return card->number;
     }
 
@@ -284,7 +284,7 @@ public:
     static std::unique_ptr<LoopbackProvider> open(const sansock_host &, const sansock_provider_config &config) {
         // Whoever writes an option expects it to work: refuse what is not known.
         if (*config.yaml != '\0') {
-            throw Failure(SANSOCK_EINVAL, std::string(config.origin) + ": the loopback provider has no options");
+            throw Failure(SANSOCK_EINVAL, std::string(config.origin) + ": the loopback provider has no settings");
         }
         return std::make_unique<LoopbackProvider>();
     }
@@ -326,4 +326,4 @@ private:
 
 }  // namespace
 
-SANSOCK_PLUGIN("loopback", "0.1.0", LoopbackProvider)
+SANSOCK_PLUGIN("loopback", SANSOCK_PLUGIN_VERSION, LoopbackProvider)

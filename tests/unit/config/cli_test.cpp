@@ -16,6 +16,8 @@
 #include <fstream>
 #include <iterator>
 #include <string>
+#include <utility>
+#include <vector>
 
 namespace sansock::cli {
 namespace {
@@ -90,6 +92,40 @@ TEST_F(Cli, EndsWithTwoForWrongUsage) {
     }
 }
 
+TEST_F(Cli, NamesTheWordThatIsWrong) {
+    const std::string more = "\nRun with --help for more information.\n", all = "run, check, config, providers, bench";
+    const std::vector<std::pair<std::string, std::string>> wrong{
+        {"", "sansock what? There are " + all},
+        {"bogus", "\"bogus\" is no command of sansock; there are " + all},
+        {"chek a.yaml", "\"chek\" is no command of sansock (did you mean check?); there are " + all},
+        {"--bogus", "--bogus is no option of sansock"},
+        {"--versoin", "--versoin is no option of sansock (did you mean --version?)"},
+        {"config", "config what? There are explain, generate, schema"},
+        {"config explan", "\"explan\" is no command of config (did you mean explain?); there are explain, generate, schema"},
+        {"check", "file is required"},
+        {"check --conf=x", "--conf is no option of check"},
+        {"check a b", "\"b\" is an argument too many"},
+        {"check ''", "file: no file named"},
+        {"run ls -l", "programs stand behind --: sansock run -- ls"},
+        {"run --confg x -- ls", "--confg is no option of run (did you mean --config?); the program's own stand behind --"},
+        {"run --config", "--config has no value"},
+        {"run --config a --config b -- ls", "--config is given more than once"},
+        {"run --config '' -- ls", "--config: no file named"},
+        {"run --report '' -- ls", "--report: no file named"},
+        {"bench --config ''", "--config: no file named"},
+    };
+    for (const auto &[arguments, text] : wrong) {
+        const auto [status, out] = sansock(arguments);
+        EXPECT_EQ(status, 2) << arguments;
+        EXPECT_EQ(out, "sansock: " + text + more) << arguments;
+    }
+}
+
+TEST_F(Cli, ShowsWhereTheProgramStands) {
+    const std::string out = sansock("run --help").out;
+    EXPECT_TRUE(contains(out, "run [OPTIONS] -- PROGRAM [ARGS...]\n")) << out;
+}
+
 TEST_F(Cli, EndsWithOneWhenItCannotWrite) {
     for (const char *arguments : {"config explain", "config generate", "providers", "--help"})
         EXPECT_EQ(sansock(std::string(arguments) + " >/dev/full").status, 1) << arguments;
@@ -121,6 +157,26 @@ TEST_F(Cli, CheckNotesAPluginThatCannotBeLoaded) {
     const auto [status, out] = sansock("check fine.yaml");
     EXPECT_EQ(status, 0);
     EXPECT_TRUE(contains(out, "note: the provider cannot be opened here") && contains(out, "simulated.so")) << out;
+}
+
+TEST_F(Cli, CheckNotesAThresholdThatHasNoEffect) {
+    write("fine.yaml", "providers: {41f96c03-1cad-4222-9c2b-682b71c6a8f0: {plugin: simulated, rdma_threshold: 64 KiB}}\n");
+    const auto [status, out] = sansock("check fine.yaml");
+    EXPECT_EQ(status, 0);
+    EXPECT_EQ(out,
+              "fine.yaml:1: note: rdma_threshold has no effect: plugin \"simulated\" has neither RDMA reads nor writes\n"
+              "fine.yaml: fine (1 provider, 1 route)\n");
+}
+
+TEST_F(Cli, CheckNotesALogThatHasNoFolder) {
+    write("fine.yaml", "logging: {target: /nonexistent/a.log}\n");
+    const auto [status, out] = sansock("check fine.yaml");
+    EXPECT_EQ(status, 0);
+    EXPECT_TRUE(contains(out, "fine.yaml:1:19: note: there is no folder \"/nonexistent\" on this host")) << out;
+}
+
+TEST_F(Cli, BenchSaysWhyItCannotWrite) {
+    EXPECT_EQ(sansock("bench --json /nonexistent/a").out, "sansock: cannot write /nonexistent/a: No such file or directory\n");
 }
 
 TEST_F(Cli, CheckSaysAllThatIsWrong) {
@@ -166,7 +222,8 @@ TEST_F(Cli, ProvidersListsManifestsAndProblems) {
     write("lib/sansock/plugins/zero.yaml", "name: zero\n");
     const auto [status, out] = sansock("providers");
     EXPECT_EQ(status, 1);
-    EXPECT_TRUE(contains(out, "zero.yaml")) << out;
+    EXPECT_TRUE(contains(out, "sansock: " + (tree_ / "lib/sansock/plugins/zero.yaml").string() + ":1:1: key 'library' is missing\n"))
+        << out;
 }
 
 TEST_F(Cli, RunSetsTheEnvironment) {
@@ -191,6 +248,7 @@ TEST_F(Cli, RunTakesItsFilesFromTheEnvironmentToo) {
     EXPECT_TRUE(contains(sansock("run -- env", "SANSOCK_CONFIG=c.yaml").out, "SANSOCK_CONFIG=" + config.string() + "\n"));
     write("wrong.yaml", "waiting: {policy: nap}\n");
     EXPECT_EQ(sansock("run -- env", "SANSOCK_CONFIG=wrong.yaml").status, 125);
+    EXPECT_FALSE(contains(sansock("run -- env", "SANSOCK_CONFIG=").out, "SANSOCK_CONFIG")) << "empty is not set";
 }
 
 TEST_F(Cli, RunPutsItsLibraryBeforeOthersAndOnlyOnce) {
@@ -249,6 +307,8 @@ TEST_F(Cli, RunTellsMissingProgramsFromOnesThatCannotBeExecuted) {
     EXPECT_EQ(sansock("run -- no-such-program").status, 127);
     EXPECT_EQ(sansock("run -- no-such-program").out, "sansock: no-such-program: not found in PATH\n");
     EXPECT_EQ(sansock("run -- ./no-such-program").status, 127);
+    EXPECT_EQ(sansock("run -- ''").status, 127);
+    EXPECT_EQ(sansock("run -- ''").out, "sansock: no program named\n");
     EXPECT_EQ(sansock("run -- ./text").out, "sansock: ./text: Permission denied\n");
     EXPECT_EQ(sansock("run -- ./text").status, 126);
     EXPECT_EQ(sansock("run -- ./bin").status, 126);

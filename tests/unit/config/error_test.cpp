@@ -5,6 +5,8 @@
 
 #include <filesystem>
 #include <fstream>
+#include <random>
+#include <set>
 
 #include "support.hpp"
 
@@ -36,7 +38,8 @@ TEST(Error, WrongTypes) {
               Lines{"f:1:10: logging: a list is not what belongs here; allowed: a mapping with level, target"});
     EXPECT_EQ(errors_of("providers: 5\n"), Lines{"f:1:12: providers: \"5\" is not what belongs here; allowed: a mapping from GUIDs, as "
                                                  "01234567-89ab-cdef-0123-456789abcdef, to blocks"});
-    EXPECT_EQ(errors_of("routes: {}\n"), Lines{"f:1:9: routes: a mapping is not what belongs here; allowed: a list of mappings"});
+    EXPECT_EQ(errors_of("routes: {}\n"),
+              Lines{"f:1:9: routes: a mapping is not what belongs here; allowed: a list of mappings, [] for none"});
     EXPECT_EQ(errors_of("routes: [x]\n"), Lines{"f:1:10: \"x\" is not a block of routes; allowed: a mapping with "
                                                 "providers, policy, destination, port, program, upgrade_after"});
     EXPECT_EQ(errors_of(std::string("providers: {") + kOne + ": 5}\n"),
@@ -88,7 +91,10 @@ TEST(Error, ChoicesNamesAndTargets) {
 TEST(Error, MissingValues) {
     EXPECT_EQ(errors_of(with_provider("send_buffers:\n\n    receive_buffers: 6")),
               Lines{"f:4:5: send_buffers has no value; allowed: a whole number, 5 to 255"});
-    EXPECT_EQ(errors_of("routes:\n"), Lines{"f:1:1: routes: nothing is not what belongs here; allowed: a list of mappings"});
+    EXPECT_EQ(errors_of("routes:\n"), Lines{"f:1:1: routes has no value; allowed: a list of mappings, [] for none"});
+    EXPECT_EQ(errors_of("providers:\n"), Lines{"f:1:1: providers has no value; allowed: a mapping from GUIDs, as "
+                                               "01234567-89ab-cdef-0123-456789abcdef, to blocks"});
+    EXPECT_EQ(errors_of(with_provider("options:")), Lines{"f:4:5: options has no value; allowed: a mapping"});
     EXPECT_EQ(errors_of(std::string("waiting: {}\nproviders:\n  ") + kOne + ": {send_buffers: 6}\n"),
               Lines{"f:3:3: plugin is missing; allowed: letters, digits, - and _"});
     EXPECT_EQ(errors_of("routes:\n  - port: 80\n"),
@@ -178,6 +184,89 @@ TEST(Error, RoutesThatCanNeverMatch) {
     }
 }
 
+TEST(Error, RoutesThatSeveralTogetherLeaveNothingTo) {
+    const std::vector<std::vector<std::string>> covered{
+        {"port: 1-100", "port: 101-65535", ""},
+        {"port: 1-100", "port: 101-65535", "port: [80, 443], program: a"},
+        {"port: [1-99, 200-65535]", "port: 100-199", "destination: 10.0.0.0/8"},
+        {"destination: 10.0.0.0/9", "destination: 10.128.0.0/9", "destination: 10.0.0.0/8"},
+        {"destination: 0.0.0.0/0", "destination: '::/0'", ""},
+        {"program: a", "program: b", "program: [a, b]"},
+        {"port: 1-99", "port: 100-65535, destination: 10.0.0.0/9", "port: 100-65535, destination: 10.128.0.0/9", "destination: 10.0.0.0/8"},
+        {"program: a, port: 1-80", "port: 70-90", "program: [a], port: 60-85"},
+    };
+    for (const auto &routes : covered) {
+        EXPECT_EQ(errors_of_routes(routes),
+                  Lines{"f:" + std::to_string(routes.size() + 1) +
+                        ":5: this route can never match, those before it together cover it; allowed: routes from the particular to the "
+                        "general"})
+            << routes.back();
+    }
+}
+
+TEST(Error, RoutesThatSeveralTogetherLeaveSomethingTo) {
+    const std::vector<std::vector<std::string>> left{
+        {"port: 1-100", "port: 102-65535", ""},
+        {"port: 1-100", "port: 101-65534", ""},
+        {"port: 1-100", "port: 101-65535, program: a", ""},
+        {"port: 1-100, destination: 10.0.0.0/8", "port: 101-65535", ""},
+        {"destination: 10.0.0.0/9", "destination: 10.128.0.0/10", "destination: 10.0.0.0/8"},
+        {"program: a", "program: b", "program: [a, b, c]"},
+        {"program: a", "program: b", ""},
+    };
+    for (const auto &routes : left) EXPECT_EQ(errors_of_routes(routes), Lines{}) << routes.back();
+}
+
+/// Routes of few conditions, so that a few connections tell them all apart: a route is at fault exactly if none of these
+/// comes to it.
+TEST(Error, RoutesAreAtFaultExactlyIfNothingComesToThem) {
+    const Lines ports{"", ", port: 1-3", ", port: 4-65535", ", port: 1-65535", ", port: [2-10, 12-65535]"};
+    const Lines destinations{"", ", destination: 0.0.0.0/1", ", destination: [128.0.0.0/1, '::/1']", ", destination: [0.0.0.0/0, '::/0']",
+                             ", destination: '8000::/1'"};
+    const Lines programs{"", ", program: a", ", program: b", ", program: [a, b]"};
+    std::minstd_rand random(1);
+    const auto one_of = [&](const Lines &lines) { return lines[random() % lines.size()]; };
+    const auto first_of = [](const Config &config, const char *address, std::uint16_t port, const char *program) {
+        const Route *route = match(config, {Address::parse(address).value(), port}, program);
+        return route == nullptr ? 0 : route->position.line;
+    };
+    for (int round = 0; round < 300; ++round) {
+        Config all;
+        std::string text = "routes:\n";
+        for (int line = 2; line < 7; ++line) {
+            const std::string route = "  - {policy: forbid" + one_of(ports) + one_of(destinations) + one_of(programs) + "}\n";
+            text += route;
+            all.routes.push_back(load_text("routes:\n" + route, "f", host_of_tests()).config->routes.at(0));
+            all.routes.back().position.line = line;
+        }
+        std::set<int> reached;
+        for (const char *address : {"1.1.1.1", "200.0.0.1", "::1", "8000::1"})
+            for (const std::uint16_t port : {1, 2, 3, 4, 10, 11, 12, 65535})
+                for (const char *program : {"a", "b", "c"}) reached.insert(first_of(all, address, port, program));
+        Lines expected, found;
+        for (int line = 2; line < 7; ++line)
+            if (!reached.contains(line)) expected.push_back("f:" + std::to_string(line) + ":5");
+        for (const std::string &error : errors_of(text)) found.push_back(error.substr(0, error.find(": ")));
+        ASSERT_EQ(found, expected) << text;
+    }
+}
+
+TEST(Error, ListsThatSayTheSameTwice) {
+    EXPECT_EQ(errors_of("routes:\n"
+                        "  - policy: forbid\n"
+                        "    port: [80, 80-90, 85, 91]\n"
+                        "    destination: [10.0.0.0/8, 10.1.0.0/16, '::1', '0::1', 11.0.0.0/8]\n"
+                        "    program: [a, b, a]\n"
+                        "access:\n"
+                        "  allow: [[redis, redis], [redis, 7]]\n"),
+              (Lines{"f:3:16: port: \"80-90\" and \"80\" in line 3 overlap; allowed: each once in a list",
+                     "f:3:23: port: \"85\" and \"80-90\" in line 3 overlap; allowed: each once in a list",
+                     "f:4:31: destination: \"10.1.0.0/16\" and \"10.0.0.0/8\" in line 4 overlap; allowed: each once in a list",
+                     "f:4:51: destination: \"0::1\" and \"::1\" in line 4 overlap; allowed: each once in a list",
+                     "f:5:21: program: \"a\" and \"a\" in line 5 overlap; allowed: each once in a list",
+                     "f:7:19: allow: \"redis\" is named twice in one group; once is allowed"}));
+}
+
 TEST(Error, RoutesThatCanMatchAreNone) {
     const std::vector<std::pair<std::string, std::string>> independent{
         {"port: 80", ""},
@@ -227,12 +316,57 @@ TEST(Error, AllAreReportedAtOnceInTheFilesOrder) {
 }
 
 TEST(Error, TextThatIsNotYaml) {
-    EXPECT_EQ(errors_of("waiting: {spin: 1us\nlogging: {}\n"), Lines{"f:2:8: not YAML: end of map flow not found"});
-    EXPECT_EQ(errors_of("waiting:\n\tspin: 1us\n").size(), 1u);
+    EXPECT_EQ(errors_of("waiting: {spin: 1us\nlogging: {}\n"),
+              Lines{"f:2:8: not YAML: a mapping that no } closes; allowed: {key: value, ...}"});
+    const std::string tab = " not YAML: a tab; allowed: blanks to indent with";
+    EXPECT_EQ(errors_of("waiting:\n\tspin: 1us\n"), Lines{"f:2:1:" + tab});
+    EXPECT_EQ(errors_of("routes:\n\t- policy: forbid\n"), Lines{"f:2:1:" + tab});
+    EXPECT_EQ(errors_of("waiting:\n  spin: 1us\n \tpolicy: park\n"), Lines{"f:3:2:" + tab});
+    EXPECT_EQ(errors_of("logging: {}\nwaiting: policy: park\n"),
+              Lines{"f:2:16: not YAML: a colon that belongs to no key; allowed: one `key: value` a line, also in the line above, and text "
+                    "with a colon in quotes"});
+    EXPECT_EQ(errors_of(std::string(1100, 'k') + ": 1\n"), Lines{"f:1:1101: not YAML: a key that is too long; allowed: 1024 characters"});
+    EXPECT_EQ(errors_of("logging:\n  level: debug\n target: stderr\n"),
+              Lines{"f:3:2: not YAML: a line that is no `key: value` of the mapping above; allowed: keys in the same column"});
+    EXPECT_EQ(errors_of("routes: [1, 2\n"), Lines{"f:2:1: not YAML: a list that no ] closes; allowed: [value, ...]"});
+    EXPECT_EQ(errors_of("logging: }\n"), Lines{"f:1:10: not YAML: a bracket that closes nothing; allowed: text with brackets in quotes"});
+    EXPECT_EQ(errors_of("waiting: {\n\tspin: 1us\n"), Lines{"f:3:1: not YAML: a mapping that no } closes; allowed: {key: value, ...}"});
+    EXPECT_EQ(errors_of("logging: \"a"),
+              Lines{"f:1:12: not YAML: a quote that is not closed; allowed: the same quote at both ends of the text"});
+    EXPECT_EQ(errors_of("logging: *\n"), Lines{"f:1:11: not YAML: a * or & without a name; allowed: such text in quotes"});
+    EXPECT_EQ(
+        errors_of("logging: \"\\q\"\n"),
+        Lines{"f:1:13: not YAML: a backslash that YAML does not know in double quotes; allowed: text with backslashes in single quotes"});
+    EXPECT_EQ(errors_of("logging: - a\n"),
+              Lines{"f:1:10: not YAML: a dash that begins no element of a list; allowed: elements in lines of their own"});
+    EXPECT_EQ(errors_of("logging: @a\n"), Lines{"f:1:10: not YAML: a character that begins no value; allowed: such text in quotes"});
     EXPECT_EQ(errors_of("waiting: {}\n---\nwaiting: {}\n"),
               Lines{"f:2:1: more text behind the end of the document; allowed: one document"});
     EXPECT_EQ(errors_of(std::string("waiting: {}\n# \x04\nnonsense: 1\n")), Lines{"f:2:3: control character 4; allowed: YAML in UTF-8"});
     EXPECT_EQ(errors_of(std::string_view("waiting: \0{}", 12)), Lines{"f:1:10: control character 0; allowed: YAML in UTF-8"});
+}
+
+TEST(Error, TextThatIsNotUtf8) {
+    const std::string allowed = " is no UTF-8; allowed: YAML in UTF-8";
+    EXPECT_EQ(errors_of("logging: {}\n# Gr\xfc\xdf"
+                        "e\n"),
+              Lines{"f:2:5: byte 0xfc" + allowed});
+    for (const char *bytes :
+         {"\x80", "\xc3", "\xc0\xaf", "\xe0\x80\xaf", "\xed\xa0\x80", "\xf0\x80\x80\xaf", "\xf4\x90\x80\x80", "\xff\xfe"})
+        EXPECT_EQ(errors_of(std::string("# ") + bytes + "\n").size(), 1u);
+    for (const char *bytes : {"\u00e9", "\u20ac", "\ud7ff", "\ue000", "\U0001f40c", "\U0010ffff", "\u0085"})
+        EXPECT_EQ(errors_of(std::string("# ") + bytes + "\n"), Lines{}) << bytes;
+    EXPECT_EQ(errors_of("\ufeffwaiting: {}\n"), Lines{}) << "a byte order mark is no fault";
+    EXPECT_EQ(errors_of("# \u009b\n"), Lines{"f:1:3: control character 155; allowed: YAML in UTF-8"});
+}
+
+TEST(Error, TextsAreSafeToPrint) {
+    EXPECT_EQ(errors_of("\"\\x1b[2J\\n\": 1\n"), Lines{"f:1:1: \"\\x1b[2J\\n\" is not a key; allowed: " + kRoot});
+    EXPECT_EQ(errors_of("\"\\x9b\": 1\n"), Lines{"f:1:1: \"\\x9b\" is not a key; allowed: " + kRoot});
+    EXPECT_EQ(errors_of(with_provider("options: {\"\\e\": 1, \"\\e\": 2}")),
+              Lines{"f:4:24: \\x1b is given twice (first in line 4); once is allowed"});
+    const std::string long_key = std::string(59, 'k') + "\u20ac";
+    EXPECT_EQ(errors_of(long_key + ": 1\n"), Lines{"f:1:1: \"" + std::string(59, 'k') + "...\" is not a key; allowed: " + kRoot});
 }
 
 TEST(Error, TextThatYamlCppReadsForEver) {

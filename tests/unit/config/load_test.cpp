@@ -9,6 +9,7 @@ namespace sansock::config {
 namespace {
 
 using namespace std::chrono_literals;
+using Lines = std::vector<std::string>;
 
 Config config_of(const std::string &text) {
     auto loaded = load_text(text, "f", host_of_tests());
@@ -174,6 +175,37 @@ TEST(Load, NotesWhatIsWorthKnowing) {
                                            "f:3:3: note: no route names this provider",
                                            "f:6:26: note: user \"stranger\" does not exist on this host",
                                        }));
+}
+
+TEST(Load, HandsAThresholdOnInBytes) {
+    const auto block = [](const std::string &line) { return config_of(with_provider(line)).providers.at(0).block_yaml; };
+    EXPECT_EQ(block("rdma_threshold: 64 KiB\n    options: {}"), "{\n\n\"rdma_threshold\": 65536, \n\"options\": {}}");
+    EXPECT_EQ(block("rdma_threshold: 0"), "") << "that leaves it to the plugin";
+}
+
+TEST(Load, NotesRequiredRoutesThatNothingServesHere) {
+    const std::string providers =
+        std::string("providers:\n  ") + kOne + ": {plugin: absent}\n  " + kTwo + ": {plugin: simulated}\nroutes:\n";
+    const auto notes = [&](const std::string &routes) {
+        Lines found = formatted(load_text(providers + routes, "f", host_of_tests()).notes);
+        std::erase_if(found, [](const std::string &note) { return note.find("required route") == std::string::npos; });
+        return found;
+    };
+    EXPECT_EQ(
+        notes(std::string("  - {policy: require, port: 1, providers: ") + kOne + "}\n  - {providers: [" + kOne + ", " + kTwo + "]}\n"),
+        Lines{"f:5:5: note: no provider of this required route is installed: its connections fail here"});
+    EXPECT_EQ(notes(std::string("  - {policy: require, providers: [") + kOne + ", " + kTwo + "]}\n"), Lines{});
+    EXPECT_EQ(notes(std::string("  - {policy: prefer, providers: ") + kOne + "}\n"), Lines{});
+}
+
+TEST(Load, NotesAFolderForTheLogThatIsNotThere) {
+    auto host = host_of_tests();
+    host.has_folder = [](const std::string &path) { return path == "/" || path == "/var/log"; };
+    const auto notes = [&](const std::string &target) {
+        return formatted(load_text("logging: {target: " + target + "}\n", "f", host).notes);
+    };
+    EXPECT_EQ(notes("/var/logs/a.log"), Lines{"f:1:19: note: there is no folder \"/var/logs\" on this host: nothing will be logged"});
+    for (const char *fine : {"/var/log/a.log", "/a.log", "stderr"}) EXPECT_EQ(notes(fine), Lines{}) << fine;
 }
 
 TEST(Load, SaysNothingAboutPluginsThatNobodyAskedFor) {

@@ -50,7 +50,7 @@ TEST(Manifest, FaultsNameTheirPlaceAndWhatIsAllowed) {
     EXPECT_THAT(error_of(replaced("f]", std::string("f, ") + kGuid + "]")), HasSubstr("is declared twice"));
     EXPECT_THAT(error_of("[a, list]"), HasSubstr("must be a mapping"));
     EXPECT_THAT(error_of("name: {"), HasSubstr("m.yaml:"));
-    EXPECT_THAT(error_of(""), HasSubstr("must be a mapping"));
+    EXPECT_THAT(error_of(""), HasSubstr("m.yaml:1:1: a manifest must be a mapping"));
 }
 
 TEST(Manifest, ThatCannotBeReadIsAnError) {

@@ -44,6 +44,13 @@ private:
     Host host_{Catalog::scan(std::array{std::filesystem::path(SANSOCK_PLUGINS)})};
 };
 
+TEST_F(Fault, HandsTheWholeBlockOn) {
+    Host host(Catalog::scan(std::array{std::filesystem::path(SANSOCK_PLUGINS)}));
+    const auto opened =
+        host.open("fault", kGuid, "{options: {wraps: simulated}, rdma_threshold: 65536, simulation: {latency: 0}}", "test:1");
+    EXPECT_TRUE(opened) << opened.error().text;
+}
+
 TEST_F(Fault, HidesSharedMemory) {
     connect("");
     EXPECT_EQ(provider->extension<sansock_shared_memory_ops>(SANSOCK_EXT_SHARED_MEMORY), nullptr);

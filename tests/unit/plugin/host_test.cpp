@@ -1,6 +1,7 @@
 // Plugins that cannot be loaded, and that every one of them is an error that names it while the rest works.
 #include "plugin/host.hpp"
 
+#include <dlfcn.h>
 #include <gmock/gmock.h>
 
 #include <array>
@@ -64,6 +65,20 @@ TEST(Host, ReportsEveryOtherFaultAtTheEntry) {
     EXPECT_THAT(error_of("init_fails"), HasSubstr("failed to initialise: the device; is on fire"));
     EXPECT_THAT(error_of("init_answers_nonsense"), HasSubstr("returned 42, which is no status"));
     EXPECT_THAT(error_of("no_provider"), HasSubstr("returned success and no provider"));
+}
+
+TEST(Plugins, HaveTheVersionThatTheirManifestsSay) {
+    const Catalog catalog = Catalog::scan(std::array{fs::path(SANSOCK_PLUGINS)});
+    for (const char *name : {"simulated", "fault"}) {
+        const Manifest *manifest = catalog.find(name);
+        ASSERT_NE(manifest, nullptr) << name;
+        void *library = ::dlopen(manifest->library.c_str(), RTLD_NOW | RTLD_LOCAL);
+        ASSERT_NE(library, nullptr) << ::dlerror();
+        const auto *entry = static_cast<const sansock_plugin *>(::dlsym(library, SANSOCK_PLUGIN_ENTRY_NAME));
+        ASSERT_NE(entry, nullptr);
+        EXPECT_EQ(entry->version, manifest->version) << name;
+        ::dlclose(library);
+    }
 }
 
 TEST(Host, ReportsAFileThatIsNoLibrary) {

@@ -12,6 +12,7 @@
 #include "ring.hpp"
 #include "scratch.hpp"
 #include "settings.hpp"
+#include "units.hpp"
 
 namespace sansock::simulated {
 namespace {
@@ -32,7 +33,7 @@ std::string error_of(const char *yaml) {
 TEST(SimulatedSettings, AreReadWhole) {
     EXPECT_FALSE(parse_settings("", "f").simulation);
     const Settings settings = parse_settings(
-        "{options: {message_max: 64 KiB}, simulation: {latency: 20us, bandwidth: 8Gbit, jitter: 1.5ms, "
+        "{options: {message_max: 64 KiB}, simulation: {latency: 20us, bandwidth: 8Gbit, jitter: 1500 us, "
         "completion_error_rate: 0.25, fail_after_messages: 9, unreceived: fail, seed: 7}}",
         "f");
     EXPECT_EQ(settings.message_bytes_max, 65536U);
@@ -46,9 +47,33 @@ TEST(SimulatedSettings, AreReadWhole) {
     EXPECT_EQ(settings.simulation->seed, 7U);
 }
 
+TEST(SimulatedSettings, TakeZeroWithoutAUnitForNone) {
+    const Settings settings = parse_settings("{simulation: {latency: 0, jitter: 0, fail_after_messages: 0}}", "f");
+    ASSERT_TRUE(settings.simulation);
+    EXPECT_EQ(settings.simulation->latency_ns, 0U);
+    EXPECT_EQ(settings.simulation->jitter_ns, 0U);
+    EXPECT_EQ(settings.simulation->fail_after_messages, 0U);
+}
+
+TEST(SimulatedSettings, HaveTheUnitsOfTheFrameworksOwn) {
+    EXPECT_EQ(parse_duration("20 us"), 20'000U);
+    EXPECT_EQ(parse_duration("10s"), 10'000'000'000U);
+    EXPECT_EQ(parse_bandwidth("8Kbit"), 1'000U);
+    EXPECT_EQ(parse_bandwidth("10Gbit"), 1'250'000'000U);
+    EXPECT_EQ(parse_size("65536"), 65'536U);
+    EXPECT_EQ(parse_size("1GiB"), 1U << 30);
+    for (const char *text : {"1.5us", "1", "05us", "-1us", "us", "1e3us", "+1us", "1 us ", "99999999999999999999ns", "99999999999s"})
+        EXPECT_EQ(parse_duration(text), std::nullopt) << text;
+    for (const char *text : {"64 KB", "64B", "0.5MiB", "064KiB", "", "99999999999999999GiB"})
+        EXPECT_EQ(parse_size(text), std::nullopt) << text;
+    EXPECT_EQ(parse_bandwidth("2.5Gbit"), std::nullopt);
+}
+
+TEST(SimulatedSettings, TakeAThresholdThatMeansNothingHere) { EXPECT_EQ(error_of("{rdma_threshold: 65536}"), "no error"); }
+
 TEST(SimulatedSettings, FaultsSayWhatIsAllowed) {
     EXPECT_THAT(error_of("{simulation: {latency: 5 parsecs}}"),
-                HasSubstr("f.yaml:3: simulation.latency is '5 parsecs'; write a duration of 0ns to 10s"));
+                HasSubstr("f.yaml:3: simulation.latency is '5 parsecs'; write a duration of 0 to 10s"));
     EXPECT_THAT(error_of("{simulation: {latency: 11s}}"), HasSubstr("write a duration"));
     EXPECT_THAT(error_of("{simulation: {latency: -1us}}"), HasSubstr("write a duration"));
     EXPECT_THAT(error_of("{simulation: {latency: nans}}"), HasSubstr("write a duration"));
@@ -57,14 +82,14 @@ TEST(SimulatedSettings, FaultsSayWhatIsAllowed) {
     EXPECT_THAT(error_of("{simulation: {jitter: 1}}"), HasSubstr("simulation.jitter is '1'; write"));
     EXPECT_THAT(error_of("{simulation: {completion_error_rate: 1.5}}"), HasSubstr("write a number from 0 to 1"));
     EXPECT_THAT(error_of("{simulation: {completion_error_rate: .nan}}"), HasSubstr("write a number from 0 to 1"));
-    EXPECT_THAT(error_of("{simulation: {fail_after_messages: 0}}"), HasSubstr("at least 1"));
+    EXPECT_THAT(error_of("{simulation: {fail_after_messages: -1}}"), HasSubstr("write a number of messages, or 0: never"));
     EXPECT_THAT(error_of("{simulation: {seed: -1}}"), HasSubstr("simulation.seed is '-1'"));
     EXPECT_THAT(error_of("{simulation: {unreceived: maybe}}"), HasSubstr("write wait or fail"));
     EXPECT_THAT(error_of("{simulation: {lag: 1us}}"), HasSubstr("simulation.lag is not known; known are"));
     EXPECT_THAT(error_of("{simulation: {seed: 1, seed: 2}}"), HasSubstr("simulation.seed is given twice"));
     EXPECT_THAT(error_of("{options: {message_max: 2 KiB}}"), HasSubstr("options.message_max is '2 KiB'; write"));
     EXPECT_THAT(error_of("{options: {message_max: 1 GiB}}"), HasSubstr("options.message_max is '1 GiB'; write"));
-    EXPECT_THAT(error_of("{option: {}}"), HasSubstr("option is not known; known are options, simulation"));
+    EXPECT_THAT(error_of("{option: {}}"), HasSubstr("option is not known; known are options, rdma_threshold, simulation"));
     EXPECT_THAT(error_of("simulation: 20us"), HasSubstr("must be a mapping"));
     EXPECT_THAT(error_of("{"), HasSubstr("the block is not YAML"));
     EXPECT_EQ(error_of("\nsimulation:\n  seed: -1\n  jitter: x\n").substr(0, 45), "f.yaml:6: simulation.jitter is 'x'; write a d");

@@ -16,9 +16,11 @@ typedef struct sansock_provider_config {
     uint32_t size;
     uint32_t reserved;
     const char *guid; /* Canonical: 36 characters, lower case, no braces. */
-    /* The keys `options` and `simulation` of the block that the operator wrote for this provider, as far as they are
-     * there, as one mapping; "" when there is neither. sansock writes it as JSON, with each value as many lines below
-     * the first as in the operator's file; a test may hand over any YAML. */
+    /* What the operator wrote for the plugin: the keys `options`, `simulation` and `rdma_threshold` of the provider's
+     * block, as far as they are there, as one mapping; "" when there is none. sansock writes it as JSON, with each value
+     * as many lines below the first as in the operator's file; a test may hand over any YAML. `rdma_threshold` is in
+     * bytes and greater than 0: sends larger than that should avoid the copy, by RDMA reads or writes (ext/draft/). A
+     * provider that has neither may ignore it. */
     const char *yaml;
     const char *origin; /* Where the block begins, such as "/etc/sansock.yaml:12", for error texts. Never NULL. */
 } sansock_provider_config;

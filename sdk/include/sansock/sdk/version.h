@@ -5,6 +5,8 @@
  * what is absent is found out by asking for the extension or by the record's leading `size`. */
 #pragma once
 
+#include <stddef.h>
+
 #define SANSOCK_ABI_MAJOR 1
 #define SANSOCK_ABI_MINOR 0
 #define SANSOCK_SDK_VERSION "0.1.0"

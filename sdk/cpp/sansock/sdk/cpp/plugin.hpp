@@ -1,6 +1,8 @@
 // Turns a provider class into a plugin. In exactly one source file, outside every namespace:
 //
-//     SANSOCK_PLUGIN("my-plugin", "1.2.3", MyProvider)
+//     SANSOCK_PLUGIN("my-plugin", SANSOCK_PLUGIN_VERSION, MyProvider)
+//
+// sansock_add_plugin() defines SANSOCK_PLUGIN_VERSION as the version that it writes into the manifest.
 #pragma once
 #include <sansock/sdk/entry.h>
 
