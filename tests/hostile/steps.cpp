@@ -8,7 +8,7 @@
 //   send=N            sends N bytes
 //   receive=N         receives N bytes
 //   bulk=N            N bytes one way and then the other, begun by the end that connected
-//   ended             reads the end of the stream
+//   ended, quiet      reads the end of the stream; finds that nothing more has come
 //   half-close        shutdown(SHUT_WR)
 //   pause=MS          makes no call
 //   unseen-write=N    writes N bytes of the stream by a system call that no library sees
