@@ -87,6 +87,40 @@ class Bench(unittest.TestCase):
                 self.assertIn(transport, texts)
 
 
+class Calls(unittest.TestCase):
+    """A stream in steady state: 100,000 round trips of 64 B without an allocation, and with next to no system call in both processes."""
+
+    ROUNDS = 100_000
+    CALLS_MAX = 10
+    CALLS_MAX_WHERE_DISTURBED = 10_000  # who waits for an end that has lost its processor sleeps in the end
+    DISTURBED = 0.05  # of the machine's CPU time
+    TRIES = 3
+
+    def measure(self):
+        with tempfile.TemporaryDirectory(prefix="sansock-bench-test-") as folder:
+            file = pathlib.Path(folder) / "results.json"
+            process = bench("--only", "calls", "--pairs", 1, "--json", file)
+            self.assertEqual(process.returncode, 0, process.stderr)
+            results = json.loads(file.read_text())
+        case = results["groups"][0]["cases"][0]
+        self.assertEqual(case["case"], f"{self.ROUNDS} round trips")
+        figures = {figure: round(values["sansock"]["median"] * self.ROUNDS) for figure, values in case["figures"].items()}
+        return figures["calls"], figures["allocations"], max(results["others_cpu_share"]) > self.DISTURBED
+
+    def test_needs_neither_memory_nor_the_kernel(self):
+        seen = []
+        for _ in range(self.TRIES):
+            calls, allocations, disturbed = self.measure()
+            self.assertEqual(allocations, 0)
+            self.assertLessEqual(calls, self.CALLS_MAX_WHERE_DISTURBED)
+            if calls <= self.CALLS_MAX:
+                return
+            seen.append((calls, disturbed))
+        if all(disturbed for _, disturbed in seen):
+            self.skipTest(f"other programs use this machine: {[calls for calls, _ in seen]} system calls")
+        self.fail(f"in {self.ROUNDS} round trips there were {seen} system calls, at most {self.CALLS_MAX} are allowed")
+
+
 class BadUse(unittest.TestCase):
     def test_says_what_is_allowed(self):
         for arguments, sentence in (

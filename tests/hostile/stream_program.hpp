@@ -4,16 +4,20 @@
 #include <dirent.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <string>
 #include <string_view>
 #include <thread>
 #include <vector>
+
+#include "holding.hpp"
 
 namespace sansock::hostile {
 
@@ -53,31 +57,35 @@ inline int entries(const char *folder) {
     return count;
 }
 
-/// Descriptors, threads, and mapped arenas.
-struct Held {
-    int descriptors = 0, threads = entries("/proc/self/task"), arenas = 0;
-    Held() {
-        // Not counted: eventfds. What one thread slept on is kept for the next, and this process has told it itself over its first
-        // connection.
-        DIR *open = opendir("/proc/self/fd");
-        while (const dirent *entry = readdir(open)) {
-            char name[64];
-            const ssize_t size = readlinkat(dirfd(open), entry->d_name, name, sizeof name);
-            descriptors += size > 0 && std::string_view(name, static_cast<size_t>(size)) != "anon_inode:[eventfd]";
-        }
-        closedir(open);
-        FILE *maps = fopen("/proc/self/maps", "r");
-        char line[512];
-        while (fgets(line, sizeof line, maps) != nullptr) arenas += strstr(line, "sansock-arena") != nullptr;
-        fclose(maps);
+/// What this process holds now.
+inline Holding held() {
+    Holding found{.threads = entries("/proc/self/task")};
+    DIR *open = opendir("/proc/self/fd");
+    while (const dirent *entry = readdir(open)) {
+        char name[64];
+        const ssize_t size = readlinkat(dirfd(open), entry->d_name, name, sizeof name);
+        if (size <= 0) continue;
+        const bool is_eventfd = std::string_view(name, static_cast<size_t>(size)) == "anon_inode:[eventfd]";
+        ++(is_eventfd ? found.eventfds : found.descriptors);
     }
-    [[nodiscard]] std::string text() const {
-        return std::to_string(descriptors) + " " + std::to_string(threads) + " " + std::to_string(arenas);
+    closedir(open);
+    FILE *maps = fopen("/proc/self/maps", "r");
+    char line[512];
+    while (fgets(line, sizeof line, maps) != nullptr) {
+        if (strstr(line, "/memfd:sansock-") == nullptr) continue;
+        ++found.maps;
+        if (strstr(line, " rw-s ") == nullptr) continue;  // the peer's
+        struct stat file {};
+        const std::string mapped = std::string("/proc/self/map_files/").append(line, strcspn(line, " "));
+        if (stat(mapped.c_str(), &file) == 0) found.kib += file.st_blocks / 2;
     }
-};
+    fclose(maps);
+    return found;
+}
 
-/// A short connection of the program with itself, so that what the library keeps for the process is there before the count.
-inline Held warm_up_and_count() {
+/// A short connection of the program with itself, on which as many threads sleep at a time as ever will, so that what the library keeps
+/// for the process and for its threads is there before the count.
+inline Holding warm_up_and_count() {
     const int listener = socket(AF_INET, SOCK_STREAM, 0), one = socket(AF_INET, SOCK_STREAM, 0);
     sockaddr_in address{.sin_family = AF_INET, .sin_port = 0, .sin_addr = {htonl(INADDR_LOOPBACK)}, .sin_zero = {}};
     socklen_t size = sizeof address;
@@ -94,17 +102,25 @@ inline Held warm_up_and_count() {
         recv(one, &byte, 1, 0);
         if (i < 100) usleep(1000);
     }
+    const auto sleep_on = [](int fd) {
+        pollfd readable{fd, POLLIN, 0};
+        poll(&readable, 1, 50);
+    };
+    std::thread asleep(sleep_on, one), also_asleep(sleep_on, other);
+    sleep_on(one);
+    asleep.join();
+    also_asleep.join();
     close(one);
     close(other);
     close(listener);
     usleep(200'000);
-    return {};
+    return held();
 }
 
-/// "holds D T A, held D T A".
-inline void say_what_is_held(const Held &before) {
+/// By the last line that the program prints.
+inline void say_what_is_held(const Holding &before) {
     usleep(300'000);  // the helper needs a moment to give back what the connection had
-    printf("holds %s, held %s\n", Held().text().c_str(), before.text().c_str());
+    puts(holding_line(held(), before).c_str());
 }
 
 }  // namespace sansock::hostile

@@ -3,21 +3,21 @@
 //
 //   points_walker accept SCENARIO COUNTS | connect SCENARIO COUNTS PORT
 //
-// COUNTS is a file of two 64-bit counts, which outlive it: bytes that send() has taken, and bytes read. It says how its stream ended, as
-// "received N end" or "received N ECONNRESET", and then what it holds, before and after.
+// COUNTS is a file that tells a test how far it has come, whatever becomes of it. It says how its stream ended, as "received N end" or
+// "received N ECONNRESET", and then what it holds, and held before.
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
-#include <sys/mman.h>
 #include <sys/wait.h>
 
 #include <atomic>
 #include <cstdint>
 #include <optional>
 
+#include "counts.hpp"
 #include "pattern.hpp"
 #include "stream_program.hpp"
 
@@ -26,10 +26,6 @@ namespace {
 
 constexpr size_t kTalk = 200, kMessage = 64;  // round trips, in which the connection moves
 constexpr size_t kBulk = 600'000;             // more than a window
-
-struct Counts {
-    std::atomic<uint64_t> sent, received;
-};
 
 struct Walk {
     int fd;
@@ -94,7 +90,16 @@ struct Walk {
         int off = 0;
         ioctl(fd, FIOASYNC, &off);
     }
-    void run(char **arguments);
+    /// The program begins anew with the connection alone.
+    void begin_anew(char **arguments, const char *scenario, const Holding &before) const {
+        char number[16];
+        snprintf(number, sizeof number, "%d", fd);
+        std::string next = scenario, held = holding_line({}, before);
+        char role[] = "fd";
+        char *words[] = {arguments[0], role, next.data(), arguments[3], number, held.data(), nullptr};
+        execv("/proc/self/exe", words);
+    }
+    void run(char **arguments, const Holding &at_start);
 };
 
 /// In a child that has the connection with its parent; the parent goes on when the child has ended, however that was.
@@ -108,29 +113,54 @@ void in_a_child(Work work) {
     waitpid(child, nullptr, 0);
 }
 
-void Walk::run(char **arguments) {
-    if (scenario == "resumed") return bulk();  // the second half of "exec"
+void Walk::run(char **arguments, const Holding &at_start) {
+    if (scenario.starts_with("resumed")) return bulk();  // the second half of "exec"
     if (!talk()) return;
-    if (scenario == "back") {
-        // One end goes back while the other has yet to read.
+    const auto back = [this] {
         std::thread third([this] {
             usleep(2000);
-            if (connects) step_back();
+            step_back();
         });
-        if (!connects) usleep(10'000);
         bulk();
         third.join();
-    } else if (scenario == "exec" && !connects) {
-        char number[16];
-        snprintf(number, sizeof number, "%d", fd);
-        char role[] = "fd", next[] = "resumed";
-        char *words[] = {arguments[0], role, next, arguments[3], number, nullptr};
-        execv("/proc/self/exe", words);
-    } else if (scenario == "fork" && connects) {
-        in_a_child([this] { bulk(); });
-        // Where a killed child had got to in reading it has told nobody.
+    };
+    // Where a child that was killed had got to in reading it has told nobody.
+    const auto read_the_rest = [this] {
         char rest[4096];
         while (recv(fd, rest, sizeof rest, 0) > 0) {
+        }
+    };
+    if (scenario == "back" && connects) {
+        // One end goes back while the other has yet to read.
+        back();
+    } else if (scenario == "back" || scenario == "fork-back") {
+        if (!connects) return usleep(10'000), bulk();
+        in_a_child(back);
+        read_the_rest();
+    } else if (scenario == "exec" && !connects) {
+        begin_anew(arguments, "resumed", at_start);
+    } else if (scenario == "fork" && connects) {
+        in_a_child([this] { bulk(); });
+        read_the_rest();
+    } else if (scenario == "fork-exec" && connects) {
+        in_a_child([&] { begin_anew(arguments, "resumed-child", at_start); });
+        read_the_rest();
+    } else if (scenario == "fork-kept") {
+        // The parent has left when its child closes with bytes that the other end has not read.
+        if (connects) {
+            const pid_t child = fork();
+            if (child == 0) {
+                usleep(5'000);
+                send_bytes(kBulk / 10);
+                close(fd);
+                _exit(0);
+            }
+            close(fd);
+            waitpid(child, nullptr, 0);
+            return;
+        }
+        usleep(30'000);
+        while (receive_bytes(kBulk)) {
         }
     } else if (scenario == "kept") {
         // What the other end has not read when this one closes.
@@ -152,19 +182,20 @@ int walk(int count, char **arguments) {
     setvbuf(stdout, nullptr, _IOLBF, 0);
     if (count < 4) return 2;
     const bool resumed = strcmp(arguments[1], "fd") == 0;
-    const int file = open(arguments[3], O_RDWR | O_CLOEXEC);
-    void *memory = mmap(nullptr, sizeof(Counts), PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
-    close(file);
-    if (memory == MAP_FAILED) return 3;
-    std::optional<Held> before;
+    Counts *const counts = mapped_counts(arguments[3]);
+    if (counts == nullptr) return 3;
+    const Holding at_start = held();
+    std::optional<Holding> before;
     if (!resumed) before = warm_up_and_count();
+    // Of the image before this one, nothing may be left but the connection.
+    if (const auto told = holdings_in(resumed && count > 5 ? arguments[5] : "")) before = told->second;
     const int number = count > 4 ? atoi(arguments[4]) : 0;
-    Walk walk{resumed ? number : open_connection(arguments[1], number), strcmp(arguments[1], "connect") == 0, arguments[2],
-              static_cast<Counts *>(memory)};
+    Walk walk{resumed ? number : open_connection(arguments[1], number), strcmp(arguments[1], "connect") == 0, arguments[2], counts};
     if (walk.fd < 0) return 4;
     if (void *arm = dlsym(RTLD_DEFAULT, "sansock_arm_points")) reinterpret_cast<void (*)()>(arm)();
-    walk.run(arguments);
+    walk.run(arguments, at_start);
     close(walk.fd);
+    if (walk.scenario == "resumed-child") return 0;
     if (walk.send_error == ECONNRESET || (walk.send_error == EPIPE && walk.ending == "ENOTCONN"))
         walk.ending = strerrorname_np(walk.send_error);
     printf("received %lu %s\n", walk.counts->received.load(), walk.ending.c_str());
