@@ -269,16 +269,18 @@ namespace {
 long leave_provider(Connection &connection, stream::Reason reason, bool for_good) {
     stream::End &end = connection.end();
     const uint64_t deadline = now_ns() + Process::get()->policy().step_timeout_ns;
+    bool rests = false;
     for (;;) {
         end.step(reason, for_good);  // again, when the peer has begun the next epoch before it saw that we stay
         const uint32_t seen = connection.shared->stream.events.load(std::memory_order_acquire);
-        if (end.at_rest_on_tcp()) break;
+        rests = end.rests_for_good();
+        if (rests || end.at_rest_on_tcp()) break;
         if (now_ns() > deadline || end.peer_is_dead()) break;
         if (end.step_abandoned()) end.progress();
         futex_wait(&connection.shared->stream.events, seen, 1'000'000);
     }
     SANSOCK_POINT("S5.leaving");
-    return end.may_leave() ? 0 : -ECONNRESET;
+    return rests || end.may_leave() ? 0 : -ECONNRESET;
 }
 
 }  // namespace

@@ -9,6 +9,7 @@
 #pragma once
 #include <cerrno>
 
+#include "base/point.hpp"
 #include "stream/environment.hpp"
 #include "stream/window.hpp"
 
@@ -64,7 +65,7 @@ public:
     /// bytes that are sent now.
     [[nodiscard]] bool kernel_takes_output() const { return !on_provider(true) || (__builtin_expect(is_gone(), 0) && peer_is_dead()); }
     /// Both directions are on TCP for good and no STEP is under way: the kernel may do as it likes with the socket.
-    [[nodiscard]] bool at_rest_on_tcp() const;
+    [[nodiscard]] bool at_rest_on_tcp();
     /// Bytes that wait to be read and that the kernel does not count.
     [[nodiscard]] size_t unread_beside_tcp();
     /// Bytes that receive() would deliver from the provider path.
@@ -127,6 +128,8 @@ public:
 
     /// Begins the only step back: both directions, to TCP. `for_good`: no upgrade after it. False: there was nothing to go back from.
     bool step(Reason reason, bool for_good);
+    /// Back for good, and the peer needs no answer from us any more: true once both directions are on TCP to stay.
+    bool rests_for_good();
     /// The socket is about to go where nobody knows this stream, whether or not a step is through. False: the kernel alone would tell
     /// a wrong stream, and the connection was reset for it.
     bool may_leave();
@@ -140,7 +143,7 @@ public:
     [[nodiscard]] bool step_abandoned() const { return __builtin_expect(stepping(), 0) && s_.step_lock.abandoned(); }
     /// Whether progress() has something to do that the application need not wait to call for.
     [[nodiscard]] bool needs_progress() const {
-        return attention_pending() || s_.out.replaying ||
+        return SANSOCK_MUTATE("ANSWER_BY_APPLICATION", attention_pending(), false) || s_.out.replaying ||
                s_.step_wanted.load(std::memory_order_relaxed) == s_.epoch.load(std::memory_order_relaxed);
     }
     /// The TCP socket of a connection on the provider has ended: the peer has closed it or is dead.
@@ -176,7 +179,8 @@ private:
     void repair_input();
     void repair_step();
     struct OutGuard : RepairingGuard<&End::repair_output> {
-        explicit OutGuard(End &end) : RepairingGuard(end, end.s_.out.lock) {}
+        explicit OutGuard(End &end) : OutGuard(end, end.s_.out.lock) {}
+        OutGuard(End &end, FamilyLock &lock) : RepairingGuard(end, lock) {}
     };
     struct InGuard : RepairingGuard<&End::repair_input> {
         explicit InGuard(End &end) : InGuard(end, end.s_.in.lock) {}
@@ -235,9 +239,13 @@ private:
     void conclude_replay();
     void step_on();
     void finish_epoch(uint32_t epoch);
+    [[nodiscard]] bool looks_at_rest() const;
     void bump_attention();
     void pin();
     void poison(Reason reason);
+    [[nodiscard]] bool is_poisoned() const {
+        return m_.mine->cold.state.load(std::memory_order_relaxed) == static_cast<uint32_t>(memory::EndState::kPoisoned);
+    }
 
     State &s_;
     Memory m_;

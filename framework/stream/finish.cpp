@@ -11,7 +11,7 @@ bool End::finish_writing() {
         OutGuard guard(*this);
         if (s_.out.fin) return true;
         s_.out.fin = true;
-        if (at_rest_on_tcp()) return false;
+        if (looks_at_rest()) return false;
         const uint32_t epoch = s_.epoch.load(std::memory_order_relaxed);
         memory::ColdWords &mine = m_.mine->cold;
         // Of bytes that went past us, or are on their way by a call that has yet to count them, only the kernel knows the number: it
@@ -85,7 +85,7 @@ bool End::foreign_bytes_in_between() {
 End::Close End::close(bool abort) {
     if (attention_pending()) progress();
     memory::ColdWords &mine = m_.mine->cold;
-    const bool reset = abort || unread_by_us() || foreign_bytes_in_between();
+    const bool reset = abort || unread_by_us() || SANSOCK_MUTATE("NO_COUNT_AT_CLOSE", foreign_bytes_in_between(), false);
     SANSOCK_POINT("E2.looked");
     if (reset) {
         mine.state.store(static_cast<uint32_t>(memory::EndState::kReset), std::memory_order_release);
@@ -105,7 +105,9 @@ End::Close End::close(bool abort) {
         }
     }
     SANSOCK_POINT("E3.fin");
-    mine.state.store(static_cast<uint32_t>(memory::EndState::kClosed), std::memory_order_release);
+    // What a reset end has kept nobody has: its peer must not take it for one that has gone back, and read TCP past X.
+    auto open = static_cast<uint32_t>(memory::EndState::kOpen);
+    mine.state.compare_exchange_strong(open, static_cast<uint32_t>(memory::EndState::kClosed), std::memory_order_release);
     SANSOCK_POINT("E4.closed");
     bump_attention();
     env_.wake_peer_readers();
@@ -118,7 +120,7 @@ void End::leave_memory() {
     // A FIN may stand behind bytes that the peer does not read for long: this word tells it that nobody is left to answer.
     auto &state = m_.mine->cold.state;
     const auto ours = static_cast<memory::EndState>(state.load(std::memory_order_relaxed));
-    if ((ours == memory::EndState::kOpen || ours == memory::EndState::kClosed) && SANSOCK_MUTATE("LEAVE_UNSEEN", true, false)) {
+    if ((ours == memory::EndState::kOpen || ours == memory::EndState::kClosed) && SANSOCK_MUTATE("CLOSE_UNSEEN", true, false)) {
         state.store(static_cast<uint32_t>(memory::EndState::kLeft), std::memory_order_release);
     }
     SANSOCK_POINT("E4.left");
@@ -128,11 +130,31 @@ void End::leave_memory() {
     m_.arena->end_slot(m_.arena->index_of(*m_.mine), memory::Arena::kOurEnd);
 }
 
+/// The peer may have become ready for this epoch before it heard that we stay on TCP, and then takes a STEP to be at rest itself, for which
+/// it needs an answer. Nobody will be here to give one, so it is left behind: all that the words could say is known.
+bool End::rests_for_good() {
+    StepGuard guard(*this);
+    if (!at_rest_on_tcp() || s_.error_owed.load(std::memory_order_relaxed) != 0) return false;
+    if (s_.pinned.load(std::memory_order_relaxed) == 0) return true;  // lent: we are here to answer, and may be ready again
+    const uint32_t epoch = s_.epoch.load(std::memory_order_relaxed);
+    memory::ColdWords &mine = m_.mine->cold;
+    if (SANSOCK_MUTATE("LEAVE_UNSEEN", false, true)) return true;
+    mine.frozen_at.store(s_.in.in.load(std::memory_order_relaxed), std::memory_order_relaxed);
+    SANSOCK_POINT("S5.named");
+    mine.frozen.store(epoch, std::memory_order_release);
+    SANSOCK_POINT("S5.frozen");
+    mine.stepped.store(epoch, std::memory_order_release);
+    SANSOCK_POINT("S5.stepped");
+    bump_attention();
+    env_.ring_peer_helper();
+    return true;
+}
+
 bool End::may_leave() {
     progress();
     const bool kept = unread_in_window() || never_consumed() > 0 || foreign_bytes_in_between();
     if (peer_is_dead() && !kept && s_.error_owed.load(std::memory_order_relaxed) == 0) return true;
-    if (at_rest_on_tcp() && s_.error_owed.load(std::memory_order_relaxed) == 0) return true;
+    if (rests_for_good()) return true;
     poison(static_cast<Reason>(s_.reason.load(std::memory_order_relaxed)));
     return false;
 }

@@ -117,10 +117,11 @@ long End::end_of_stream() {
     InState &in = s_.in;
     const memory::ColdWords &peer = m_.peer->cold;
     const uint64_t at = in.in.load(std::memory_order_relaxed);
+    SANSOCK_POINT("E5.looked");
     const uint32_t ended = s_.tcp_ended.load(std::memory_order_acquire);
     const bool reset = ended == kTcpReset;
     SANSOCK_POINT("E5.seen");
-    if (ended != kTcpOpen && in.path == Path::kProvider) {
+    if (ended != kTcpOpen && in.path == Path::kProvider && SANSOCK_MUTATE("NO_REREAD", true, false)) {
         // What the peer published before it went lies in the window still: look once more, now that its end is known.
         Run run;
         if (reader().peek(at, run) == WindowReader::Answer::kBytes) return -EAGAIN;
@@ -257,7 +258,7 @@ short End::events(short kernel) {
         if (s_.in.path == Path::kTcp) arrive_at_switch();
     }
     const bool in_provider = on_provider(false);
-    const bool asks_kernel = kernel_takes_output();
+    const bool asks_kernel = SANSOCK_MUTATE("ROOM_OF_THE_GONE", kernel_takes_output(), !on_provider(true));
     const uint32_t ended = s_.tcp_ended.load(std::memory_order_acquire);
     const memory::ColdWords &peer = m_.peer->cold;
     const bool reset = ended == kTcpReset;

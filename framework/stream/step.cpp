@@ -45,7 +45,7 @@ bool End::freeze(uint32_t epoch) {
 
 /// Nothing goes to the window from here on; `step` says so, and that nobody else has written to TCP meanwhile. False: poisoned.
 bool End::stop_sending(uint32_t epoch) {
-    OutGuard guard(*this);
+    OutGuard guard(*this, SANSOCK_MUTATE("STOP_WITHOUT_LOCK", s_.out.lock, s_.park_lock));
     memory::ColdWords &mine = m_.mine->cold;
     if (mine.step.load(std::memory_order_relaxed) == epoch) return true;
     if (s_.out.path == Path::kProvider && foreign_bytes_written()) {
@@ -65,7 +65,7 @@ bool End::step(Reason reason, bool for_good) {
         StepGuard guard(*this);
         const uint32_t epoch = s_.epoch.load(std::memory_order_relaxed);
         // A reset says all: a step published after it would send the peer to TCP, for bytes that may be an intruder's.
-        if (m_.mine->cold.state.load(std::memory_order_relaxed) == static_cast<uint32_t>(memory::EndState::kPoisoned)) return true;
+        if (SANSOCK_MUTATE("STEP_AFTER_RESET", is_poisoned(), false)) return true;
         if (for_good) pin();
         s_.reason.store(static_cast<uint8_t>(reason), std::memory_order_relaxed);
         memory::ColdWords &mine = m_.mine->cold;
@@ -118,12 +118,12 @@ void End::step_on() {
         const bool wanted = s_.step_wanted.load(std::memory_order_relaxed) == epoch && mine.step.load(std::memory_order_relaxed) != epoch;
         const uint32_t asked = peer.step.load(std::memory_order_acquire);
         if (asked < epoch && mine.step.load(std::memory_order_relaxed) != epoch && !wanted) return;
-        if (mine.state.load(std::memory_order_relaxed) == static_cast<uint32_t>(memory::EndState::kPoisoned)) return;
+        if (SANSOCK_MUTATE("STEP_AFTER_RESET", is_poisoned(), false)) return;
         // Nobody can be further ahead than the epoch that follows: else every epoch of a number at random would be gone through here.
         if (asked > epoch + 2) return poison(Reason::kProtocol);
         if (s_.required) return poison(static_cast<Reason>(peer.reason.load(std::memory_order_relaxed)));
         const bool answered = mine.step.load(std::memory_order_relaxed) == epoch;
-        if (!freeze(epoch) || !stop_sending(epoch)) return;
+        if (!SANSOCK_MUTATE("STEP_ONE_DIRECTION", freeze(epoch), true) || !stop_sending(epoch)) return;
         if (!answered) {
             const auto known = static_cast<Reason>(s_.reason.load(std::memory_order_relaxed));
             if (known == Reason::kNone || known == Reason::kNotYet) {
@@ -147,7 +147,7 @@ bool End::foreign_bytes_written() {
 
 /// Repeats on TCP what the peer has not consumed, in one non-blocking send as a rule; then this direction is the kernel's.
 void End::replay(uint32_t epoch) {
-    OutGuard guard(*this);
+    OutGuard guard(*this, SANSOCK_MUTATE("STOP_WITHOUT_LOCK", s_.out.lock, s_.park_lock));
     OutState &out = s_.out;
     memory::ColdWords &mine = m_.mine->cold;
     if (mine.stepped.load(std::memory_order_relaxed) == epoch) {
@@ -175,7 +175,7 @@ void End::replay(uint32_t epoch) {
             SANSOCK_POINT("S3.repeating");
             const iovec part{const_cast<uint8_t *>(run.data), run.size};
             const long taken = env_.tcp_send(&part, 1, MSG_DONTWAIT | MSG_NOSIGNAL);
-            if (taken == -EAGAIN) {
+            if (taken == -EAGAIN && SANSOCK_MUTATE("REPLAY_SHORT", true, false)) {
                 // The kernel is short of memory. Death in between must not look like a clean end. The helper goes on at POLLOUT.
                 if (!out.guarded) env_.tcp_guard(true);
                 out.guarded = true;
@@ -191,6 +191,7 @@ void End::replay(uint32_t epoch) {
         if (out.guarded) env_.tcp_guard(false);
         out.guarded = false;
     }
+    if (out.fin && SANSOCK_MUTATE("FIN_BEFORE_STEPPED", false, true)) env_.tcp_shutdown_write();
     // In this order: a peer that reads a FIN and finds no `stepped` takes it for our death, and goes on in the window.
     mine.stepped.store(epoch, std::memory_order_release);
     SANSOCK_POINT("S3.stepped");
@@ -221,19 +222,30 @@ void End::finish_epoch(uint32_t epoch) {
     if (s_.out.fin || m_.peer->cold.fin.load(std::memory_order_relaxed) != 0) pin();
 }
 
-bool End::at_rest_on_tcp() const {
+bool End::at_rest_on_tcp() {
+    if (!looks_at_rest()) return false;
+    // A writer may have been about to switch before it could see the pin; the next one sees it.
+    if (SANSOCK_MUTATE("REST_WITHOUT_LOCK", true, false)) {
+        OutGuard guard(*this);
+    }
+    return looks_at_rest();
+}
+
+bool End::looks_at_rest() const {
     const uint32_t epoch = s_.epoch.load(std::memory_order_acquire);
     const memory::ColdWords &mine = m_.mine->cold;
     // Who was ready in this epoch may find bytes in the window until a STEP has ended it.
-    return s_.out.path == Path::kTcp && s_.in.path == Path::kTcp && mine.ready.load(std::memory_order_acquire) != epoch &&
-           mine.step.load(std::memory_order_relaxed) != epoch && m_.peer->cold.step.load(std::memory_order_acquire) < epoch &&
-           stays_on_tcp();
+    const bool over = mine.ready.load(std::memory_order_acquire) != epoch && mine.step.load(std::memory_order_relaxed) != epoch &&
+                      m_.peer->cold.step.load(std::memory_order_acquire) < epoch;
+    return s_.out.path == Path::kTcp && s_.in.path == Path::kTcp && stays_on_tcp() &&
+           (over || SANSOCK_MUTATE("LEAVE_EARLY", false, mine.stepped.load(std::memory_order_relaxed) == epoch));
 }
 
 bool End::died_on_provider() const {
     const uint32_t epoch = s_.epoch.load(std::memory_order_relaxed);
     const memory::ColdWords &peer = m_.peer->cold;
-    return !peer_has_stepped(epoch) && (s_.out.epoch_switched == epoch || peer.switched.load(std::memory_order_acquire) == epoch);
+    return SANSOCK_MUTATE("REREAD_AFTER_STEPPED", !peer_has_stepped(epoch), true) &&
+           (s_.out.epoch_switched == epoch || peer.switched.load(std::memory_order_acquire) == epoch);
 }
 
 bool End::peer_is_dead() const {

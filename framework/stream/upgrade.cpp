@@ -29,7 +29,8 @@ void End::declare_ready() {
     StepGuard step(*this);
     const uint32_t epoch = s_.epoch.load(std::memory_order_relaxed);
     if (stays_on_tcp() || ready.load(std::memory_order_relaxed) == epoch) return;
-    if (s_.kernel_reads.load(std::memory_order_acquire) != 0) return;  // asleep where a switch would not wake it
+    if (m_.peer->cold.pinned.load(std::memory_order_acquire) != 0) return;  // it will not switch, and may not be there to answer a STEP
+    if (s_.kernel_reads.load(std::memory_order_acquire) != 0) return;       // asleep where a switch would not wake it
     {
         InGuard guard(*this);
         m_.mine->hot.consumed.store(s_.in.in.load(std::memory_order_relaxed), std::memory_order_release);
@@ -56,7 +57,9 @@ void End::help_peer_to_switch() {
 
 bool End::holding() {
     const uint64_t until = s_.out.held_until.load(std::memory_order_relaxed);
-    return until != 0 && s_.out.path == Path::kTcp && !s_.out.fin && !stays_on_tcp() && env_.tcp_unsent() > 0 && env_.now_ns() < until;
+    // After a reset the kernel counts on what it has lost.
+    return until != 0 && s_.out.path == Path::kTcp && !s_.out.fin && !stays_on_tcp() && !is_gone() && env_.tcp_unsent() > 0 &&
+           env_.now_ns() < until;
 }
 
 /// Under the out lock, after bytes have gone to TCP: whether those that come next are held back. A bulk sender's kernel queue hardly ever
@@ -92,7 +95,7 @@ bool End::try_switch() {
     if (m_.mine->cold.frozen.load(std::memory_order_relaxed) == epoch || peer.step.load(std::memory_order_acquire) >= epoch) return false;
     if (peer.frozen.load(std::memory_order_acquire) >= epoch) return false;
     if (s_.kernel_writes.load(std::memory_order_acquire) != 0) return false;
-    if (env_.tcp_unsent() != 0) return false;
+    if (SANSOCK_MUTATE("SWITCH_BUSY_QUEUE", env_.tcp_unsent() != 0, false)) return false;
     const uint64_t at = out.out.load(std::memory_order_relaxed);
     KernelCounts counts;
     SANSOCK_POINT("U3.quiet");

@@ -9,6 +9,7 @@
 
 #include <algorithm>
 
+#include "base/point.hpp"
 #include "memory/arena.hpp"
 #include "stream/state.hpp"
 
@@ -56,7 +57,10 @@ public:
     void reset(uint64_t offset);
     /// Takes over the peer's consumed count. False: it is impossible (fell, or passed what was sent).
     bool believe_consumed(uint64_t consumed);
-    [[nodiscard]] size_t room() const { return s_.window - std::min(s_.window, s_.out.load(std::memory_order_relaxed) - s_.consumed); }
+    [[nodiscard]] size_t room() const {
+        const uint64_t window = SANSOCK_MUTATE("WINDOW_OVER_ROOM", s_.window, 2 * s_.window);
+        return window - std::min(window, s_.out.load(std::memory_order_relaxed) - s_.consumed);
+    }
     /// Room for at least one byte at the tail: the space that the next copy may fill, at most `wanted` bytes; size 0: none.
     struct Space {
         uint8_t *data;
@@ -146,7 +150,7 @@ inline WindowWriter::Space WindowWriter::space(size_t wanted) {
 inline void WindowWriter::publish(size_t size) {
     const uint64_t out = s_.out.load(std::memory_order_relaxed) + size;
     s_.out.store(out, std::memory_order_relaxed);
-    mine_.hot.tail.store(out, std::memory_order_release);
+    mine_.hot.tail.store(SANSOCK_MUTATE("SEND_BEFORE_PUBLISH", out, out - size), std::memory_order_release);
 }
 
 inline bool WindowReader::believe_tail() {

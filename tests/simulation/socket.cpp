@@ -116,14 +116,15 @@ long Socket::return_to_kernel(stream::Reason reason) {
     if (p_.phase != Phase::kAttached) return 0;
     stream::End &end = *p_.end;
     const uint64_t deadline = scheduler.now_ns() + kStepTimeoutNs;
+    bool rests = false;
     for (;;) {
         end.step(reason, true);
         const uint32_t seen = state.events.load(std::memory_order_acquire);
-        if (end.at_rest_on_tcp()) break;
-        if (scheduler.now_ns() > deadline || end.peer_is_dead()) break;
+        rests = end.rests_for_good();
+        if (rests || end.at_rest_on_tcp() || scheduler.now_ns() > deadline || end.peer_is_dead()) break;
         if (state.events.load() == seen) scheduler.sleep({&state.events}, scheduler.now_ns() + kLookAgainNs);
     }
-    if (!end.may_leave()) return -ECONNRESET;
+    if (!rests && !end.may_leave()) return -ECONNRESET;
     retire_if_at_rest();
     return 0;
 }
@@ -141,7 +142,10 @@ void Socket::close(bool abort) {
         stream::Guard guard(p_.fd_lock);
         if (abort) tcp.guard(p_.side, true);
         tcp.close(p_.side);
-        return let_go_of_memory(p_);
+        if (!p_.native) return let_go_of_memory(p_);
+        p_.mapped = false;  // the program knows of no memory that it should leave
+        p_.phase = Phase::kClosed;
+        return;
     }
     const auto how = p_.end->close(abort);
     p_.world.scheduler.trace("close: %s", how == stream::End::Close::kLinger  ? "lingers"

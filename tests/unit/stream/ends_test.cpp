@@ -29,6 +29,39 @@ TEST_F(EndsTest, TakeNoStepOnceTheyAreReset) {
     EXPECT_EQ(b.receive(), "ECONNRESET");
 }
 
+TEST_F(EndsTest, AreNotBackOnTcpBecauseTheyCloseAfterAReset) {
+    a.end->declare_ready();
+    b.end->declare_ready();
+    ASSERT_EQ(a.send("kept"), 4);  // the peer has yet to come to X
+    a.kernel.intrude("intruder");
+    EXPECT_TRUE(a.end->step(Reason::kDrained, false));
+    EXPECT_EQ(a.state->reason.load(), static_cast<uint8_t>(Reason::kForeignBytes));
+    a.end->close(false);
+    a.end->leave_memory();
+    b.end->tcp_ended(kTcpReset);
+    EXPECT_TRUE(b.end->step(Reason::kDrained, false));
+    EXPECT_EQ(b.receive(), "ECONNRESET") << "and not the intruder's bytes";
+}
+
+TEST_F(EndsTest, LeaveAnAnswerBehindWhenTheyLeave) {
+    upgrade();
+    EXPECT_TRUE(a.end->step(Reason::kExec, true));
+    EXPECT_FALSE(a.end->rests_for_good());
+    b.end->declare_ready();
+    b.end->progress();
+    a.end->progress();
+    b.end->progress();
+    ASSERT_TRUE(a.end->rests_for_good());
+    // From here on nobody looks at `a`. The peer may be ready for the next epoch, having heard of the pin too late.
+    b.state->pinned = 0;
+    b.arena.slot(b.slot).cold.ready = b.state->epoch.load();
+    EXPECT_TRUE(b.end->finish_writing());
+    EXPECT_NE(b.kernel.events() & POLLOUT, 0);
+    EXPECT_NE(a.kernel.events() & POLLRDHUP, 0) << "the kernel's FIN";
+    b.end->declare_ready();
+    EXPECT_TRUE(b.end->at_rest_on_tcp());
+}
+
 TEST_F(EndsTest, TellOfTheirOwnResetAsTcpTellsOfOne) {
     upgrade();
     a.end->fail(Reason::kProtocol);
@@ -37,6 +70,21 @@ TEST_F(EndsTest, TellOfTheirOwnResetAsTcpTellsOfOne) {
     EXPECT_EQ(a.receive(), "");
     EXPECT_EQ(a.events(), POLLIN | POLLRDNORM | POLLOUT | POLLWRNORM | POLLRDHUP | POLLHUP);
     EXPECT_EQ(a.send("late"), -EPIPE);
+}
+
+TEST_F(EndsTest, HoldNothingBackForAPeerThatHasReset) {
+    const std::string bulk(64 * 1024, 'x');
+    while (a.send(bulk) > 0) {
+    }
+    b.end->declare_ready();
+    EXPECT_EQ(a.send(bulk), -EAGAIN);
+    ASSERT_TRUE(a.end->holding());
+    b.kernel.tcp_guard(true);
+    b.kernel.fd.reset();
+    a.end->tcp_ended(kTcpReset);
+    EXPECT_GT(a.kernel.tcp_unsent(), 0) << "the kernel counts on what it has lost";
+    EXPECT_FALSE(a.end->holding());
+    EXPECT_EQ(a.send("more"), -ECONNRESET);
 }
 
 TEST_F(EndsTest, AskTheKernelForRoomOnceThePeerHasGone) {
