@@ -8,6 +8,11 @@
 #include <utility>
 
 namespace sansock::simulation {
+namespace {
+
+constexpr size_t kJunk = 65'538;  ///< What SIOCOUTQ of a disconnected socket counts nobody has ever written.
+
+}  // namespace
 
 void ByteQueue::reset(size_t capacity) {
     if (bytes_.size() < capacity) bytes_.resize(capacity);
@@ -37,14 +42,15 @@ size_t ByteQueue::pop(uint8_t *data, size_t size, bool peek) {
 }
 
 void Tcp::reset(size_t send_limit, size_t receive_limit) {
+    pressure_felt_ = false;
     for (Socket &socket : sockets_) {
         socket.unsent.reset(send_limit);
         socket.received.reset(receive_limit);
-        socket.sent_total = socket.received_total = 0;
+        socket.sent_total = socket.received_total = socket.unsent_at_reset = 0;
         socket.send_limit = send_limit;
         socket.receive_limit = receive_limit;
-        socket.write_shut = socket.fin_arrived = socket.fin_delivered = socket.reset = socket.closed = socket.guard = socket.disconnected =
-            false;
+        socket.write_shut = socket.fin_arrived = socket.fin_delivered = socket.reset = socket.closed = socket.guard = socket.pressed =
+            socket.disconnected = false;
         socket.error = 0;
     }
 }
@@ -62,11 +68,15 @@ long Tcp::send(int side, const iovec *parts, int count) {
     long sent = 0;
     for (int i = 0; i < count && room > 0; ++i) {
         const size_t size = std::min(parts[i].iov_len, room);
+        pressure_felt_ = pressure_felt_ || (socket.pressed && size < parts[i].iov_len);
         socket.unsent.push(static_cast<const uint8_t *>(parts[i].iov_base), size);
         room -= size;
         sent += static_cast<long>(size);
     }
-    if (sent == 0) return -EAGAIN;
+    if (sent == 0) {
+        pressure_felt_ = pressure_felt_ || socket.pressed;
+        return -EAGAIN;
+    }
     socket.sent_total += static_cast<uint64_t>(sent);
     Scheduler::get().wake(path_key());
     return sent;
@@ -90,7 +100,11 @@ long Tcp::receive(int side, const iovec *parts, int count, bool peek) {
     return socket.reset ? 0 : -EAGAIN;
 }
 
-stream::KernelCounts Tcp::counts(int side) const { return {sockets_[side].sent_total, sockets_[side].received_total}; }
+stream::KernelCounts Tcp::counts(int side) const {
+    const Socket &socket = sockets_[side];
+    if (socket.disconnected) return {unsent(side), 0};
+    return {socket.sent_total, socket.received_total};
+}
 
 short Tcp::poll(int side) const {
     const Socket &socket = sockets_[side];
@@ -104,18 +118,25 @@ short Tcp::poll(int side) const {
     return events;
 }
 
-void Tcp::shutdown_write(int side) {
+long Tcp::shutdown_write(int side) {
     Socket &socket = sockets_[side];
-    if (socket.reset || socket.closed) return;
+    if (socket.closed) return -EBADF;
+    if (socket.reset || is_over()) return -ENOTCONN;
     socket.write_shut = true;
     changed(side);
+    return 0;
+}
+
+void Tcp::lose_unsent(Socket &socket) {
+    socket.unsent_at_reset += socket.unsent.size();
+    socket.unsent.clear();
 }
 
 void Tcp::get_reset(Socket &socket) {
-    if (socket.reset || socket.closed) return;
+    if (socket.reset || socket.closed || is_over()) return;
     socket.error = socket.fin_arrived ? EPIPE : ECONNRESET;
     socket.reset = true;
-    socket.unsent.clear();
+    lose_unsent(socket);
     changed(static_cast<int>(&socket - sockets_));
 }
 
@@ -128,7 +149,8 @@ void Tcp::disconnect(int side) {
     if (socket.error != 0) socket.error = ECONNRESET;
     socket.received.clear();
     socket.fin_arrived = socket.write_shut = false;
-    socket.disconnected = true;
+    socket.disconnected = socket.reset = true;
+    socket.unsent_at_reset += kJunk;
 }
 
 void Tcp::close(int side) {
@@ -137,7 +159,7 @@ void Tcp::close(int side) {
     const bool aborts = socket.guard || socket.received.size() > 0;
     if (!socket.reset) {
         if (aborts) {
-            socket.unsent.clear();
+            lose_unsent(socket);
             get_reset(sockets_[1 - side]);
             socket.reset = true;
         } else {
@@ -166,7 +188,7 @@ bool Tcp::deliver(int side, size_t size) {
         return true;
     }
     if (to.closed || to.reset) {  // nobody there to read it
-        from.unsent.clear();
+        lose_unsent(from);
         get_reset(from);
         return true;
     }
@@ -182,6 +204,7 @@ bool Tcp::deliver(int side, size_t size) {
 
 void Tcp::limit_send(int side, size_t limit) {
     sockets_[side].send_limit = limit;
+    sockets_[side].pressed = true;
     changed(side);
 }
 

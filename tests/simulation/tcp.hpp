@@ -33,12 +33,18 @@ public:
     // --- system calls of side 0 or 1 ---
     long send(int side, const iovec *parts, int count);
     long receive(int side, const iovec *parts, int count, bool peek);
-    [[nodiscard]] size_t unsent(int side) const { return sockets_[side].unsent.size(); }
+    [[nodiscard]] size_t unsent(int side) const { return sockets_[side].unsent.size() + sockets_[side].unsent_at_reset; }
     [[nodiscard]] size_t unread(int side) const { return sockets_[side].received.size(); }
     [[nodiscard]] stream::KernelCounts counts(int side) const;
     [[nodiscard]] short poll(int side) const;
+    /// This side can still send.
+    [[nodiscard]] bool takes_output(int side) const {
+        return !sockets_[side].write_shut && !sockets_[side].reset && !sockets_[side].closed;
+    }
+    /// A call has met the limit of limit_send().
+    [[nodiscard]] bool pressure_felt() const { return pressure_felt_; }
     [[nodiscard]] bool has_error(int side) const { return sockets_[side].error != 0; }
-    void shutdown_write(int side);
+    long shutdown_write(int side);
     void guard(int side, bool on) { sockets_[side].guard = on; }
     /// connect(AF_UNSPEC)
     void disconnect(int side);
@@ -51,6 +57,7 @@ public:
     [[nodiscard]] bool can_deliver(int side) const;
     /// The kernel is short of memory: from now on it takes no more than this.
     void limit_send(int side, size_t limit);
+    [[nodiscard]] bool is_pressed(int side) const { return sockets_[side].pressed; }
 
     /// What sleepers on a socket, and the path, wait for.
     [[nodiscard]] const void *key(int side) const { return &sockets_[side]; }
@@ -62,16 +69,21 @@ private:
         ByteQueue unsent;    ///< On the way out.
         ByteQueue received;  ///< Come in.
         uint64_t sent_total, received_total;
+        size_t unsent_at_reset;  ///< SIOCOUTQ keeps the number of what a reset has cost.
         size_t send_limit, receive_limit;
-        bool write_shut, fin_arrived, reset, closed, guard;
+        bool write_shut, fin_arrived, reset, closed, guard, pressed;
         bool fin_delivered;  ///< Our FIN has reached the peer.
         bool disconnected;
         int error;
     };
+    /// Both streams have ended and the kernel has forgotten the connection: nothing can be reset any more.
+    [[nodiscard]] bool is_over() const { return sockets_[0].fin_delivered && sockets_[1].fin_delivered; }
+    void lose_unsent(Socket &socket);
     void get_reset(Socket &socket);
     void changed(int side);
 
     Socket sockets_[2];
+    bool pressure_felt_ = false;
 };
 
 }  // namespace sansock::simulation
