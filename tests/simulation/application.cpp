@@ -71,12 +71,21 @@ bool Application::between_calls(Socket &socket) {
             world_.fail(fmt::format("side {} was reset as it left, though its peer had read everything and closed", p_.side));
         }
         if (rc < 0) world_.excused = true;  // the peer does not answer; the program goes on none the less, with the bare socket
+        if (threads_ == 1 && rc == 0 &&
+            !world_.tcp.was_reset(p_.side)) {                   // nobody else reads, so that all counts stand still but the peer's
+            const uint64_t sent = peer.state().out.out.load();  // a byte that is sent may not be counted yet
+            const uint64_t there = p_.state().in.in.load() + world_.tcp.unread(p_.side) + world_.tcp.unsent(peer.side);
+            if (sent > there) world_.fail(fmt::format("side {} left though {} bytes are not with the kernel (S5)", p_.side, sent - there));
+        }
         if (threads_ == 1) {
             // As exec does it: whatever comes now comes from a program that knows the socket alone.
             p_.phase = Phase::kTcpOnly;
             p_.native = true;
+            world_.scheduler.kill(p_.side, world_.scheduler.running());
         }
+        world_.felt();
     }
+    if (p_.mute) world_.felt();
     return !p_.mute;
 }
 
@@ -169,14 +178,19 @@ void Application::end_of_writing(Socket &socket) {
 }
 
 void Application::thread_ends(Socket &socket) {
-    if (--threads_ > 0) return;
+    if (threads_ > 1) {
+        --threads_;
+        return;
+    }
+    world_.last_call(p_);
+    if (!between_calls(socket)) return;
     const bool abort = plan_.ending == Ending::kAbort;
     if (abort || plan_.ending == Ending::kHasty) world_.excused = true;
     world_.cover(p_, Event::kClose);
     world_.scheduler.trace("closes");
     p_.finished = true;
     socket.close(abort);
-    world_.last_call(p_);
+    world_.closed(p_);
     SANSOCK_POINT("call");
 }
 

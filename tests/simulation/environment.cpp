@@ -1,4 +1,5 @@
 // Mirrors framework/socket/environment.cpp.
+#include <fmt/format.h>
 #include <sys/socket.h>
 
 #include <cerrno>
@@ -47,11 +48,17 @@ void SimulatedEnvironment::tcp_shutdown_write() {
     SANSOCK_POINT("kernel");
     p_.world.scheduler.trace("kernel shutdown");
     p_.world.tcp.shutdown_write(p_.side);
+    SANSOCK_POINT("kernel");
 }
 
 uint64_t SimulatedEnvironment::now_ns() { return p_.world.scheduler.now_ns(); }
 
-void SimulatedEnvironment::tcp_guard(bool on) { p_.world.tcp.guard(p_.side, on); }
+void SimulatedEnvironment::tcp_guard(bool on) {
+    // The stream's sign that the kernel has not taken a repeat as a whole.
+    if (on && !p_.world.tcp.is_pressed(p_.side))
+        p_.world.fail(fmt::format("side {} keeps more than the kernel takes at once (I2)", p_.side));
+    p_.world.tcp.guard(p_.side, on);
+}
 
 void SimulatedEnvironment::tcp_poison() {
     SANSOCK_POINT("kernel");

@@ -34,7 +34,6 @@ constexpr Mutation kMutations[] = {
     {"FIN_BEFORE_STEPPED", "S3: the kernel's FIN goes out before `stepped`"},
     {"LEAVE_EARLY", "S5: exec when only this end has stepped"},
     {"LEAVE_UNSEEN", "S5: who leaves leaves no answer behind for a peer that was ready already"},
-    {"REST_WITHOUT_LOCK", "S5: at rest while a writer is about to switch"},
     {"NO_REREAD", "E5: the end of TCP is believed without another look at the tail"},
     {"REREAD_AFTER_STEPPED", "E5: the window is read although the peer had stepped"},
     {"ROOM_OF_THE_GONE", "E5: who polls for room is told of the window's, though the peer has gone"},

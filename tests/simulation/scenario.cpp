@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <string_view>
 
 #include "points.hpp"
 #include "random.hpp"
@@ -48,6 +49,13 @@ Scenario Scenario::of(uint64_t seed) {
         s.at_point = -1;
         s.at_count = static_cast<uint32_t>(random.skewed(4000));
     }
+    if (s.fault == Fault::kLeave && random.chance(50)) {
+        // Just after an epoch, when the peer may be ready for the next one: then the peer's next STEP finds nobody there.
+        s.at_point = static_cast<int>(std::ranges::find(point_names(), std::string_view("S4.over")) - point_names().begin());
+        s.at_count = 1;
+    }
+    s.late_drain = random.chance(50) ? static_cast<int>(random.below(2)) : -1;
+    if (s.fault == Fault::kPressure) s.late_drain = s.victim;  // or it might never be felt
     return s;
 }
 

@@ -137,9 +137,9 @@ int Scheduler::wake(const void *key) {
     return woken;
 }
 
-void Scheduler::kill(int process) {
+void Scheduler::kill(int process, const Actor *except) {
     for (Actor *actor : live_) {
-        if (actor->process == process) actor->state = Actor::State::kGone;
+        if (actor->process == process && actor != except) actor->state = Actor::State::kGone;
     }
 }
 

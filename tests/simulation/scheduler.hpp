@@ -66,7 +66,8 @@ public:
     [[nodiscard]] uint64_t now_ns() const { return now_ns_; }
     [[nodiscard]] uint64_t points_passed() const { return points_; }
     [[nodiscard]] const std::string &failure() const { return failure_; }
-    void kill(int process);
+    /// All its threads, but for one that goes on as another program.
+    void kill(int process, const Actor *except = nullptr);
     void stop(int process, uint64_t until_ns);
     [[nodiscard]] bool thread_lives(uint32_t thread_id) const;
     [[nodiscard]] std::vector<Actor *> actors() const { return {live_.begin(), live_.end()}; }

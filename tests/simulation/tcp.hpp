@@ -1,5 +1,6 @@
 // A kernel TCP connection of one host: two bounded byte queues per direction (what the sender's kernel holds and SIOCOUTQ counts, and
-// what the receiver's kernel holds), FIN, RST, and what close does. As Linux does it, for it is measured against Linux' own answers.
+// what the receiver's kernel holds), FIN, RST, and what close does. As Linux does it: tcp_test.cpp asks both the same questions.
+// What differs is time: no acknowledgement is held back, and a reset overtakes all that is on its way, even on a path that has stopped.
 #pragma once
 #include <sys/uio.h>
 

@@ -172,6 +172,7 @@ private:
 struct Situation {
     const char *name;
     std::function<void(Kernel &)> run;
+    friend void PrintTo(const Situation &situation, std::ostream *out) { *out << situation.name; }
 };
 
 constexpr int kA = 0, kB = 1;

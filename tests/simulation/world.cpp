@@ -28,7 +28,7 @@ World::~World() = default;
 
 void World::set_up() {
     tcp.reset(scenario.send_limit, scenario.receive_limit);
-    path_stopped = fault_done = excused = warmed_up_ = overdue_ = false;
+    path_stopped = fault_done = fault_felt = excused = warmed_up_ = overdue_ = deferred_ = intruded_ = false;
     hits_ = points_since_ = 0;
     leaving_ = -1;
     next_drain_ = 0;
@@ -65,6 +65,7 @@ World::Outcome World::run(uint64_t seed) {
     }
     Actor &drains = scheduler.spawn("operator", scenario.victim, [this] { run_operator(); });
     drains.weight = std::max<uint64_t>(drains.weight, 64);  // or the first bytes may be through before it is
+    if (scenario.late_drain >= 0) scheduler.spawn("late-operator", scenario.late_drain, [this] { run_late_operator(); });
     scheduler.spawn("path", -1, [this] { run_path(); });
     const auto why = scheduler.run(kTimeLimitNs, kPointsLimit);
     if (scheduler.failure().empty()) judge(why);
@@ -79,7 +80,7 @@ World::Outcome World::run(uint64_t seed) {
         process[side]->peer_arena.close();
         process[side]->arena.close();
     }
-    outcome.fault = fault_done;
+    outcome.fault = fault_felt;
     outcome.points = scheduler.points_passed();
     return outcome;
 }
@@ -143,8 +144,8 @@ void World::look_after(Process &p) {
 void World::run_operator() {
     Process &p = *process[scenario.victim];
     for (int i = 0; i < scenario.drains; ++i) {
-        // The last one must have begun before the first bytes are through, or the run would wait for it.
-        const uint64_t at = scheduler.random.below(2 * kBytesMin);
+        // The first one must have begun before the first bytes are through, or the run would wait for it; the last may meet the fault.
+        const uint64_t at = scheduler.random.below((i + 1 == scenario.drains && i > 0 ? 3 : 2) * kBytesMin);
         while ((process[0]->got + process[1]->got < at && !drains_now_) || !(p.end->on_provider(true) || p.end->on_provider(false))) {
             if (p.finished) return;
             scheduler.sleep({&next_drain_}, kForever);
@@ -158,9 +159,25 @@ void World::run_operator() {
     }
 }
 
+/// One STEP more, with the fault there.
+void World::run_late_operator() {
+    Process &p = *process[scenario.late_drain];
+    while (!fault_done) {
+        if (p.finished) return;
+        scheduler.sleep({&next_drain_}, kForever);
+    }
+    if (scheduler.random.chance(50)) scheduler.sleep({}, scheduler.now_ns() + scheduler.random.skewed(1'000'000));
+    stream::Guard guard(p.fd_lock);
+    if (!p.mapped || p.phase != Phase::kAttached) return;
+    cover(p, Event::kDrain);
+    scheduler.trace("drains");
+    p.end->step(stream::Reason::kDrained, false);
+}
+
 void World::run_path() {
     for (;;) {
         SANSOCK_POINT("wire");
+        if (path_stopped && (tcp.can_deliver(0) || tcp.can_deliver(1))) felt();
         const int first = static_cast<int>(scheduler.random.below(2));
         const size_t size = scheduler.random.skewed(scenario.path_step_max);
         if (path_stopped || (!tcp.deliver(first, size) && !tcp.deliver(1 - first, size))) {
@@ -175,15 +192,15 @@ void World::passed(Actor &actor, int point) {
     if (scheduler.tracing && std::strchr("USE", point_names()[static_cast<size_t>(point)][0]) != nullptr) {
         scheduler.trace("  %s", point_names()[static_cast<size_t>(point)]);
     }
-    if (!warmed_up_ || fault_done || actor.process != scenario.victim) return;
+    if (tcp.pressure_felt()) felt();
+    if (!warmed_up_ || fault_felt || actor.process != scenario.victim) return;
+    if (fault_done && !overdue_) return;
     ++points_since_;
     if (scenario.at_point < 0 || scenario.at_point == point) ++hits_;
     if (hits_ < scenario.at_count && points_since_ < kFaultWithin && !overdue_) return;
-    if (strike()) {
-        fault_done = true;
-        scheduler.trace("FAULT: %s of side %d", fault_name(scenario.fault), scenario.victim);
-        progressed();
-    }
+    if (overdue_) return due_now();
+    fault_done = strike();
+    if (fault_done) progressed();
 }
 
 /// A STEP in just that moment is worth more than at any other.
@@ -194,7 +211,34 @@ void World::preempted(Actor &actor) {
 }
 
 void World::last_call(const Process &p) {
-    if (p.side == scenario.victim) overdue_ = true;
+    if (p.side != scenario.victim) {
+        if (deferred_) due_now();  // or there might be nobody left for whom it makes a difference
+        return;
+    }
+    // Close is a call as well, and one that may leave something to the helper: now and then the fault waits for that.
+    const bool orderly = scenario.side[p.side].ending == Ending::kShutdown || scenario.side[p.side].ending == Ending::kReadThenClose;
+    const bool may_linger = orderly && p.phase == Phase::kAttached && p.end->unconsumed() > 0 && !p.peer().finished && p.peer().alive;
+    deferred_ = may_linger && scenario.fault != Fault::kMute && scenario.fault != Fault::kLeave && scheduler.random.chance(50);
+    overdue_ = !deferred_;
+}
+
+/// The last moment for a fault: one that nobody has met is followed by a kill, but for those that the very next call meets.
+void World::due_now() {
+    overdue_ = true;
+    if (fault_felt || !warmed_up_) return;
+    if (!fault_done && strike()) {
+        fault_done = true;
+    } else if (scenario.fault != Fault::kMute && scenario.fault != Fault::kLeave) {
+        fault_done |= strike_instead();
+    }
+    if (fault_done) progressed();
+}
+
+void World::closed(const Process &p) {
+    if (p.side != scenario.victim) return;
+    overdue_ = true;
+    if (intruded_ && p.phase == Phase::kClosed && !p.peer().finished && !tcp.was_reset(0) && !tcp.was_reset(1))
+        fail("nobody has noticed the intruder's bytes");  // I3
 }
 
 void World::kill(Process &victim) {
@@ -211,11 +255,37 @@ void World::kill(Process &victim) {
     tcp.close(victim.side);
 }
 
+/// Whether the scenario's fault would change anything.
+bool World::can_strike() const {
+    const Process &victim = *process[scenario.victim];
+    switch (scenario.fault) {
+        case Fault::kKill:
+        case Fault::kStop:
+        case Fault::kStall: return victim.phase != Phase::kClosed;
+        case Fault::kMute:
+        case Fault::kLeave: return !victim.finished;
+        case Fault::kPressure: return tcp.takes_output(victim.side);
+        case Fault::kIntruder: {
+            const stream::State &state = victim.state();
+            // One that a reset greets would take the news of it from the victim.
+            const bool reset = (tcp.poll(victim.side) & POLLERR) != 0;
+            return !reset && !victim.finished && !victim.peer().finished && victim.slot().cold.switched.load() == state.epoch.load() &&
+                   victim.end->on_provider(true) && !state.out.stopped;
+        }
+        case Fault::kPathStops: return tcp.takes_output(0) || tcp.takes_output(1) || tcp.can_deliver(0) || tcp.can_deliver(1);
+    }
+    return false;
+}
+
 bool World::strike() {
+    if (!can_strike()) return false;
     Process &victim = *process[scenario.victim];
     Process &other = victim.peer();
     switch (scenario.fault) {
-        case Fault::kKill: kill(victim); return true;
+        case Fault::kKill:
+            kill(victim);
+            felt();
+            break;
         case Fault::kStop:
         case Fault::kStall: {
             cover(victim, Event::kStopped);
@@ -223,34 +293,24 @@ bool World::strike() {
             const bool for_ever = scenario.fault == Fault::kStop;
             victim.stopped = for_ever;
             scheduler.stop(victim.side, for_ever ? kForever : scheduler.now_ns() + scheduler.random.skewed(20'000'000));
-            return true;
+            felt();
+            break;
         }
         case Fault::kMute:
             cover(victim, Event::kMuted);
             victim.mute = true;
-            return true;
+            break;
         case Fault::kPressure:
             cover(victim, Event::kPressure);
             tcp.limit_send(victim.side, scheduler.random.one_of<size_t>({64, 700, 2000}));
-            return true;
-        case Fault::kIntruder: {
-            const stream::State &state = victim.state();
-            // One that a reset greets would take the news of it from the victim.
-            const bool reset = (tcp.poll(victim.side) & POLLERR) != 0;
-            const bool on_provider =
-                !reset && victim.slot().cold.switched.load() == state.epoch.load() && victim.end->on_provider(true) && !state.out.stopped;
-            if (!on_provider || victim.finished) {
-                if (!overdue_) return false;
-                return true;  // nothing to intrude upon any more
-            }
-            static constexpr uint8_t kForeign[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16};
-            const iovec part{const_cast<uint8_t *>(kForeign), sizeof kForeign};
-            if (tcp.send(victim.side, &part, 1) < 0) return false;
-            cover(victim, Event::kIntruder);
-            excused = true;
-            return true;
-        }
-        case Fault::kPathStops: path_stopped = true; return true;
+            break;
+        case Fault::kIntruder:
+            if (!intrude(victim)) return false;
+            break;
+        case Fault::kPathStops:
+            path_stopped = true;
+            scheduler.wake(tcp.path_key());
+            break;
         case Fault::kLeave:
             leaving_ = victim.side;
             if (scenario.silent_peer) {
@@ -258,9 +318,32 @@ bool World::strike() {
                 cover(victim, Event::kPeerStopped);
                 other.stopped = true;
                 scheduler.stop(other.side, kForever);
+                felt();
             }
-            return true;
+            break;
     }
+    scheduler.trace("FAULT: %s of side %d", fault_name(scenario.fault), scenario.victim);
+    return true;
+}
+
+bool World::intrude(Process &victim) {
+    static constexpr uint8_t kForeign[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16};
+    const iovec part{const_cast<uint8_t *>(kForeign), sizeof kForeign};
+    if (tcp.send(victim.side, &part, 1) < 0) return false;
+    cover(victim, Event::kIntruder);
+    intruded_ = true;
+    excused = true;
+    felt();
+    return true;
+}
+
+bool World::strike_instead() {
+    Process &victim = *process[scenario.victim];
+    Process &whom = victim.phase != Phase::kClosed ? victim : victim.peer();
+    if (whom.phase == Phase::kClosed || !whom.alive) return false;
+    kill(whom);
+    felt();
+    scheduler.trace("FAULT: %s can do nothing, so side %d is killed", fault_name(scenario.fault), whom.side);
     return true;
 }
 
@@ -283,8 +366,8 @@ std::string World::blocked_for_nothing(const Process &p) const {
     if (p.blocked_writing && !p.blocked_reading) {
         // A FIN that stands behind bytes nobody reads tells nobody.
         if (gone && tcp.unread(p.side) == 0) return fmt::format("side {} waits for room at a peer that is gone", p.side);
-        if (peer.state().in.in.load() == p.state().out.out.load())
-            return fmt::format("side {} waits for room although everything is read", p.side);
+        // A peer that was stopped before its call returned has yet to tell us.
+        if (peer.got == p.state().out.out.load()) return fmt::format("side {} waits for room although everything is read", p.side);
     }
     if (!p.blocked_reading && !p.blocked_writing) return fmt::format("side {} is stuck inside a call", p.side);
     return {};
@@ -303,12 +386,13 @@ void World::judge(Scheduler::Stop why) {
     }
     if (!warmed_up_) return fail("not every byte moved, or no switch, or no STEP");
     if (!fault_done) return fail("no fault came");
+    if (!fault_felt) return fail(fmt::format("nobody has met the fault: {}", fault_name(scenario.fault)));
     for (const auto &p : process) {
         if (p->alive && p->ended_short && !p->error_told && p->phase == Phase::kAttached)
             return fail(fmt::format("side {} was never told of the reset", p->side));
         const Process &peer = p->peer();
         if (p->alive && peer.alive && !p->stopped && !peer.stopped && p->phase == Phase::kClosed && peer.phase == Phase::kClosed &&
-            p->arena.buffers_taken() > 0) {
+            !p->native && !peer.native && p->arena.buffers_taken() > 0) {
             return fail(fmt::format("side {} still holds {} buffers after both ends have closed", p->side, p->arena.buffers_taken()));
         }
     }

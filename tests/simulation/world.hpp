@@ -121,15 +121,19 @@ public:
     std::unique_ptr<Process> process[2];
     Coverage coverage;
     bool path_stopped = false;
-    bool fault_done = false;
-    bool excused = false;  ///< Something has happened for which an application may be told ECONNRESET.
+    bool fault_done = false;  ///< Its cause is there, ...
+    bool fault_felt = false;  ///< ... and somebody has met it.
+    bool excused = false;     ///< Something has happened for which an application may be told ECONNRESET.
 
     /// True once both directions have moved what they must, and the protocol has been up and back: now the fault may come.
     [[nodiscard]] bool warmed_up() const { return warmed_up_; }
     /// An application has been told of bytes sent or read.
     void progressed();
-    /// The application of `process` makes no further call: a fault that has not come yet comes now.
+    /// Somebody has met the fault.
+    void felt() { fault_felt = true; }
+    /// The application of `process` is about to close: a fault that has not come yet, or has done nothing, comes now or once it has closed.
     void last_call(const Process &process);
+    void closed(const Process &process);
     [[nodiscard]] bool wants_leave(const Process &process) const { return leaving_ == process.side; }
     void fail(const std::string &what) { scheduler.fail(what); }
     void cover(const Process &process, Event event) { coverage.count(process, event); }
@@ -139,14 +143,20 @@ private:
     void run_helper(Process &process);
     void look_after(Process &process);
     void run_operator();
+    void run_late_operator();
     void run_path();
+    void due_now();
     /// False: the fault makes no sense at this moment.
     bool strike();
+    [[nodiscard]] bool can_strike() const;
+    bool intrude(Process &victim);
+    /// When the scenario's fault can do nothing any more: a kill of whoever is left.
+    bool strike_instead();
     void kill(Process &victim);
     void judge(Scheduler::Stop why);
     [[nodiscard]] std::string blocked_for_nothing(const Process &process) const;
 
-    bool warmed_up_ = false, overdue_ = false;
+    bool warmed_up_ = false, overdue_ = false, deferred_ = false, intruded_ = false;
     uint32_t hits_ = 0, points_since_ = 0;
     int leaving_ = -1;
     uint64_t next_drain_ = 0;
