@@ -32,6 +32,45 @@ int in_state(const Process &process) {
     return process.end->memory().peer->cold.switched.load() == epoch ? 1 : 0;
 }
 
+std::string state_name(size_t state) {
+    return fmt::format("{} / {}", kOutNames[state / Coverage::kInStates], kInNames[state % Coverage::kInStates]);
+}
+
+/// What a run of the registered number of seeds must meet: a column for each event, in the order of kEventNames, with a dot where it cannot
+/// come in that state, or comes less than thirty times in 10,000 seeds.
+constexpr const char *kRequired[Coverage::kOutStates * Coverage::kInStates] = {
+    "srpolc..hfR.......",  // tcp / tcp
+    "srpo....h.........",  // tcp / before X
+    "srpo..d.h.........",  // tcp / provider
+    "srpolc..h.........",  // tcp / frozen
+    "srpolc..hf.K....k.",  // tcp / ended
+    "srpolcd.hfRKSM..kt",  // may switch / tcp
+    "srpo....h.........",  // may switch / before X
+    "srpolcd.hfRKSMP.kt",  // may switch / provider
+    "srpol...h.........",  // may switch / frozen
+    "srpolcdehfRKSMP.kt",  // may switch / ended
+    "srpolcdehfRKSMPIkt",  // provider / tcp
+    "srpol.d.h.......k.",  // provider / before X
+    "srpolcdehfRKSMPIkt",  // provider / provider
+    "srpo....h.........",  // provider / frozen
+    "srpolcdehfRKSMPIkt",  // provider / ended
+    "..................",  // stopped / tcp
+    "..................",  // stopped / before X
+    "..................",  // stopped / provider
+    "srpo..d.hf........",  // stopped / frozen
+    "srpolcd.hfR.......",  // stopped / ended
+    "..................",  // repeating / tcp
+    "..................",  // repeating / before X
+    "..................",  // repeating / provider
+    "srpo....h.........",  // repeating / frozen
+    ".r.o....h.........",  // repeating / ended
+    ".rpo.cd.hfRKSM..kt",  // ended / tcp
+    ".rpo..............",  // ended / before X
+    ".rpo..dehfRKSMPIkt",  // ended / provider
+    ".rpo.c..h.........",  // ended / frozen
+    ".rpo.cdehfRKSMPIkt",  // ended / ended
+};
+
 }  // namespace
 
 void Coverage::count(const Process &process, Event event) {
@@ -57,7 +96,7 @@ void Coverage::print() const {
     for (size_t state = 0; state < table_.size(); ++state) {
         uint64_t sum = 0;
         for (const uint64_t count : table_[state]) sum += count;
-        fmt::print("{:22}", fmt::format("{} / {}", kOutNames[state / kInStates], kInNames[state % kInStates]));
+        fmt::print("{:22}", state_name(state));
         if (sum == 0) {
             fmt::print(" never entered\n");
             continue;
@@ -70,6 +109,19 @@ void Coverage::print() const {
         fmt::print("\n");
     }
     fmt::print("{} of {} states entered, {} of {} pairs of them with an event met\n", states, table_.size(), met, states * kEvents);
+}
+
+std::string Coverage::missing() const {
+    std::string text;
+    for (size_t state = 0; state < table_.size(); ++state) {
+        std::string events;
+        for (size_t event = 0; event < kEvents; ++event) {
+            if (kRequired[state][event] != '.' && table_[state][event] == 0)
+                events += fmt::format("{}{}", events.empty() ? "" : ", ", kEventNames[event]);
+        }
+        if (!events.empty()) text += fmt::format("  {}: {}\n", state_name(state), events);
+    }
+    return text;
 }
 
 }  // namespace sansock::simulation

@@ -2,6 +2,7 @@
 #pragma once
 #include <array>
 #include <cstdint>
+#include <string>
 
 namespace sansock::simulation {
 
@@ -35,6 +36,8 @@ public:
     void add(const Coverage &other);
     /// A table: a row per state that was ever seen, a column per event; then how many pairs were met, and which were not.
     void print() const;
+    /// The pairs of kRequired that were not met, as text; empty when all were.
+    [[nodiscard]] std::string missing() const;
 
     /// What the sending and the receiving half are doing.
     static constexpr int kOutStates = 6, kInStates = 5;

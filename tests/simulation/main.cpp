@@ -17,7 +17,7 @@ constexpr uint64_t kSeedsPerMutation = 20'000;
 struct Options {
     uint64_t seeds = 1000, first_seed = 1;
     uint64_t seed = 0;
-    bool trace = false, coverage = false, list_mutations = false, all_mutations = false;
+    bool trace = false, coverage = false, require_pairs = false, list_mutations = false, all_mutations = false;
     std::string mutation;
 };
 
@@ -56,7 +56,9 @@ int run_seeds(World &world, const Options &options) {
     if (options.coverage) world.coverage.print();
     fmt::print("{} seeds, {} failures, {:.1f} s, {} points; each moved {} KiB both ways, with a switch, a STEP and a fault\n", done,
                failures, seconds, points, kBytesMin / 1024);
-    return failures == 0 ? 0 : 1;
+    const std::string missing = options.require_pairs ? world.coverage.missing() : "";
+    if (!missing.empty()) fmt::print("these events have never met these states, sending / receiving:\n{}", missing);
+    return failures == 0 && missing.empty() ? 0 : 1;
 }
 
 /// Each rule, broken, must be noticed.
@@ -91,6 +93,7 @@ int main(int argc, char **argv) {
     app.add_option("--seed", options.seed, "Run this one alone");
     app.add_flag("--trace", options.trace, "Print what happens in it");
     app.add_flag("--coverage", options.coverage, "Print which events met which states");
+    app.add_flag("--require-pairs", options.require_pairs, "Fail when an event has not met a state that it must (coverage.cpp)");
     app.add_option("--mutation", options.mutation, "Break this rule of the protocol");
     app.add_flag("--list-mutations", options.list_mutations, "Print the rules that can be broken");
     app.add_flag("--all-mutations", options.all_mutations, "Break one rule after another until a seed notices");
