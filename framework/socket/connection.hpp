@@ -151,6 +151,7 @@ struct ConnectionView {
     std::atomic<uint32_t> waiting[8] = {};
     enum Closing : uint32_t { kOpen = 0, kClosing, kPostponed };
     std::atomic<uint32_t> closing{kOpen};
+    Relaxed<bool> bytes_watched{false};       ///< The helper hears of bytes by TCP.
     uint32_t unlent_at = 0;                   ///< State::lent when the helper saw nobody else hold the socket.
     uint64_t rested_at = 0;                   ///< Bytes sent when the helper looked last for buffers to give back.
     bool reset_logged = false;                ///< The helper has said in the log why the library reset it.

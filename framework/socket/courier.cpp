@@ -120,31 +120,34 @@ Courier *Couriers::prepare(const Choice &choice, stream::Reason &reason) {
     courier->decide_ns = 0;
     courier->limits = choice.messages;
     courier->state.store(Courier::kMeeting, std::memory_order_relaxed);
-    if (land(*courier, choice)) return courier;
-    reason = stream::Reason::kMaxMemory;
+    reason = land(*courier, choice);
+    if (reason == stream::Reason::kNone) return courier;
     close(*courier);
     return nullptr;
 }
 
-/// Finds room for the receives, in an arena that the provider knows.
-bool Couriers::land(Courier &courier, const Choice &choice) {
+/// Finds room for the receives, in an arena that the provider knows. Or why there is none.
+stream::Reason Couriers::land(Courier &courier, const Choice &choice) {
     for (LandingArena &landing : landings_) {
         if (!landing.arena.is_open()) {
-            if (landing.arena.create(choice.buffer_size + path::kFrameRoom, choice.max_memory) < 0) return false;
+            const int rc =
+                landing.arena.create(choice.buffer_size + path::kFrameRoom, choice.max_memory, process_.account(choice.provider));
+            if (rc < 0) return rc == -ENOBUFS ? stream::Reason::kMaxMemory : stream::Reason::kNoResources;
             landing.arena.forget_fd();
             landing.provider = choice.provider;
             landing.region = process_.runtime()->register_memory(choice.provider, &landing.arena.header(), landing.arena.shape().size());
             if (landing.region == nullptr) {
                 landing.arena.close();
-                return false;
+                return stream::Reason::kNoProvider;
             }
         }
         if (landing.provider != choice.provider) continue;
         if (courier.carrier.open(process_.runtime()->messages(courier.endpoint), landing.arena, landing.region, choice.messages.receives))
-            return true;
-        if (courier.carrier.landing().is_open()) return false;  // there was memory, and the provider would not have it
+            return stream::Reason::kNone;
+        if (courier.carrier.landing().is_open())
+            return stream::Reason::kNoProvider;  // there was memory, and the provider would not have it
     }
-    return false;
+    return stream::Reason::kMaxMemory;
 }
 
 void Couriers::introduce(const Courier &courier, Message &message) {

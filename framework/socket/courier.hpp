@@ -66,7 +66,7 @@ private:
     static constexpr uint32_t kLandingArenas = 16;
 
     Courier *new_courier();
-    bool land(Courier &courier, const Choice &choice);
+    stream::Reason land(Courier &courier, const Choice &choice);
     sansock_region *window_of(Peer &peer, uint32_t arena, uint32_t provider);
     bool peer_is_gone(Connection &connection);
     void fail(Courier &courier, Connection &connection);

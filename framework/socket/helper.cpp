@@ -175,6 +175,7 @@ void HelperThread::look_after(Connection &connection) {
         meetings_.warn(connection, static_cast<stream::Reason>(end.state().reason.load(std::memory_order_relaxed)));
     }
     meetings_.couriers().look_after(connection);
+    if (phase == Phase::kAttached && !connection.bytes_watched && end.on_provider(false)) meetings_.watch_socket(connection, true);
     if (phase == Phase::kLingering) finish_lingering(process_, connection);
 }
 
@@ -188,6 +189,10 @@ void HelperThread::socket_event(uint32_t index, uint32_t generation, uint32_t ev
         connection.end().tcp_ended((events & EPOLLERR) != 0 ? stream::kTcpReset : stream::kTcpFin);
     } else if ((events & EPOLLRDHUP) != 0 && !is_established(connection.fd.load())) {  // our own shutdown(SHUT_RD) looks alike to epoll
         connection.end().tcp_ended(stream::kTcpFin);
+    }
+    if ((events & EPOLLIN) != 0) {
+        connection.end().look_for_foreign_bytes();
+        if (!connection.end().on_provider(false)) meetings_.watch_socket(connection, false);  // the bytes are ours again, and many
     }
     if ((events & EPOLLOUT) != 0 && connection.shared->stream.out.replaying) connection.end().progress();
     if (connection.phase() == Phase::kLingering) finish_lingering(process_, connection);
@@ -268,7 +273,8 @@ void HelperThread::take_submitted() {
         Connection &connection = process_.connection_at(index);
         if (!connection.is_open()) continue;
         if (connection.phase() == Phase::kMeeting) meetings_.begin(connection);
-        if (connection.phase() == Phase::kAttached) meetings_.watch_socket(connection);  // a parent's, until now
+        if (connection.phase() == Phase::kAttached)
+            meetings_.watch_socket(connection, connection.end().on_provider(false));  // a parent's, until now
         if (connection.phase() == Phase::kLingering) {
             look_after(connection);
         }

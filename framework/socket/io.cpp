@@ -273,7 +273,7 @@ long leave_provider(Connection &connection, stream::Reason reason, bool for_good
     for (;;) {
         end.step(reason, for_good);  // again, when the peer has begun the next epoch before it saw that we stay
         const uint32_t seen = connection.shared->stream.events.load(std::memory_order_acquire);
-        rests = end.rests_for_good();
+        rests = for_good ? end.rests_for_good() : end.at_rest_on_tcp();
         if (rests || end.at_rest_on_tcp()) break;
         if (now_ns() > deadline || end.peer_is_dead()) break;
         if (end.step_abandoned()) end.progress();

@@ -1,8 +1,10 @@
 // What two processes that know each other settle about one connection: a slot each in their arenas and the provider's endpoints are
 // proposed, answered and attached.
+#include <fcntl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <charconv>
 #include <cstdio>
 #include <cstring>
 
@@ -19,6 +21,23 @@ namespace {
 constexpr uint64_t kFullNs = 1'000'000;  ///< A channel that takes no more is left alone for this long.
 constexpr int kAnswerTries = 100;
 constexpr long kAnswerPauseNs = 1'000'000;
+
+}  // namespace
+
+namespace {
+
+/// net.core.wmem_max; in a network namespace that does not show it, the kernel's own default.
+uint64_t send_buffer_max() {
+    static const uint64_t max = [] {
+        uint64_t value = 212'992;
+        char text[32];
+        const UniqueFd file(static_cast<int>(raw_syscall(SYS_openat, AT_FDCWD, "/proc/sys/net/core/wmem_max", O_RDONLY | O_CLOEXEC, 0)));
+        const long size = file ? raw_syscall(SYS_read, file.get(), text, sizeof text) : 0;
+        if (size > 0) std::from_chars(text, text + size, value);
+        return value;
+    }();
+    return max;
+}
 
 }  // namespace
 
@@ -174,9 +193,7 @@ void Meetings::answer(Connection &connection, Peer &peer, const Message &proposa
     if (const auto reason = take_slot(connection, peer); reason != stream::Reason::kNone) return refuse(reason);
     const uint32_t arena = meeting.arena, slot = meeting.slot;
     if (meeting.courier != nullptr) Couriers::introduce(*meeting.courier, message);
-    if (!attach(connection, peer, proposal)) {
-        return refuse(stream::Reason::kProtocol);
-    }
+    if (const auto reason = attach(connection, peer, proposal); reason != stream::Reason::kNone) return refuse(reason);
     message.type = MessageType::kAccept;
     message.arena = arena;
     message.slot = slot;
@@ -219,7 +236,7 @@ void Meetings::accepted(Peer &peer, Received &received) {
         blame(connection, stream::Reason::kProtocol, peer, "does not hold the other end that it claims");
         return give_up(connection, stream::Reason::kProtocol);
     }
-    if (!attach(connection, peer, message)) give_up(connection, stream::Reason::kProtocol);
+    if (const auto reason = attach(connection, peer, message); reason != stream::Reason::kNone) give_up(connection, reason);
 }
 
 void Meetings::declined(Peer &peer, const Message &message) {
@@ -262,20 +279,22 @@ void Meetings::declined(Peer &peer, const Message &message) {
     give_up(connection, stream::Reason::kPeerDeclined);
 }
 
-void Meetings::watch_socket(Connection &connection) {
-    watch(connection.fd.load(), {Watch::kSocket, connection.index, connection.generation}, EPOLLRDHUP | EPOLLOUT | EPOLLET);
+void Meetings::watch_socket(Connection &connection, bool bytes) {
+    connection.bytes_watched = bytes;
+    watch(connection.fd.load(), {Watch::kSocket, connection.index, connection.generation},
+          EPOLLRDHUP | EPOLLOUT | EPOLLET | (bytes ? uint32_t{EPOLLIN} : 0));
 }
 
-/// Both slots are known: from now on the stream decides.
-bool Meetings::attach(Connection &connection, Peer &peer, const Message &message) {
+/// Both slots are known: from now on the stream decides. Or why not.
+stream::Reason Meetings::attach(Connection &connection, Peer &peer, const Message &message) {
     Meeting &meeting = meeting_of(connection);
     const uint32_t peer_arena = message.arena, peer_slot = message.slot;
     if (peer_arena >= peer.their_arenas.load() || peer_slot >= memory::kSlotsPerArena) {
         blame(connection, stream::Reason::kProtocol, peer, "names memory that it has not shared");
-        return false;
+        return stream::Reason::kProtocol;
     }
     stream::Guard no_fork(process_.fork_lock());
-    if (!connection.shared->holders.only(static_cast<uint32_t>(process_.pid()))) return false;
+    if (!connection.shared->holders.only(static_cast<uint32_t>(process_.pid()))) return stream::Reason::kSharedFd;
     connection.peer = &peer;
     connection.arena = meeting.arena;
     connection.slot = meeting.slot;
@@ -294,7 +313,7 @@ bool Meetings::attach(Connection &connection, Peer &peer, const Message &message
     if (meeting.courier != nullptr) {
         if (!couriers_.start(*meeting.courier, connection, choice, message)) {
             connection.mapped.store(false, std::memory_order_release);
-            return false;
+            return stream::Reason::kNoProvider;
         }
         watch(couriers_.notification_fd(*meeting.courier), {Watch::kCourier, Couriers::index_of(*meeting.courier)}, EPOLLIN | EPOLLET);
     } else {
@@ -311,8 +330,10 @@ bool Meetings::attach(Connection &connection, Peer &peer, const Message &message
     socklen_t size = sizeof room;
     raw_syscall(SYS_getsockopt, fd, SOL_SOCKET, SO_SNDBUF, &room, &size);
     connection.shared->send_buffer_shown.store(static_cast<uint32_t>(room), std::memory_order_relaxed);
-    if (static_cast<uint64_t>(room) / 2 < window) {
-        const int wanted = static_cast<int>(window);
+    // The kernel doubles what is asked for, of which it grants so much; asking for less than the socket has grown to would shrink it.
+    const uint64_t grants = std::min<uint64_t>(window, send_buffer_max());
+    if (static_cast<uint64_t>(room) / 2 < grants) {
+        const int wanted = static_cast<int>(grants);
         raw_syscall(SYS_setsockopt, fd, SOL_SOCKET, SO_SNDBUF, &wanted, sizeof wanted);
         raw_syscall(SYS_getsockopt, fd, SOL_SOCKET, SO_SNDBUF, &room, &size);
     }
@@ -328,7 +349,7 @@ bool Meetings::attach(Connection &connection, Peer &peer, const Message &message
 
     peer.connection_of_slot[peer_arena][peer_slot].store(connection.index + 1, std::memory_order_release);
     peer.connections.fetch_add(1);
-    watch_socket(connection);
+    watch_socket(connection, false);
     meeting.has_slot = false;
     end_meeting(meeting);
     SANSOCK_POINT("U1.mapped");
@@ -346,7 +367,7 @@ bool Meetings::attach(Connection &connection, Peer &peer, const Message &message
         next_due_ns_ = std::min(next_due_ns_, required_due_ns_);
     }
     if (connection.shared->requirement.load() != Requirement::kNone) wake_held_back(connection);
-    return true;
+    return stream::Reason::kNone;
 }
 
 }  // namespace sansock::socket

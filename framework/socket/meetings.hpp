@@ -41,7 +41,8 @@ public:
     [[nodiscard]] uint64_t next_due_ns() const { return std::min(next_due_ns_, couriers_.next_due_ns()); }
     [[nodiscard]] Couriers &couriers() { return couriers_; }
     /// From now on the end of its TCP connection is seen.
-    void watch_socket(Connection &connection);
+    /// The helper shall hear of the connection's end; and of bytes by TCP, while none may come there (`bytes`).
+    void watch_socket(Connection &connection, bool bytes);
 
 private:
     /// Where a connection's meeting stands.
@@ -121,7 +122,7 @@ private:
     /// Why there is none, or kNone.
     stream::Reason make_arena(Peer &peer, const Choice &choice);
     stream::Reason take_slot(Connection &connection, Peer &peer);
-    bool attach(Connection &connection, Peer &peer, const Message &message);
+    stream::Reason attach(Connection &connection, Peer &peer, const Message &message);
     enum class Proof : uint8_t { kNone, kGiven, kEnded /* the connection is over meanwhile */ };
     [[nodiscard]] Proof proof(const Connection &connection, const Received &received) const;
     /// The connection over which `channel` was made, while that is still what it waits for; nullptr when it has gone on without it.

@@ -146,6 +146,8 @@ public:
         return SANSOCK_MUTATE("ANSWER_BY_APPLICATION", attention_pending(), false) || s_.out.replaying ||
                s_.step_wanted.load(std::memory_order_relaxed) == s_.epoch.load(std::memory_order_relaxed);
     }
+    /// TCP has become readable. While the provider carries what we read nobody may write there, and the connection is reset for it.
+    void look_for_foreign_bytes();
     /// The TCP socket of a connection on the provider has ended: the peer has closed it or is dead.
     void tcp_ended(TcpEnd how);
     [[nodiscard]] bool attention_pending() const {
@@ -240,6 +242,7 @@ private:
     void step_on();
     void finish_epoch(uint32_t epoch);
     [[nodiscard]] bool looks_at_rest() const;
+    [[nodiscard]] bool knows_reason() const;
     void bump_attention();
     void pin();
     void poison(Reason reason);

@@ -44,6 +44,11 @@ void End::repair_input() {
 
 /// The words are stored one by one, and whoever goes on finds where. Only that the peer was told is not written down anywhere.
 void End::repair_step() {
+    const uint32_t epoch = s_.epoch.load(std::memory_order_relaxed);
+    const memory::ColdWords &mine = m_.mine->cold;
+    if (mine.frozen.load(std::memory_order_relaxed) == epoch && mine.step.load(std::memory_order_relaxed) != epoch) {
+        s_.step_wanted.store(epoch, std::memory_order_relaxed);
+    }
     bump_attention();
     env_.ring_peer_helper();
 }

@@ -67,7 +67,6 @@ bool End::step(Reason reason, bool for_good) {
         // A reset says all: a step published after it would send the peer to TCP, for bytes that may be an intruder's.
         if (SANSOCK_MUTATE("STEP_AFTER_RESET", is_poisoned(), false)) return true;
         if (for_good) pin();
-        s_.reason.store(static_cast<uint8_t>(reason), std::memory_order_relaxed);
         memory::ColdWords &mine = m_.mine->cold;
         bool on_tcp;
         {
@@ -76,7 +75,9 @@ bool End::step(Reason reason, bool for_good) {
         }
         // A peer that we were never ready for cannot have switched: there is nothing to go back from.
         idle = on_tcp && stays_on_tcp() && mine.ready.load(std::memory_order_relaxed) != epoch;
-        if (!idle && mine.step.load(std::memory_order_relaxed) != epoch) {
+        const bool begins = !idle && mine.step.load(std::memory_order_relaxed) != epoch;
+        if (begins || !knows_reason()) s_.reason.store(static_cast<uint8_t>(reason), std::memory_order_relaxed);  // the first one stands
+        if (begins) {
             if (s_.required) {  // TCP must not carry it: there is no way back
                 poison(reason);
                 return true;
@@ -100,6 +101,9 @@ void End::progress() {
         if (m_.peer->cold.pinned.load(std::memory_order_acquire) != 0) s_.pinned.store(1, std::memory_order_relaxed);
         if (peer_has_left()) note_end(kTcpFin);
         const auto peer_state = static_cast<memory::EndState>(m_.peer->cold.state.load(std::memory_order_acquire));
+        if (peer_state == memory::EndState::kPoisoned && !knows_reason()) {
+            s_.reason.store(static_cast<uint8_t>(m_.peer->cold.reason.load(std::memory_order_relaxed)), std::memory_order_relaxed);
+        }
         if (peer_state == memory::EndState::kClosed || peer_state == memory::EndState::kLeft)
             s_.peer_closed.store(1, std::memory_order_release);
         step_on();
@@ -123,10 +127,10 @@ void End::step_on() {
         if (asked > epoch + 2) return poison(Reason::kProtocol);
         if (s_.required) return poison(static_cast<Reason>(peer.reason.load(std::memory_order_relaxed)));
         const bool answered = mine.step.load(std::memory_order_relaxed) == epoch;
+        if (wanted && asked < epoch) mine.reason.store(s_.reason.load(std::memory_order_relaxed), std::memory_order_relaxed);
         if (!SANSOCK_MUTATE("STEP_ONE_DIRECTION", freeze(epoch), true) || !stop_sending(epoch)) return;
         if (!answered) {
-            const auto known = static_cast<Reason>(s_.reason.load(std::memory_order_relaxed));
-            if (known == Reason::kNone || known == Reason::kNotYet) {
+            if (!knows_reason()) {
                 s_.reason.store(static_cast<uint8_t>(peer.reason.load(std::memory_order_relaxed)), std::memory_order_relaxed);
             }
             bump_attention();
@@ -251,7 +255,21 @@ bool End::peer_is_dead() const {
     return ended == kTcpReset || peer_has_left() || (ended == kTcpFin && !peer_said_stepped(s_.epoch.load(std::memory_order_relaxed)));
 }
 
+bool End::knows_reason() const {
+    const auto known = static_cast<Reason>(s_.reason.load(std::memory_order_relaxed));
+    return known != Reason::kNone && known != Reason::kNotYet;
+}
+
+void End::look_for_foreign_bytes() {
+    InGuard guard(*this);
+    if (s_.in.path != Path::kProvider || is_gone() ||
+        m_.mine->cold.frozen.load(std::memory_order_relaxed) == s_.epoch.load(std::memory_order_relaxed))
+        return;
+    if (env_.tcp_unread() > 0) poison(Reason::kForeignBytes);
+}
+
 void End::poison(Reason reason) {
+    m_.mine->cold.reason.store(static_cast<uint32_t>(reason), std::memory_order_relaxed);
     s_.reason.store(static_cast<uint8_t>(reason), std::memory_order_relaxed);
     pin();
     m_.mine->cold.state.store(static_cast<uint32_t>(memory::EndState::kPoisoned), std::memory_order_release);

@@ -64,6 +64,7 @@ public:
     [[nodiscard]] const void *key(int side) const { return &sockets_[side]; }
     [[nodiscard]] const void *path_key() const { return this; }
     [[nodiscard]] bool closed(int side) const { return sockets_[side].closed; }
+    [[nodiscard]] bool was_reset(int side) const { return sockets_[side].reset; }
 
 private:
     struct Socket {
