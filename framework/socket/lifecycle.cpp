@@ -261,7 +261,7 @@ bool take_orphans_apart(Process &process) {
 
 static void release_peer(Peer &peer) {
     if (!peer.inherited && peer.channel.load() >= 0) return;
-    if (peer.has_windows.load()) return;  // a provider knows our arenas: it must forget them first
+    if (peer.has_windows.load()) return;
     stream::Guard guard(peer.log_lock);
     if (peer.connections.load() != 0 || peer.used.load() == 0) return;
     // First the counts: a child that another thread forks right now takes the lock over, and must not find arenas that are gone.
@@ -289,7 +289,7 @@ void expect_release(Process &process, Peer &peer) {
 }
 
 /// Not at once: another thread may be in the middle of a call on a connection that this one has just closed.
-constexpr uint64_t kReleaseAfterNs = 250'000'000;
+constexpr uint64_t kReleaseAfterNs = 100'000'000;
 
 uint64_t release_peers(Process &process) {
     const uint64_t now = now_ns();
@@ -301,6 +301,7 @@ uint64_t release_peers(Process &process) {
             due = std::min(due, since + kReleaseAfterNs);
         } else {
             peer.unused_since_ns.store(0);
+            if (peer.has_windows.load()) process.ring_helper();  // a provider knows our arenas: it must forget them first
             release_peer(peer);
         }
     }

@@ -243,6 +243,7 @@ private:
     void finish_epoch(uint32_t epoch);
     [[nodiscard]] bool looks_at_rest() const;
     [[nodiscard]] bool knows_reason() const;
+    bool learn_of_reset();
     void bump_attention();
     void pin();
     void poison(Reason reason);

@@ -67,6 +67,7 @@ bool End::step(Reason reason, bool for_good) {
         // A reset says all: a step published after it would send the peer to TCP, for bytes that may be an intruder's.
         if (SANSOCK_MUTATE("STEP_AFTER_RESET", is_poisoned(), false)) return true;
         if (for_good) pin();
+        const bool reset = learn_of_reset();
         memory::ColdWords &mine = m_.mine->cold;
         bool on_tcp;
         {
@@ -76,7 +77,8 @@ bool End::step(Reason reason, bool for_good) {
         // A peer that we were never ready for cannot have switched: there is nothing to go back from.
         idle = on_tcp && stays_on_tcp() && mine.ready.load(std::memory_order_relaxed) != epoch;
         const bool begins = !idle && mine.step.load(std::memory_order_relaxed) != epoch;
-        if (begins || !knows_reason()) s_.reason.store(static_cast<uint8_t>(reason), std::memory_order_relaxed);  // the first one stands
+        if ((begins && !reset) || !knows_reason())
+            s_.reason.store(static_cast<uint8_t>(reason), std::memory_order_relaxed);  // the first one stands
         if (begins) {
             if (s_.required) {  // TCP must not carry it: there is no way back
                 poison(reason);
@@ -101,9 +103,7 @@ void End::progress() {
         if (m_.peer->cold.pinned.load(std::memory_order_acquire) != 0) s_.pinned.store(1, std::memory_order_relaxed);
         if (peer_has_left()) note_end(kTcpFin);
         const auto peer_state = static_cast<memory::EndState>(m_.peer->cold.state.load(std::memory_order_acquire));
-        if (peer_state == memory::EndState::kPoisoned && !knows_reason()) {
-            s_.reason.store(static_cast<uint8_t>(m_.peer->cold.reason.load(std::memory_order_relaxed)), std::memory_order_relaxed);
-        }
+        learn_of_reset();
         if (peer_state == memory::EndState::kClosed || peer_state == memory::EndState::kLeft)
             s_.peer_closed.store(1, std::memory_order_release);
         step_on();
@@ -258,6 +258,14 @@ bool End::peer_is_dead() const {
 bool End::knows_reason() const {
     const auto known = static_cast<Reason>(s_.reason.load(std::memory_order_relaxed));
     return known != Reason::kNone && known != Reason::kNotYet;
+}
+
+/// Whether the peer has reset the connection; and why.
+bool End::learn_of_reset() {
+    const memory::ColdWords &peer = m_.peer->cold;
+    if (peer.state.load(std::memory_order_acquire) != static_cast<uint32_t>(memory::EndState::kPoisoned)) return false;
+    if (!knows_reason()) s_.reason.store(static_cast<uint8_t>(peer.reason.load(std::memory_order_relaxed)), std::memory_order_relaxed);
+    return true;
 }
 
 void End::look_for_foreign_bytes() {

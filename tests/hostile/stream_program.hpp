@@ -119,7 +119,7 @@ inline Holding warm_up_and_count() {
 
 /// By the last line that the program prints.
 inline void say_what_is_held(const Holding &before) {
-    usleep(300'000);  // the helper needs a moment to give back what the connection had
+    usleep(450'000);  // the helper needs a moment to give back what the connection had
     puts(holding_line(held(), before).c_str());
 }
 

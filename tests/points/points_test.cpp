@@ -29,7 +29,7 @@ using Clock = std::chrono::steady_clock;
 
 constexpr int kAtOnce = 8;
 
-constexpr int kTries = 6;
+constexpr int kTries = 16;
 
 /// How long a survivor may take to see the end. Where one takes longer, since the machine is busy with something else, the next must not.
 constexpr auto kToSeeTheEnd = std::chrono::seconds(1);
