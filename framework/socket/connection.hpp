@@ -20,6 +20,7 @@ enum class Role : uint8_t { kConnect, kAccept, kNone /* not connected yet, or a 
 
 enum class Phase : uint8_t {
     kFree = 0,
+    kSpare,        ///< Free as well: the process that closed it has the place at hand for its next connection.
     kUnconnected,  ///< Known before it is connected, so that what is copied or watched meanwhile is known too.
     kTracked,      ///< On TCP; calls and bytes are counted.
     kMeeting,      ///< Has moved enough; the helper looks for the peer.
@@ -27,6 +28,8 @@ enum class Phase : uint8_t {
     kTcpOnly,      ///< Stays with the kernel for good.
     kLingering,    ///< Closed by the application; the helper waits for the peer to read the rest.
 };
+
+inline bool is_free(Phase phase) { return phase == Phase::kFree || phase == Phase::kSpare; }
 
 /// O_NONBLOCK, as far as it is known: most connections are closed before anybody has to ask.
 enum class Blocking : uint8_t { kUnknown = 0, kYes, kNo };
@@ -174,7 +177,7 @@ struct Connection : ConnectionPlace, ConnectionView {
     [[nodiscard]] bool is_open() const { return fd.load() >= 0; }
     /// Some process of the family has the connection still, or may have died with it; else the place is free or another one's.
     [[nodiscard]] bool is_in_family() const {
-        return generation == shared->generation.load(std::memory_order_relaxed) && phase() != Phase::kFree;
+        return generation == shared->generation.load(std::memory_order_relaxed) && !is_free(phase());
     }
     void set_phase(Phase phase) { shared->phase.store(static_cast<uint8_t>(phase), std::memory_order_release); }
     [[nodiscard]] stream::Reason reason() const {

@@ -184,6 +184,7 @@ void translate(Epoll &epoll, Process &process, Answer &answer, int found_by_kern
 int kernel_wait_now(Epoll &epoll, epoll_event *events, int size, uint64_t timeout_ns, const sigset_t *mask, Undo *undo) {
     if (timeout_ns == 0 || timeout_ns == kForever || timeout_ns % 1'000'000 == 0) {
         const int ms = timeout_ns == kForever ? -1 : static_cast<int>(std::min<uint64_t>(timeout_ns / 1'000'000, INT32_MAX));
+        if (mask == nullptr) return static_cast<int>(sleep_in(undo, SYS_epoll_wait, epoll.fd, events, size, ms));
         return static_cast<int>(sleep_in(undo, SYS_epoll_pwait, epoll.fd, events, size, ms, mask, 8));
     }
     const timespec timeout{static_cast<time_t>(timeout_ns / 1'000'000'000u), static_cast<long>(timeout_ns % 1'000'000'000u)};
@@ -266,6 +267,12 @@ static bool answer_is_due(Epoll &epoll, Process &process, Answer &answer) {
     return true;
 }
 
+/// Nothing in it is in user space.
+static bool is_all_kernels(const Epoll &epoll) {
+    return epoll.attached.load(std::memory_order_acquire) == 0 && epoll.ready_head == nullptr &&
+           epoll.sets.load(std::memory_order_relaxed) == 0;
+}
+
 static int wait_both(Epoll &epoll, epoll_event *events, int size, uint64_t timeout_ns, const sigset_t *mask) {
     Process &process = *Process::get();
     if (__builtin_expect(epoll.inherited, 0)) {
@@ -278,15 +285,24 @@ static int wait_both(Epoll &epoll, epoll_event *events, int size, uint64_t timeo
         const int rc = poll_both(&set, 1, timeout_ns, mask);
         return rc > 0 ? -EFAULT : rc;
     }
-    const uint64_t deadline = timeout_ns == 0 || timeout_ns == kForever ? timeout_ns : now_ns() + timeout_ns;
     Answer answer{events, size};
+    if (is_all_kernels(epoll)) {  // as long as nothing has moved, this is all
+        const uint64_t start = ticks();
+        const int found = kernel_wait(epoll, events, size, timeout_ns, mask, nullptr);
+        if (found <= 0) return found;
+        translate(epoll, process, answer, found);
+        if (answer.count > 0 || timeout_ns == 0) return answer.count;
+        // Only a wake-up: connections have been attached meanwhile.
+        if (timeout_ns != kForever) timeout_ns -= std::min(timeout_ns, ns_of_ticks(ticks() - start));
+    }
+    const uint64_t deadline = timeout_ns == 0 || timeout_ns == kForever ? timeout_ns : now_ns() + timeout_ns;
     if (epoll.full_answers >= kFullAnswersMax) {
         epoll.full_answers = 0;
         look_at_kernel(epoll, process, answer);
     }
     for (;;) {
         const bool holds_sets = epoll.sets.load(std::memory_order_relaxed) != 0;
-        if (epoll.attached.load(std::memory_order_acquire) == 0 && epoll.ready_head == nullptr && !holds_sets && answer.count == 0) {
+        if (is_all_kernels(epoll) && answer.count == 0) {
             const uint64_t now = deadline == 0 || deadline == kForever ? 0 : now_ns();
             const uint64_t left = now == 0 ? deadline : deadline > now ? deadline - now : 0;
             const int found = kernel_wait(epoll, events, size, left, mask, nullptr);

@@ -320,7 +320,7 @@ void adopt(int fd) {
         Connection &connection = process->connection_at(i);
         SharedConnection &shared = process->shared_at(i);
         const uint32_t generation = shared.generation.load(std::memory_order_acquire);
-        if (static_cast<Phase>(shared.phase.load()) == Phase::kFree || connection.generation != generation) continue;
+        if (is_free(static_cast<Phase>(shared.phase.load())) || connection.generation != generation) continue;
         sockaddr_in6 its_local = shared.local, its_remote = shared.remote;
         const int known = connection.fd.load();
         if (known >= 0 && !socket_addresses(known, its_local, its_remote)) continue;

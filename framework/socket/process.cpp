@@ -95,8 +95,10 @@ uint32_t Process::abandoned_place() {
 Connection *Process::new_connection(int fd, Role role) {
     if (static_cast<uint32_t>(fd) >= kDescriptorsMax) return nullptr;
     stream::Guard guard(shared_->lock);
-    uint32_t index;
-    if (const uint32_t head = shared_->free_head.load(std::memory_order_relaxed); head != 0) {
+    uint32_t index = take_spare();
+    if (index != kConnectionsMax) {
+        // Its memory is in this processor's cache.
+    } else if (const uint32_t head = shared_->free_head.load(std::memory_order_relaxed); head != 0) {
         index = head - 1;
         shared_->free_head.store(shared_connections_[index].next_free.load(std::memory_order_relaxed), std::memory_order_relaxed);
     } else {
@@ -139,15 +141,37 @@ void Process::begin(Connection &connection, Role role) {
 /// The last process has let go. A free entry's generation stays, so that a stale view of it is recognised. Our helper may look at
 /// the entry at this very moment: only it gives the place away again, between two of its events.
 void Process::free_connection(Connection &connection) {
+    const uint32_t helper = helper_state_.load(std::memory_order_acquire);
+    const bool helped = helper == 1 || helper == 2;
+    if (!helped && keep_spare(connection)) return;
     connection.set_phase(Phase::kFree);
     std::atomic<uint32_t> &next = connection.shared->next_free;
     uint32_t head = freed_head_.load(std::memory_order_relaxed);
     do {
         next.store(head, std::memory_order_relaxed);
     } while (!freed_head_.compare_exchange_weak(head, connection.index + 1, std::memory_order_release));
-    const uint32_t helper = helper_state_.load(std::memory_order_acquire);
-    if (helper != 1 && helper != 2) return recycle();
+    if (!helped) return recycle();
     if (freed_count_.fetch_add(1, std::memory_order_relaxed) % kRecycleEvery == kRecycleEvery - 1) ring_helper();
+}
+
+/// With many short connections, those that another processor has used last would have to be fetched from its cache, line by line.
+bool Process::keep_spare(Connection &connection) {
+    connection.set_phase(Phase::kSpare);  // our entry among the holders stays: should we be killed, the place is found abandoned
+    for (auto &place : spares_[current_cpu() % kSpareShelves].places) {
+        uint32_t none = 0;
+        if (place.load(std::memory_order_relaxed) == 0 &&
+            place.compare_exchange_strong(none, connection.index + 1, std::memory_order_release))
+            return true;
+    }
+    return false;
+}
+
+uint32_t Process::take_spare() {
+    for (auto &place : spares_[current_cpu() % kSpareShelves].places) {
+        const uint32_t found = place.load(std::memory_order_relaxed) == 0 ? 0 : place.exchange(0, std::memory_order_acquire);
+        if (found != 0) return found - 1;
+    }
+    return kConnectionsMax;
 }
 
 void Process::recycle() {
@@ -448,6 +472,9 @@ void Process::after_fork_in_child() {
         if (submitted_next_[i].load(std::memory_order_relaxed) != 0) submitted_next_[i].store(0, std::memory_order_relaxed);
     }
     freed_head_.store(0, std::memory_order_relaxed);  // the parent's helper gives those away
+    for (Spares &shelf : spares_) {
+        for (auto &place : shelf.places) place.store(0, std::memory_order_relaxed);
+    }
     // What waits for a next user would be the parent's next user's, too.
     for (uint16_t id = 0; id < memory::kWakeObjects; ++id) {
         const int fd = shared_->wake_owners[id].load(std::memory_order_relaxed) != 0 ? -1 : wake_objects_[id].fd.exchange(-1);

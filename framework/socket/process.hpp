@@ -274,6 +274,9 @@ private:
     }
     bool reserve();
     uint16_t take_wake_number();
+    bool keep_spare(Connection &connection);
+    /// kConnectionsMax: there is none.
+    uint32_t take_spare();
     /// kConnectionsMax: none was found. Under the shared lock.
     uint32_t abandoned_place();
 
@@ -305,6 +308,11 @@ private:
     std::atomic<uint32_t> submitted_head_{0};
     static constexpr uint32_t kRecycleEvery = 1024;
     std::atomic<uint32_t> freed_head_{0}, freed_count_{0};
+    static constexpr uint32_t kSpareShelves = 16;
+    struct alignas(64) Spares {
+        std::atomic<uint32_t> places[4];  ///< Index + 1.
+    };
+    Spares spares_[kSpareShelves] = {};                ///< By processor.
     std::atomic<uint32_t> *submitted_next_ = nullptr;  ///< What follows in the list, + 1; 0: not in the list.
     int pid_ = 0;
     bool is_child_ = false;
