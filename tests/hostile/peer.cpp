@@ -265,7 +265,7 @@ bool Peer::move() {
 void Peer::send_provider(const std::string &bytes) {
     mine().hot.segment.store(memory::SegmentWord::pack(out, memory::kInlineBuffer));
     std::memcpy(mine().inline_buffer, bytes.data(), bytes.size());
-    out += bytes.size();
+    std::atomic_ref(out).fetch_add(bytes.size(), std::memory_order_relaxed);  // a thread may spoil words near it meanwhile
     mine().hot.tail.store(out, std::memory_order_release);
     attention();
 }

@@ -161,8 +161,9 @@ INSTANTIATE_TEST_SUITE_P(Words, Nonsense, testing::ValuesIn(kNonsense), name_of)
 using Random = std::mt19937_64;
 
 /// Small numbers, and those near the truth, get past more checks than any others.
-uint64_t near_the_truth(Random &random, const Peer &peer) {
-    const uint64_t values[] = {random(), random() % 16, peer.out + random() % 128 - 64, (random() % 4) << 32 | random() % 4};
+uint64_t near_the_truth(Random &random, Peer &peer) {
+    const uint64_t truth = std::atomic_ref(peer.out).load(std::memory_order_relaxed);
+    const uint64_t values[] = {random(), random() % 16, truth + random() % 128 - 64, (random() % 4) << 32 | random() % 4};
     return values[random() % 4];
 }
 
@@ -211,7 +212,7 @@ void change_closed(Peer &peer, Random &random) {
 void change_closed_and_count(Peer &peer, Random &random) {
     change_closed(peer, random);
     peer.mine().hot.closed.store(static_cast<uint32_t>(random() % 4 == 0 ? random() : random() % memory::kSegmentsPerSlot));
-    if (random() % 8 == 0) claim(peer, SegmentWord::pack(peer.out + random() % 4, memory::kInlineBuffer));
+    if (random() % 8 == 0) claim(peer, SegmentWord::pack(std::atomic_ref(peer.out).load() + random() % 4, memory::kInlineBuffer));
 }
 
 void change_all(Peer &peer, Random &random) {
