@@ -51,7 +51,7 @@ void rounds(Peer &peer) {
 /// Publishes one byte more, which `word` claims to hold.
 void claim(Peer &peer, uint64_t word) {
     peer.mine().hot.segment.store(word);
-    peer.mine().hot.tail.store(peer.out + 1);
+    peer.mine().hot.tail.store(std::atomic_ref(peer.out).load(std::memory_order_relaxed) + 1);
 }
 
 const Word kLies[] = {
