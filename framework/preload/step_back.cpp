@@ -51,7 +51,10 @@ void image_spawns() {
 }
 
 void image_spawned() {
-    if (socket::Process *process = socket::Process::get()) process->end_spawn();
+    socket::Process *process = socket::Process::get();
+    if (process == nullptr) return;
+    process->end_spawn();
+    process->watch_lent();  // it may have ended already, however long that took
 }
 
 void lend(int fd) {

@@ -139,9 +139,9 @@ void close_postponed(Process &process, Connection &connection) {
 
 long close_one(const Closing &closing, Connection &connection) {
     Process &process = *Process::get();
-    if (connection.refs.load() > 1 && has_items(connection, closing.fd)) {
+    if (connection.refs.load() > 1) {
         // The registration outlasts its number, and nobody can change it then: it must be the kernel's alone.
-        if (!closing.unseen()) return_to_kernel(connection, stream::Reason::kUnmodelled);
+        if (!closing.unseen() && has_items(connection, closing.fd)) return_to_kernel(connection, stream::Reason::kUnmodelled);
         leave_items(connection, closing.fd);
     }
     process.unbind(closing.fd);
