@@ -114,6 +114,9 @@ public:
     /// Bytes that we sent will never be read. The kernel saw a clean end of the connection; over TCP they would have met a reset, and
     /// this is the error of that: ECONNRESET when the peer died, EPIPE when it had closed. 0: nothing is lost.
     [[nodiscard]] int error_of_loss() const;
+    /// What a reset is to a sender and to SO_ERROR. Whether the peer had ended its stream before (CLOSE_WAIT), the kernel does not know
+    /// while the end of it travels beside TCP.
+    [[nodiscard]] int error_of_reset() const;
     /// As error_of_loss(), but told once.
     int take_error_of_loss();
     /// The peer has closed or is dead: its end of TCP came before it had stepped, so it is no half-close (I4).

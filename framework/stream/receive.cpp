@@ -57,9 +57,13 @@ long End::or_owed(long answer) {
 }
 
 long End::take_note(long answer) {
-    if (answer == -ECONNRESET) s_.error_owed.store(ECONNRESET, std::memory_order_relaxed);
-    return answer;
+    if (answer != -ECONNRESET) return answer;
+    const int error = error_of_reset();
+    if (error == ECONNRESET) s_.error_owed.store(ECONNRESET, std::memory_order_relaxed);  // EPIPE is what every sender hears from now on
+    return -error;
 }
+
+int End::error_of_reset() const { return peer_finished() && !is_poisoned() ? EPIPE : ECONNRESET; }
 
 long End::receive_provider(const iovec *parts, int count, int flags) {
     InState &in = s_.in;
@@ -126,7 +130,7 @@ long End::end_of_stream() {
         Run run;
         if (reader().peek(at, run) == WindowReader::Answer::kBytes) return -EAGAIN;
     }
-    if (peer.fin.load(std::memory_order_acquire) != 0 && peer.fin_at.load(std::memory_order_relaxed) == at && !reset) return 0;
+    if (peer_ends_at(at) && !is_poisoned()) return 0;  // as TCP in CLOSE_WAIT, to whose reader a later reset means nothing
     if (ended == kTcpOpen) return in.rd_shut ? 0 : -EAGAIN;
     if (reset) {  // the kernel knows whether the error was told already, here or by another call
         uint8_t byte;
@@ -148,7 +152,7 @@ int End::error_of_loss() const {
     const bool ended = s_.tcp_ended.load(std::memory_order_acquire) == kTcpFin;
     if (__builtin_expect(!closed && !ended, 1) || never_consumed() == 0) return 0;
     if (closed) return EPIPE;
-    return died_on_provider() ? ECONNRESET : 0;
+    return died_on_provider() ? error_of_reset() : 0;
 }
 
 int End::take_error_of_loss() {

@@ -100,5 +100,20 @@ TEST_F(EndsTest, AskTheKernelForRoomOnceThePeerHasGone) {
     EXPECT_EQ(a.end->events(POLLOUT) & POLLOUT, POLLOUT);
 }
 
+TEST_F(EndsTest, TakeAResetBehindTheStreamsEndAsTcpDoesInCloseWait) {
+    upgrade();
+    EXPECT_EQ(b.send("all"), 3);
+    EXPECT_TRUE(b.end->finish_writing());
+    const linger abort{.l_onoff = 1, .l_linger = 0};
+    setsockopt(b.kernel.fd.get(), SOL_SOCKET, SO_LINGER, &abort, sizeof abort);
+    b.kernel.fd.reset();
+    a.end->tcp_ended(kTcpReset);
+    EXPECT_EQ(a.receive(), "all");
+    EXPECT_EQ(a.receive(), "");
+    EXPECT_EQ(a.send("late"), -EPIPE) << "the kernel, which has seen no end, says ECONNRESET";
+    EXPECT_EQ(a.send("later"), -EPIPE);
+    EXPECT_EQ(a.receive(), "");
+}
+
 }  // namespace
 }  // namespace sansock::stream
