@@ -6,9 +6,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 
-#include "socket/epoll.hpp"
 #include "socket/helper.hpp"
-#include "socket/waiting.hpp"
 
 namespace sansock::socket {
 namespace {
@@ -41,6 +39,8 @@ Process *Process::get_or_create() {
     return process;
 }
 
+memory::Account *Process::reserve_accounts() { return reserve_array<memory::Account>(kAccounts, MAP_SHARED); }
+
 bool Process::reserve() {
     table_ = reserve_array<std::atomic<uint32_t>>(kDescriptorsMax, MAP_PRIVATE);
     shared_ = reserve_array<Shared>(1, MAP_SHARED);
@@ -49,7 +49,7 @@ bool Process::reserve() {
     epolls_ = reserve_array<Epoll>(kEpollsMax, MAP_PRIVATE);
     items_ = reserve_array<EpollItem>(kItemsMax, MAP_PRIVATE);
     peers_ = reserve_array<Peer>(kPeersMax, MAP_PRIVATE);
-    accounts_ = reserve_array<memory::Account>(kAccounts, MAP_SHARED);
+    accounts_ = reserve_accounts();
     memory::Arena::on_growth([] {
         if (Process *process = get(); process != nullptr && !process->grown_.exchange(true, std::memory_order_acq_rel))
             process->ring_helper();
@@ -59,226 +59,6 @@ bool Process::reserve() {
     pid_ = static_cast<int>(raw_syscall(SYS_getpid));
     return hidden_ != nullptr && table_ != nullptr && shared_ != nullptr && shared_connections_ != nullptr && connections_ != nullptr &&
            epolls_ != nullptr && items_ != nullptr && peers_ != nullptr && accounts_ != nullptr && submitted_next_ != nullptr;
-}
-
-void Process::bind(int fd, Connection &connection) {
-    int highest = highest_fd_.load(std::memory_order_relaxed);
-    while (highest < fd && !highest_fd_.compare_exchange_weak(highest, fd)) {
-    }
-    connection.refs.fetch_add(1, std::memory_order_relaxed);
-    table_[fd].store(kConnectionKind | connection.index, std::memory_order_release);
-}
-
-void Process::bind(int fd, Epoll &epoll) {
-    int highest = highest_fd_.load(std::memory_order_relaxed);
-    while (highest < fd && !highest_fd_.compare_exchange_weak(highest, fd)) {
-    }
-    epoll.refs.fetch_add(1, std::memory_order_relaxed);
-    table_[fd].store(kEpollKind | static_cast<uint32_t>(&epoll - epolls_), std::memory_order_release);
-}
-
-/// Places whose holders were all killed, or ended without a close, are found a few at a time, when a new one would have to be begun.
-uint32_t Process::abandoned_place() {
-    const uint32_t used = shared_->fresh.load(std::memory_order_relaxed);
-    for (uint32_t looks = std::min(used, kLooksForAbandoned); looks > 0; --looks) {
-        const uint32_t index = shared_->looked_at++ % used;
-        const Phase phase = static_cast<Phase>(shared_connections_[index].phase.load(std::memory_order_acquire));
-        // One that lingers is its helper's, and so is one that has memory of ours.
-        if (phase == Phase::kFree || phase == Phase::kLingering || connections_[index].orphan.load()) continue;
-        // One that has moved is for a sibling that may have memory of it to let go of, unless there is hardly any other place left.
-        if (shared_connections_[index].stream.attached.load(std::memory_order_acquire) != 0 && used < kConnectionsMax / 2) continue;
-        if (shared_connections_[index].holders.claim(static_cast<uint32_t>(pid_))) return index;
-    }
-    return kConnectionsMax;
-}
-
-Connection *Process::new_connection(int fd, Role role) {
-    if (static_cast<uint32_t>(fd) >= kDescriptorsMax) return nullptr;
-    stream::Guard guard(shared_->lock);
-    uint32_t index = take_spare();
-    if (index != kConnectionsMax) {
-        // Its memory is in this processor's cache.
-    } else if (const uint32_t head = shared_->free_head.load(std::memory_order_relaxed); head != 0) {
-        index = head - 1;
-        shared_->free_head.store(shared_connections_[index].next_free.load(std::memory_order_relaxed), std::memory_order_relaxed);
-    } else {
-        index = abandoned_place();
-        if (index == kConnectionsMax) {
-            if (shared_->fresh.load(std::memory_order_relaxed) == kConnectionsMax) return nullptr;
-            index = shared_->fresh.fetch_add(1, std::memory_order_relaxed);
-        }
-    }
-    Connection &connection = connections_[index];
-    {
-        stream::Guard no_helper(connection.fd_lock);
-        if (connection.orphan.exchange(false)) forget_orphan(*this, connection);  // a sibling has ended what we had here
-        new (static_cast<ConnectionView *>(&connection)) ConnectionView{};
-        connection.items.store(nullptr, std::memory_order_relaxed);
-        if (connection.shared == nullptr) {  // its first
-            connection.shared = &shared_connections_[index];
-            connection.index = index;
-        }
-        begin(connection, role);
-    }
-    connection.fd.store(fd);  // from now on the helper may look at it
-    bind(fd, connection);
-    return &connection;
-}
-
-void Process::begin(Connection &connection, Role role) {
-    SharedConnection &shared = shared_connections_[connection.index];
-    const uint32_t generation = shared.generation.load(std::memory_order_relaxed) + 1;
-    shared.~SharedConnection();
-    new (&shared) SharedConnection{};
-    shared.generation.store(generation, std::memory_order_relaxed);
-    shared.role = role;
-    shared.holders.add(static_cast<uint32_t>(pid_));
-    connection.generation = generation;
-    connection.set_reason(stream::Reason::kNotYet);
-    connection.set_phase(role == Role::kNone ? Phase::kUnconnected : Phase::kTracked);
-}
-
-/// The last process has let go. A free entry's generation stays, so that a stale view of it is recognised. Our helper may look at
-/// the entry at this very moment: only it gives the place away again, between two of its events.
-void Process::free_connection(Connection &connection) {
-    const uint32_t helper = helper_state_.load(std::memory_order_acquire);
-    const bool helped = helper == 1 || helper == 2;
-    if (!helped && keep_spare(connection)) return;
-    connection.set_phase(Phase::kFree);
-    std::atomic<uint32_t> &next = connection.shared->next_free;
-    uint32_t head = freed_head_.load(std::memory_order_relaxed);
-    do {
-        next.store(head, std::memory_order_relaxed);
-    } while (!freed_head_.compare_exchange_weak(head, connection.index + 1, std::memory_order_release));
-    if (!helped) return recycle();
-    if (freed_count_.fetch_add(1, std::memory_order_relaxed) % kRecycleEvery == kRecycleEvery - 1) ring_helper();
-}
-
-/// With many short connections, those that another processor has used last would have to be fetched from its cache, line by line.
-bool Process::keep_spare(Connection &connection) {
-    connection.set_phase(Phase::kSpare);  // our entry among the holders stays: should we be killed, the place is found abandoned
-    for (auto &place : spares_[current_cpu() % kSpareShelves].places) {
-        uint32_t none = 0;
-        if (place.load(std::memory_order_relaxed) == 0 &&
-            place.compare_exchange_strong(none, connection.index + 1, std::memory_order_release))
-            return true;
-    }
-    return false;
-}
-
-uint32_t Process::take_spare() {
-    for (auto &place : spares_[current_cpu() % kSpareShelves].places) {
-        const uint32_t found = place.load(std::memory_order_relaxed) == 0 ? 0 : place.exchange(0, std::memory_order_acquire);
-        if (found != 0) return found - 1;
-    }
-    return kConnectionsMax;
-}
-
-void Process::recycle() {
-    uint32_t head = freed_head_.exchange(0, std::memory_order_acquire);
-    if (head == 0) return;
-    stream::Guard guard(shared_->lock);
-    while (head != 0) {
-        const uint32_t index = head - 1;
-        head = shared_connections_[index].next_free.load(std::memory_order_relaxed);
-        shared_connections_[index].next_free.store(shared_->free_head.load(std::memory_order_relaxed), std::memory_order_relaxed);
-        shared_->free_head.store(index + 1, std::memory_order_relaxed);
-    }
-}
-
-bool Process::holds(uint32_t index) const {
-    const Connection &connection = connections_[index];
-    return connection.is_open() && connection.refs.load(std::memory_order_relaxed) != 0 &&
-           connection.generation == connection.shared->generation.load(std::memory_order_relaxed);
-}
-
-void Process::leave_all() {
-    for (uint32_t i = 0; i < connections_used(); ++i) {
-        if (holds(i)) shared_connections_[i].holders.let_go(static_cast<uint32_t>(pid_));
-    }
-}
-
-void Process::come_back() {
-    for (uint32_t i = 0; i < connections_used(); ++i) {
-        if (holds(i)) shared_connections_[i].holders.add(static_cast<uint32_t>(pid_));
-    }
-}
-
-void Process::crowd_all() {
-    for (uint32_t i = 0; i < connections_used(); ++i) {
-        if (holds(i)) shared_connections_[i].holders.crowd();
-    }
-}
-
-Epoll *Process::new_epoll(int fd) {
-    if (static_cast<uint32_t>(fd) >= kDescriptorsMax) return nullptr;
-    stream::Guard guard(local_lock_);
-    Epoll *epoll = nullptr;
-    const uint32_t fresh = epolls_fresh_.load(std::memory_order_relaxed);
-    for (uint32_t i = 0; i < fresh && epoll == nullptr; ++i) {
-        if (epolls_[i].used.load(std::memory_order_acquire) == 0) epoll = &epolls_[i];
-    }
-    if (epoll == nullptr) {
-        if (fresh == kEpollsMax) return nullptr;
-        epoll = &epolls_[fresh];
-        epolls_fresh_.store(fresh + 1, std::memory_order_relaxed);
-    }
-    new (epoll) Epoll{};
-    epoll->fd = fd;
-    epoll->used.store(1, std::memory_order_release);
-    bind(fd, *epoll);
-    return epoll;
-}
-
-EpollItem *Process::new_item() {
-    stream::Guard guard(local_lock_);
-    EpollItem *item = free_items_;
-    if (item != nullptr) {
-        free_items_ = item->next_ready;
-    } else {
-        const uint32_t fresh = items_fresh_.load(std::memory_order_relaxed);
-        if (fresh == kItemsMax - 1) return nullptr;  // the last name is not an item's
-        item = &items_[fresh];
-        items_fresh_.store(fresh + 1, std::memory_order_relaxed);
-    }
-    const uint32_t name = (item->name == 0 ? static_cast<uint32_t>(item - items_) : item->name) + kItemsMax;
-    new (item) EpollItem{};
-    item->name = name;
-    return item;
-}
-
-void Process::free_item(EpollItem *item) {
-    stream::Guard guard(local_lock_);
-    item->live = false;
-    item->next_ready = free_items_;
-    free_items_ = item;
-}
-
-void Process::queue_blocked(Epoll &epoll) {
-    const uint32_t fresh = items_fresh_.load(std::memory_order_relaxed);
-    for (uint32_t i = 0; i < fresh; ++i) {
-        if (items_[i].blocked && items_[i].live && items_[i].epoll == &epoll && items_[i].inner == nullptr)
-            queue_item(epoll, items_[i], items_[i].name);
-    }
-}
-
-Peer *Process::new_peer() {
-    stream::Guard guard(local_lock_);
-    const uint32_t high = peers_high_.load(std::memory_order_relaxed);
-    uint32_t index = 0;
-    while (index < high && peers_[index].used.load(std::memory_order_acquire) != 0) ++index;
-    if (index == kPeersMax) return nullptr;
-    Peer &peer = peers_[index];
-    peer.channel.store(-1);
-    peer.connections.store(0, std::memory_order_relaxed);
-    peer.has_windows.store(false, std::memory_order_relaxed);
-    peer.owes_releases.store(false, std::memory_order_relaxed);
-    peer.unused_since_ns.store(0, std::memory_order_relaxed);
-    // Constructed even where the memory is fresh: an unused descriptor is -1, and zero bytes would name standard input.
-    new (static_cast<PeerView *>(&peer)) PeerView{};
-    peer.used.store(1, std::memory_order_release);
-    if (index == high) peers_high_.store(high + 1, std::memory_order_release);
-    return &peer;
 }
 
 namespace {
@@ -419,103 +199,6 @@ void Process::submit(Connection &connection) {
         next.store(head + 1, std::memory_order_relaxed);
     } while (!submitted_head_.compare_exchange_weak(head, connection.index + 1, std::memory_order_release));
     ring_helper();
-}
-
-void Process::before_fork() {
-    if (fork_lock_.held_by_me()) return;  // a signal handler that forks, in the middle of a fork
-    fork_lock_.lock();
-    has_children_.store(true, std::memory_order_relaxed);
-    unborn_ = Holders::unborn(shared_->forks.fetch_add(1, std::memory_order_relaxed));
-    for (uint32_t i = 0; i < connections_used(); ++i) {
-        if (holds(i)) shared_connections_[i].holders.add(unborn_);
-    }
-}
-
-void Process::after_fork_in_parent(int child) {
-    for (uint32_t i = 0; i < connections_used(); ++i) {
-        Holders &holders = shared_connections_[i].holders;
-        if (child > 0) {
-            holders.replace(unborn_, static_cast<uint32_t>(child));  // unless the child was faster
-        } else {
-            holders.remove(unborn_);
-        }
-    }
-    if (fork_lock_.held_by_me()) fork_lock_.unlock();
-}
-
-void Process::after_fork_in_child() {
-    forget_thread_id();
-    critical_depth = 0;  // the fork was made under a lock that is replaced below
-    pid_ = static_cast<int>(raw_syscall(SYS_getpid));
-    new (&fork_lock_) ProcessLock();
-    is_child_ = true;
-    has_children_.store(false, std::memory_order_relaxed);
-    spawning_.store(0, std::memory_order_relaxed);
-    // The arenas that came along charge the parent's account for ever; ours begins empty.
-    if (auto *fresh = reserve_array<memory::Account>(kAccounts, MAP_SHARED); fresh != nullptr) accounts_ = fresh;
-    grown_.store(false, std::memory_order_relaxed);
-    for (uint32_t i = 0; i < connections_used(); ++i) {
-        Holders &holders = shared_connections_[i].holders;
-        if (holds(i)) {
-            holders.replace(unborn_, static_cast<uint32_t>(pid_));
-        } else {  // another thread closed it between the counting and the fork
-            holders.remove(unborn_);
-            holders.remove(static_cast<uint32_t>(pid_));
-        }
-    }
-    // The helper did not come along; its doorbell is the parent's. Channels stay open for sending only.
-    if (helper_doorbell_ >= 0) raw_syscall(SYS_close, helper_doorbell_);
-    helper_doorbell_ = -1;
-    helper_state_.store(0, std::memory_order_release);
-    submitted_head_.store(0, std::memory_order_relaxed);
-    for (uint32_t i = 0; i < connections_used(); ++i) {
-        if (submitted_next_[i].load(std::memory_order_relaxed) != 0) submitted_next_[i].store(0, std::memory_order_relaxed);
-    }
-    freed_head_.store(0, std::memory_order_relaxed);  // the parent's helper gives those away
-    for (Spares &shelf : spares_) {
-        for (auto &place : shelf.places) place.store(0, std::memory_order_relaxed);
-    }
-    // What waits for a next user would be the parent's next user's, too.
-    for (uint16_t id = 0; id < memory::kWakeObjects; ++id) {
-        const int fd = shared_->wake_owners[id].load(std::memory_order_relaxed) != 0 ? -1 : wake_objects_[id].fd.exchange(-1);
-        if (fd < 0) continue;
-        raw_syscall(SYS_close, fd);
-        for (Peer &peer : peers()) peer.told[id].store(0, std::memory_order_relaxed);
-    }
-    Helper::forget_after_fork(*this);
-    for (uint32_t i = 0; i < connections_used(); ++i) {
-        Connection &inherited = connections_[i];
-        // Nothing is written that is so already: each page would be copied.
-        if (inherited.endpoint != nullptr) inherited.endpoint = nullptr;  // the parent's runtime closes it
-        if (inherited.refs.load(std::memory_order_relaxed) == 0) {
-            // Lingering, postponed or an orphan: the parent's to bring to its end.
-            if (inherited.is_open()) raw_syscall(SYS_close, inherited.fd.exchange(-1));
-            if (inherited.mapped.load() || inherited.orphan.load()) {
-                inherited.mapped.store(false);
-                inherited.orphan.store(false);
-                forget_orphan(*this, inherited);
-            }
-            continue;
-        }
-        const bool is_ours = holds(i) && inherited.mapped.load() && inherited.phase() == Phase::kAttached;
-        if (is_ours && inherited.inherited.load() == Connection::kNothing) inherited.inherited.store(Connection::kMemory);
-    }
-    for (Epoll &epoll : epolls()) {
-        epoll.inherited = true;
-        epoll.parked = 0;
-        new (&epoll.park_lock) ProcessLock();
-    }
-}
-
-void Process::disown_descriptors() {
-    for (int fd = 0; fd <= highest_fd(); ++fd) {
-        if (Connection *c = connection(fd)) {
-            c->mapped.store(false, std::memory_order_release);
-            c->fd.store(-1);
-            c->items.store(nullptr);
-        }
-        unbind(fd);
-    }
 }
 
 }  // namespace sansock::socket

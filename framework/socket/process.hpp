@@ -273,6 +273,7 @@ private:
         return table_[fd].load(std::memory_order_acquire);
     }
     bool reserve();
+    static memory::Account *reserve_accounts();
     uint16_t take_wake_number();
     bool keep_spare(Connection &connection);
     /// kConnectionsMax: there is none.

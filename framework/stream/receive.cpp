@@ -119,7 +119,6 @@ long End::receive_provider(const iovec *parts, int count, int flags) {
 /// Nothing unread: does the stream end here, and how?
 long End::end_of_stream() {
     InState &in = s_.in;
-    const memory::ColdWords &peer = m_.peer->cold;
     const uint64_t at = in.in.load(std::memory_order_relaxed);
     SANSOCK_POINT("E5.looked");
     const uint32_t ended = s_.tcp_ended.load(std::memory_order_acquire);

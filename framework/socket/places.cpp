@@ -1,0 +1,231 @@
+// The places of a process: what stands for a connection, an epoll set, a registration or a peer is found, used and given back here.
+#include <algorithm>
+
+#include "socket/epoll.hpp"
+#include "socket/helper.hpp"
+#include "socket/process.hpp"
+#include "socket/waiting.hpp"
+
+namespace sansock::socket {
+
+void Process::bind(int fd, Connection &connection) {
+    int highest = highest_fd_.load(std::memory_order_relaxed);
+    while (highest < fd && !highest_fd_.compare_exchange_weak(highest, fd)) {
+    }
+    connection.refs.fetch_add(1, std::memory_order_relaxed);
+    table_[fd].store(kConnectionKind | connection.index, std::memory_order_release);
+}
+
+void Process::bind(int fd, Epoll &epoll) {
+    int highest = highest_fd_.load(std::memory_order_relaxed);
+    while (highest < fd && !highest_fd_.compare_exchange_weak(highest, fd)) {
+    }
+    epoll.refs.fetch_add(1, std::memory_order_relaxed);
+    table_[fd].store(kEpollKind | static_cast<uint32_t>(&epoll - epolls_), std::memory_order_release);
+}
+
+/// Places whose holders were all killed, or ended without a close, are found a few at a time, when a new one would have to be begun.
+uint32_t Process::abandoned_place() {
+    const uint32_t used = shared_->fresh.load(std::memory_order_relaxed);
+    for (uint32_t looks = std::min(used, kLooksForAbandoned); looks > 0; --looks) {
+        const uint32_t index = shared_->looked_at++ % used;
+        const Phase phase = static_cast<Phase>(shared_connections_[index].phase.load(std::memory_order_acquire));
+        // One that lingers is its helper's, and so is one that has memory of ours.
+        if (phase == Phase::kFree || phase == Phase::kLingering || connections_[index].orphan.load()) continue;
+        // One that has moved is for a sibling that may have memory of it to let go of, unless there is hardly any other place left.
+        if (shared_connections_[index].stream.attached.load(std::memory_order_acquire) != 0 && used < kConnectionsMax / 2) continue;
+        if (shared_connections_[index].holders.claim(static_cast<uint32_t>(pid_))) return index;
+    }
+    return kConnectionsMax;
+}
+
+Connection *Process::new_connection(int fd, Role role) {
+    if (static_cast<uint32_t>(fd) >= kDescriptorsMax) return nullptr;
+    stream::Guard guard(shared_->lock);
+    uint32_t index = take_spare();
+    if (index != kConnectionsMax) {
+        // Its memory is in this processor's cache.
+    } else if (const uint32_t head = shared_->free_head.load(std::memory_order_relaxed); head != 0) {
+        index = head - 1;
+        shared_->free_head.store(shared_connections_[index].next_free.load(std::memory_order_relaxed), std::memory_order_relaxed);
+    } else {
+        index = abandoned_place();
+        if (index == kConnectionsMax) {
+            if (shared_->fresh.load(std::memory_order_relaxed) == kConnectionsMax) return nullptr;
+            index = shared_->fresh.fetch_add(1, std::memory_order_relaxed);
+        }
+    }
+    Connection &connection = connections_[index];
+    {
+        stream::Guard no_helper(connection.fd_lock);
+        if (connection.orphan.exchange(false)) forget_orphan(*this, connection);  // a sibling has ended what we had here
+        new (static_cast<ConnectionView *>(&connection)) ConnectionView{};
+        connection.items.store(nullptr, std::memory_order_relaxed);
+        if (connection.shared == nullptr) {  // its first
+            connection.shared = &shared_connections_[index];
+            connection.index = index;
+        }
+        begin(connection, role);
+    }
+    connection.fd.store(fd);  // from now on the helper may look at it
+    bind(fd, connection);
+    return &connection;
+}
+
+void Process::begin(Connection &connection, Role role) {
+    SharedConnection &shared = shared_connections_[connection.index];
+    const uint32_t generation = shared.generation.load(std::memory_order_relaxed) + 1;
+    shared.~SharedConnection();
+    new (&shared) SharedConnection{};
+    shared.generation.store(generation, std::memory_order_relaxed);
+    shared.role = role;
+    shared.holders.add(static_cast<uint32_t>(pid_));
+    connection.generation = generation;
+    connection.set_reason(stream::Reason::kNotYet);
+    connection.set_phase(role == Role::kNone ? Phase::kUnconnected : Phase::kTracked);
+}
+
+/// The last process has let go. A free entry's generation stays, so that a stale view of it is recognised. Our helper may look at
+/// the entry at this very moment: only it gives the place away again, between two of its events.
+void Process::free_connection(Connection &connection) {
+    const uint32_t helper = helper_state_.load(std::memory_order_acquire);
+    const bool helped = helper == 1 || helper == 2;
+    if (!helped && keep_spare(connection)) return;
+    connection.set_phase(Phase::kFree);
+    std::atomic<uint32_t> &next = connection.shared->next_free;
+    uint32_t head = freed_head_.load(std::memory_order_relaxed);
+    do {
+        next.store(head, std::memory_order_relaxed);
+    } while (!freed_head_.compare_exchange_weak(head, connection.index + 1, std::memory_order_release));
+    if (!helped) return recycle();
+    if (freed_count_.fetch_add(1, std::memory_order_relaxed) % kRecycleEvery == kRecycleEvery - 1) ring_helper();
+}
+
+/// With many short connections, those that another processor has used last would have to be fetched from its cache, line by line.
+bool Process::keep_spare(Connection &connection) {
+    connection.set_phase(Phase::kSpare);  // our entry among the holders stays: should we be killed, the place is found abandoned
+    for (auto &place : spares_[current_cpu() % kSpareShelves].places) {
+        uint32_t none = 0;
+        if (place.load(std::memory_order_relaxed) == 0 &&
+            place.compare_exchange_strong(none, connection.index + 1, std::memory_order_release))
+            return true;
+    }
+    return false;
+}
+
+uint32_t Process::take_spare() {
+    for (auto &place : spares_[current_cpu() % kSpareShelves].places) {
+        const uint32_t found = place.load(std::memory_order_relaxed) == 0 ? 0 : place.exchange(0, std::memory_order_acquire);
+        if (found != 0) return found - 1;
+    }
+    return kConnectionsMax;
+}
+
+void Process::recycle() {
+    uint32_t head = freed_head_.exchange(0, std::memory_order_acquire);
+    if (head == 0) return;
+    stream::Guard guard(shared_->lock);
+    while (head != 0) {
+        const uint32_t index = head - 1;
+        head = shared_connections_[index].next_free.load(std::memory_order_relaxed);
+        shared_connections_[index].next_free.store(shared_->free_head.load(std::memory_order_relaxed), std::memory_order_relaxed);
+        shared_->free_head.store(index + 1, std::memory_order_relaxed);
+    }
+}
+
+bool Process::holds(uint32_t index) const {
+    const Connection &connection = connections_[index];
+    return connection.is_open() && connection.refs.load(std::memory_order_relaxed) != 0 &&
+           connection.generation == connection.shared->generation.load(std::memory_order_relaxed);
+}
+
+void Process::leave_all() {
+    for (uint32_t i = 0; i < connections_used(); ++i) {
+        if (holds(i)) shared_connections_[i].holders.let_go(static_cast<uint32_t>(pid_));
+    }
+}
+
+void Process::come_back() {
+    for (uint32_t i = 0; i < connections_used(); ++i) {
+        if (holds(i)) shared_connections_[i].holders.add(static_cast<uint32_t>(pid_));
+    }
+}
+
+void Process::crowd_all() {
+    for (uint32_t i = 0; i < connections_used(); ++i) {
+        if (holds(i)) shared_connections_[i].holders.crowd();
+    }
+}
+
+Epoll *Process::new_epoll(int fd) {
+    if (static_cast<uint32_t>(fd) >= kDescriptorsMax) return nullptr;
+    stream::Guard guard(local_lock_);
+    Epoll *epoll = nullptr;
+    const uint32_t fresh = epolls_fresh_.load(std::memory_order_relaxed);
+    for (uint32_t i = 0; i < fresh && epoll == nullptr; ++i) {
+        if (epolls_[i].used.load(std::memory_order_acquire) == 0) epoll = &epolls_[i];
+    }
+    if (epoll == nullptr) {
+        if (fresh == kEpollsMax) return nullptr;
+        epoll = &epolls_[fresh];
+        epolls_fresh_.store(fresh + 1, std::memory_order_relaxed);
+    }
+    new (epoll) Epoll{};
+    epoll->fd = fd;
+    epoll->used.store(1, std::memory_order_release);
+    bind(fd, *epoll);
+    return epoll;
+}
+
+EpollItem *Process::new_item() {
+    stream::Guard guard(local_lock_);
+    EpollItem *item = free_items_;
+    if (item != nullptr) {
+        free_items_ = item->next_ready;
+    } else {
+        const uint32_t fresh = items_fresh_.load(std::memory_order_relaxed);
+        if (fresh == kItemsMax - 1) return nullptr;  // the last name is not an item's
+        item = &items_[fresh];
+        items_fresh_.store(fresh + 1, std::memory_order_relaxed);
+    }
+    const uint32_t name = (item->name == 0 ? static_cast<uint32_t>(item - items_) : item->name) + kItemsMax;
+    new (item) EpollItem{};
+    item->name = name;
+    return item;
+}
+
+void Process::free_item(EpollItem *item) {
+    stream::Guard guard(local_lock_);
+    item->live = false;
+    item->next_ready = free_items_;
+    free_items_ = item;
+}
+
+void Process::queue_blocked(Epoll &epoll) {
+    const uint32_t fresh = items_fresh_.load(std::memory_order_relaxed);
+    for (uint32_t i = 0; i < fresh; ++i) {
+        if (items_[i].blocked && items_[i].live && items_[i].epoll == &epoll && items_[i].inner == nullptr)
+            queue_item(epoll, items_[i], items_[i].name);
+    }
+}
+
+Peer *Process::new_peer() {
+    stream::Guard guard(local_lock_);
+    const uint32_t high = peers_high_.load(std::memory_order_relaxed);
+    uint32_t index = 0;
+    while (index < high && peers_[index].used.load(std::memory_order_acquire) != 0) ++index;
+    if (index == kPeersMax) return nullptr;
+    Peer &peer = peers_[index];
+    peer.channel.store(-1);
+    peer.connections.store(0, std::memory_order_relaxed);
+    peer.has_windows.store(false, std::memory_order_relaxed);
+    peer.owes_releases.store(false, std::memory_order_relaxed);
+    peer.unused_since_ns.store(0, std::memory_order_relaxed);
+    // Constructed even where the memory is fresh: an unused descriptor is -1, and zero bytes would name standard input.
+    new (static_cast<PeerView *>(&peer)) PeerView{};
+    peer.used.store(1, std::memory_order_release);
+    if (index == high) peers_high_.store(high + 1, std::memory_order_release);
+    return &peer;
+}
+
+}  // namespace sansock::socket
