@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <linux/close_range.h>
 #include <linux/sockios.h>
+#include <mqueue.h>
 #include <stdarg.h>
 #include <sys/ioctl.h>
 extern "C" {
@@ -117,6 +118,9 @@ SANSOCK_EXPORT int close(int fd) {
     return SANSOCK_REAL(close)(fd);
 }
 SANSOCK_ALIAS(__close, close);
+
+/// To libc no more than close, of whatever it is given.
+SANSOCK_EXPORT int mq_close(mqd_t queue) { return close(queue); }
 
 SANSOCK_EXPORT int close_range(unsigned first, unsigned last, int flags) noexcept {
     if ((flags & CLOSE_RANGE_CLOEXEC) != 0 || first > last) return SANSOCK_REAL(close_range)(first, last, flags);

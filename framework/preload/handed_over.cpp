@@ -24,6 +24,9 @@ extern "C" int io_uring_queue_init(unsigned entries, io_uring *ring, unsigned fl
 extern "C" int io_uring_queue_init_params(unsigned entries, io_uring *ring, io_uring_params *parameters);
 extern "C" int io_uring_queue_init_mem(unsigned entries, io_uring *ring, io_uring_params *parameters, void *memory, size_t size);
 
+// Of libc's streams from before `fdopen`, in no header of today.
+extern "C" FILE *_IO_file_attach(FILE *stream, int fd);
+
 using namespace sansock::preload;
 using sansock::stream::Reason;
 
@@ -32,6 +35,11 @@ SANSOCK_EXPORT FILE *fdopen(int fd, const char *mode) {
     return SANSOCK_REAL(fdopen)(fd, mode);
 }
 SANSOCK_ALIAS(_IO_fdopen, fdopen);
+
+SANSOCK_EXPORT FILE *_IO_file_attach(FILE *stream, int fd) {
+    step_back(fd, Reason::kStandardIo);
+    return SANSOCK_REAL(_IO_file_attach)(stream, fd);
+}
 
 SANSOCK_EXPORT int vdprintf(int fd, const char *format, va_list arguments) {
     step_back(fd, Reason::kStandardIo);

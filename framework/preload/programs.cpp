@@ -10,6 +10,9 @@
 #include "preload/step_back.hpp"
 #include "socket/report.hpp"
 
+// The inside of popen, in no header.
+extern "C" FILE *_IO_proc_open(FILE *stream, const char *command, const char *mode);
+
 namespace sansock::preload {
 namespace {
 
@@ -179,3 +182,8 @@ SANSOCK_EXPORT FILE *popen(const char *command, const char *mode) {
     return SANSOCK_REAL(popen)(command, mode);
 }
 SANSOCK_ALIAS(_IO_popen, popen);
+
+SANSOCK_EXPORT FILE *_IO_proc_open(FILE *stream, const char *command, const char *mode) {
+    const Spawning spawning;
+    return SANSOCK_REAL(_IO_proc_open)(stream, command, mode);
+}

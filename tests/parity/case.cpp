@@ -108,6 +108,14 @@ void Case::settle(int fd, const std::function<void(int calls)> &ping_pong) {
     if (!others_sleep()) let_others_block();
 }
 
+void Case::still_works(const Connection &connection) {
+    value("send", send(connection.fd, "there", 5, 0));
+    outcome("peer", connection.peer.receive_up_to(5));
+    connection.peer.send("back");
+    char buffer[4];
+    data("recv", recv(connection.fd, buffer, sizeof buffer, MSG_WAITALL), buffer);
+}
+
 void Case::report_provider_use() const {
     transcript_.remark("on provider: " + std::to_string(on_provider_) + " of " + std::to_string(warmed_));
 }

@@ -71,6 +71,9 @@ public:
     /// Waits until `condition` holds.
     void await(std::string_view label, const std::function<bool()> &condition);
 
+    /// That what came before left the connection as it was: it carries bytes both ways.
+    void still_works(const Connection &connection);
+
     /// Written at the end, for the driver: how many of the warm connections had left the kernel's path.
     void report_provider_use() const;
 

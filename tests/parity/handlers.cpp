@@ -208,6 +208,21 @@ Subject handlers() {
         pthread_sigmask(SIG_BLOCK, nullptr, &mask);
         t.yes_no("nothing blocked", sigisemptyset(&mask) != 0);
     });
+
+    cases.add("a_mask_by_sigprocmask", [](Case &t) {
+        const auto c = t.connect();
+        handle(SIGUSR1, SA_RESTART);
+        sigset_t wanted, before;
+        sigemptyset(&wanted);
+        sigaddset(&wanted, SIGUSR1);
+        t.value("sigprocmask", sigprocmask(SIG_BLOCK, &wanted, &before));
+        raise(SIGUSR1);
+        t.still_works(c);
+        t.value("handled", handled());
+        t.value("sigprocmask", sigprocmask(SIG_SETMASK, &before, nullptr));
+        t.value("handled", handled());
+        t.still_works(c);
+    });
     return cases;
 }
 

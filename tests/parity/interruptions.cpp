@@ -43,6 +43,18 @@ Subject interruptions() {
         t.outcome("recv", receive_one(c.fd));
     });
 
+    cases.add("as_siginterrupt_says", [](Case &t) {
+        const auto c = t.connect();
+        handle(SIGUSR1, SA_RESTART);
+        t.value("siginterrupt", siginterrupt(SIGUSR1, 1));
+        t.outcome("recv", interrupted(SIGUSR1, [&] { return receive_one(c.fd); }));
+        t.yes_no("the handler ran", handled() > 0);
+        t.value("siginterrupt", siginterrupt(SIGUSR1, 0));
+        std::thread reader([&] { t.outcome("recv", receive_one(c.fd)); });
+        pester(reader, [&] { c.peer.send("x"); });
+        t.still_works(c);
+    });
+
     cases.add("read", [](Case &t) {
         const auto c = t.connect();
         handle(SIGUSR1, 0);

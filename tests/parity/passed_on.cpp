@@ -1,21 +1,16 @@
 #include <aio.h>
 #include <dirent.h>
-#include <dlfcn.h>
 #include <fcntl.h>
 #include <grp.h>
-#include <ifaddrs.h>
 #include <mntent.h>
 #include <mqueue.h>
-#include <net/if.h>
-#include <netdb.h>
 #include <pwd.h>
-#include <resolv.h>
-#include <spawn.h>
 #include <stdio_ext.h>
 #include <sys/eventfd.h>
 #include <sys/fanotify.h>
 #include <sys/file.h>
 #include <sys/inotify.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
@@ -30,38 +25,46 @@
 #include <wordexp.h>
 
 #include <csignal>
+#include <cstdarg>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <string>
 
+#include "libc_names.hpp"
 #include "subjects.hpp"
 
 extern "C" {
 #include <sys/pidfd.h>  // says nothing of C++ itself
 }
 
-extern char **environ;
-
 namespace sansock::parity {
 
 namespace {
 
-/// A function that libc keeps for programs linked long ago, and that new ones cannot link.
-template <class Function>
-Function *old_function(const char *name) {
-    void *found = dlvsym(RTLD_DEFAULT, name, "GLIBC_2.2.5");
-    if (found == nullptr) die(name);
-    return reinterpret_cast<Function *>(found);
-}
+SANSOCK_OLD_LIBC(int, isastream, (int));
+SANSOCK_OLD_LIBC(int, fattach, (int, const char *));
+SANSOCK_OLD_LIBC(int, fdetach, (const char *));
+SANSOCK_OLD_LIBC(int, getmsg, (int, void *, void *, int *));
+SANSOCK_OLD_LIBC(int, getpmsg, (int, void *, void *, int *, int *));
+SANSOCK_OLD_LIBC(int, putmsg, (int, const void *, const void *, int));
+SANSOCK_OLD_LIBC(int, putpmsg, (int, const void *, const void *, int, int));
+SANSOCK_LIBC(int, gtty, (int, void *));
+SANSOCK_LIBC(int, stty, (int, const void *));
+SANSOCK_LIBC(int, fchflags, (int, unsigned long));
+SANSOCK_LIBC(int, __ttyname_r_chk, (int, char *, std::size_t, std::size_t));
+SANSOCK_LIBC(int, __ptsname_r_chk, (int, char *, std::size_t, std::size_t));
+SANSOCK_LIBC(ssize_t, __readlinkat_chk, (int, const char *, char *, std::size_t, std::size_t));
+SANSOCK_LIBC(void, __syslog_chk, (int, int, const char *, ...));
+SANSOCK_LIBC(void, __vsyslog_chk, (int, int, const char *, va_list));
+SANSOCK_LIBC(long, __fdelt_warn, (long));
 
-/// That what came before left the connection as it was.
-void still_works(Case &t, const Connection &c) {
-    t.value("send", send(c.fd, "there", 5, 0));
-    t.outcome("peer", c.peer.receive_up_to(5));
-    c.peer.send("back");
-    char buffer[4];
-    t.data("recv", recv(c.fd, buffer, sizeof buffer, MSG_WAITALL), buffer);
+/// Those that take a list of arguments get it from here.
+void log_listed(void (*call)(va_list), ...) {
+    va_list arguments;
+    va_start(arguments, call);
+    call(arguments);
+    va_end(arguments);
 }
 
 }  // namespace
@@ -88,7 +91,7 @@ Subject passed_on() {
         const aiocb *list[] = {&request};
         t.value("aio_suspend", aio_suspend(list, 1, nullptr));
         t.says("aio_error", errno_name(aio_error(&request)));
-        still_works(t, c);
+        t.still_works(c);
     });
 
     cases.add("attributes", [](Case &t) {
@@ -104,7 +107,8 @@ Subject passed_on() {
         t.value("fsetxattr", fsetxattr(c.fd, "user.some", "x", 1, 0));
         t.value("fremovexattr", fremovexattr(c.fd, "user.none"));
         t.yes_no("flistxattr", flistxattr(c.fd, nullptr, 0) >= 0);
-        still_works(t, c);
+        t.value("fchflags", libc_fchflags(c.fd, 0));
+        t.still_works(c);
     });
 
     cases.add("locks", [](Case &t) {
@@ -113,7 +117,7 @@ Subject passed_on() {
         t.value("flock", flock(c.fd, LOCK_UN));
         t.value("lockf", lockf(c.fd, F_TLOCK, 0));
         t.value("lockf", lockf(c.fd, F_ULOCK, 0));
-        still_works(t, c);
+        t.still_works(c);
     });
 
     cases.add("directories", [](Case &t) {
@@ -137,17 +141,45 @@ Subject passed_on() {
         t.value("mknodat", mknodat(c.fd, "x", S_IFREG, 0));
         t.value("openat", openat(c.fd, "x", O_RDONLY));
         t.value("readlinkat", readlinkat(c.fd, "x", target, sizeof target));
+        t.value("__readlinkat_chk", libc___readlinkat_chk(c.fd, "x", target, sizeof target, sizeof target));
         t.value("renameat", renameat(c.fd, "x", c.fd, "y"));
+        t.value("renameat2", renameat2(c.fd, "x", c.fd, "y", RENAME_NOREPLACE));
         t.value("symlinkat", symlinkat("x", c.fd, "y"));
         t.value("unlinkat", unlinkat(c.fd, "x", 0));
         t.value("utimensat", utimensat(c.fd, "x", nullptr, 0));
-        still_works(t, c);
+        t.still_works(c);
+    });
+
+    cases.add("directories_beside", [](Case &t) {
+        const auto c = t.connect();
+        must("mkdir", mkdir("folder", 0700));
+        close(must("creat", creat("folder/file", 0600)));
+        DIR *folder = opendir("folder");
+        t.yes_no("dirfd", dirfd(folder) >= 0);
+        const long begin = telldir(folder);
+        int count = 0;
+        while (readdir(folder) != nullptr) ++count;
+        t.value("readdir", count);
+        rewinddir(folder);
+        for (count = 0; readdir64(folder) != nullptr;) ++count;
+        t.value("readdir64", count);
+        seekdir(folder, begin);
+        dirent entry, *found = nullptr;
+        for (count = 0; readdir_r(folder, &entry, &found) == 0 && found != nullptr;) ++count;
+        t.value("readdir_r", count);
+        seekdir(folder, begin);
+        dirent64 entry64, *found64 = nullptr;
+        for (count = 0; readdir64_r(folder, &entry64, &found64) == 0 && found64 != nullptr;) ++count;
+        t.value("readdir64_r", count);
+        t.value("closedir", closedir(folder));
+        t.still_works(c);
     });
 
     cases.add("terminals", [](Case &t) {
         const auto c = t.connect();
         char name[32];
         termios terminal{};
+        t.value("isatty", isatty(c.fd));
         t.says("ttyname_r", errno_name(ttyname_r(c.fd, name, sizeof name)));
         t.says("ptsname_r", errno_name(ptsname_r(c.fd, name, sizeof name)));
         t.value("grantpt", grantpt(c.fd));
@@ -158,7 +190,12 @@ Subject passed_on() {
         t.value("tcsetpgrp", tcsetpgrp(c.fd, getpgrp()));
         t.value("tcgetsid", tcgetsid(c.fd));
         t.value("tcsendbreak", tcsendbreak(c.fd, 0));
-        still_works(t, c);
+        t.says("__ttyname_r_chk", errno_name(libc___ttyname_r_chk(c.fd, name, sizeof name, sizeof name)));
+        t.says("__ptsname_r_chk", errno_name(libc___ptsname_r_chk(c.fd, name, sizeof name, sizeof name)));
+        t.yes_no("ptsname", ptsname(c.fd) != nullptr);
+        t.value("gtty", libc_gtty(c.fd, name));
+        t.value("stty", libc_stty(c.fd, name));
+        t.still_works(c);
     });
 
     cases.add("sockets", [](Case &t) {
@@ -172,7 +209,7 @@ Subject passed_on() {
         t.value("setsourcefilter", setsourcefilter(c.fd, 1, group.get(), group.length, MCAST_INCLUDE, 0, nullptr));
         t.value("getipv4sourcefilter", getipv4sourcefilter(c.fd, one, other, &mode, &count, nullptr));
         t.value("setipv4sourcefilter", setipv4sourcefilter(c.fd, one, other, MCAST_INCLUDE, 0, nullptr));
-        still_works(t, c);
+        t.still_works(c);
     });
 
     cases.add("others", [](Case &t) {
@@ -197,8 +234,15 @@ Subject passed_on() {
         t.value("fsmount", fsmount(c.fd, 0, 0));
         t.value("setns", setns(c.fd, 0));
         t.value("pidfd_send_signal", pidfd_send_signal(c.fd, 0, nullptr, 0));
-        t.value("isastream", old_function<int(int)>("isastream")(c.fd));
-        t.value("fattach", old_function<int(int, const char *)>("fattach")(c.fd, "/"));
+        t.value("isastream", libc_isastream(c.fd));
+        t.value("fattach", libc_fattach(c.fd, "/"));
+        t.value("fdetach", libc_fdetach("/"));
+        t.value("getmsg", libc_getmsg(c.fd, nullptr, nullptr, nullptr));
+        t.value("getpmsg", libc_getpmsg(c.fd, nullptr, nullptr, nullptr, nullptr));
+        t.value("putmsg", libc_putmsg(c.fd, nullptr, nullptr, 0));
+        t.value("putpmsg", libc_putpmsg(c.fd, nullptr, nullptr, 0, 0));
+        t.yes_no("__fdelt_warn", libc___fdelt_warn(c.fd) == c.fd / (8 * static_cast<long>(sizeof(long))));
+        t.value("remap_file_pages", remap_file_pages(nullptr, 0, 0, 0, 0));
         t.value("eventfd_write", eventfd_write(c.fd, 0x6e65766573797465));
         t.outcome("which is a write of eight bytes", c.peer.receive_up_to(8));
         c.peer.send("sevenby8");
@@ -207,9 +251,12 @@ Subject passed_on() {
         t.data("which is a read of eight bytes", sizeof value, &value);
         openlog("parity", 0, LOG_USER);
         syslog(LOG_DEBUG, "beside a connection");
+        log_listed([](va_list all) { vsyslog(LOG_DEBUG, "beside %d connection", all); }, 1);
+        libc___syslog_chk(LOG_DEBUG, 1, "beside %d connection", 1);
+        log_listed([](va_list all) { libc___vsyslog_chk(LOG_DEBUG, 1, "beside %d connection", all); }, 1);
         closelog();
         t.yes_no("getdtablesize", getdtablesize() > 0);
-        still_works(t, c);
+        t.still_works(c);
     });
 
     cases.add("streams", [](Case &t) {
@@ -251,51 +298,9 @@ Subject passed_on() {
         wordexp_t words{};
         t.value("wordexp", wordexp("$(echo expanded)", &words, 0));
         t.says("its word", words.we_wordc == 1 ? words.we_wordv[0] : "none");
-        still_works(t, c);
+        t.still_works(c);
     });
 
-    cases.add("resolver", [](Case &t) {
-        const auto c = t.connect();
-        addrinfo *addresses = nullptr;
-        ifaddrs *interfaces = nullptr;
-        t.value("getaddrinfo", getaddrinfo("127.0.0.1", "80", nullptr, &addresses));
-        freeaddrinfo(addresses);
-        t.yes_no("gethostbyname", gethostbyname("127.0.0.1") != nullptr);
-        t.value("getifaddrs", getifaddrs(&interfaces));
-        freeifaddrs(interfaces);
-        t.yes_no("if_nametoindex", if_nametoindex("lo") > 0);
-        res_init();
-        _res.nscount = 1;
-        const Address nobody = Address::loopback(AF_INET, 1);
-        memcpy(&_res.nsaddr_list[0], nobody.get(), sizeof _res.nsaddr_list[0]);
-        unsigned char answer[512];
-        t.value("res_query of a server that is not there", res_query("example.invalid", 1, 1, answer, sizeof answer));
-        still_works(t, c);
-    });
-
-    cases.add("remote_shell", [](Case &t) {
-        const auto c = t.connect();
-        int port = 1000;
-        const int reserved = rresvport(&port);
-        t.yes_no("rresvport", reserved >= 0);
-        close(reserved);
-        Address nobody = Address::loopback(AF_INET, 1);
-        timeval now{}, limit{.tv_sec = 1, .tv_usec = 0};
-        const auto ask_time = old_function<int(sockaddr_in *, timeval *, timeval *)>("rtime");
-        t.value("rtime", ask_time(reinterpret_cast<sockaddr_in *>(nobody.get()), &now, nullptr));
-        t.value("rtime within a second", ask_time(reinterpret_cast<sockaddr_in *>(nobody.get()), &now, &limit) == -1 ? -1 : 0);
-        still_works(t, c);
-    });
-
-    cases.add("remote_calls", [](Case &t) {
-        const auto c = t.connect();
-        Address nobody = Address::loopback(AF_INET, 1);
-        int fd = -1;
-        const auto client = old_function<void *(sockaddr_in *, unsigned long, unsigned long, int *, unsigned, unsigned)>("clnttcp_create");
-        t.yes_no("clnttcp_create", client(reinterpret_cast<sockaddr_in *>(nobody.get()), 1, 1, &fd, 0, 0) != nullptr);
-        t.yes_no("svcraw_create", old_function<void *()>("svcraw_create")() != nullptr);
-        still_works(t, c);
-    });
     return cases;
 }
 

@@ -1,10 +1,13 @@
 #include <liburing.h>
 #include <sys/syscall.h>
 
+#include "libc_names.hpp"
 #include "subjects.hpp"
 
 namespace sansock::parity {
 namespace {
+
+SANSOCK_LIBC(int, io_uring_setup, (unsigned, io_uring_params *));
 
 /// One request through the ring, waited for.
 int through(io_uring &ring, void (*prepare)(io_uring_sqe *, int, const void *, unsigned, uint64_t), int fd, const void *bytes,
@@ -64,6 +67,13 @@ Subject rings() {
         const auto c = t.connect_cold();
         t.warm_wherever(c);
         use(t, ring, c);
+    });
+
+    cases.add("set_up_by_hand", [](Case &t) {
+        const auto c = t.connect();
+        io_uring_params parameters{};
+        t.yes_no("io_uring_setup", libc_io_uring_setup(4, &parameters) >= 0);
+        t.still_works(c);
     });
 
     cases.add("set_up_by_number", [](Case &t) {

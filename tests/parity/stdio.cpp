@@ -1,5 +1,6 @@
 #include <aio.h>
 #include <execinfo.h>
+#include <fcntl.h>
 
 #include <csignal>
 #include <cstdarg>
@@ -220,6 +221,71 @@ Subject stdio() {
         t.value("aio_read", aio_read(&request));
         t.value("aio_suspend", aio_suspend(list, 1, nullptr));
         t.data("aio_return", aio_return(&request), in);
+    });
+
+    cases.add("asynchronous_of_64_bits", [](Case &t) {
+        const auto c = t.connect();
+        char out[] = "aio";
+        aiocb64 request{};
+        request.aio_fildes = c.fd;
+        request.aio_buf = out;
+        request.aio_nbytes = 3;
+        const aiocb64 *list[] = {&request};
+        t.value("aio_write64", aio_write64(&request));
+        t.value("aio_suspend64", aio_suspend64(list, 1, nullptr));
+        t.says("aio_error64", errno_name(aio_error64(&request)));
+        t.value("aio_return64", aio_return64(&request));
+        t.outcome("peer", c.peer.receive_up_to(3));
+        c.peer.send("back");
+        t.await_unread(c.fd, 4);
+        char in[8];
+        request.aio_buf = in;
+        request.aio_nbytes = sizeof in;
+        t.value("aio_read64", aio_read64(&request));
+        t.value("aio_suspend64", aio_suspend64(list, 1, nullptr));
+        t.data("aio_return64", aio_return64(&request), in);
+        t.value("aio_cancel64 of what is done", aio_cancel64(c.fd, &request));
+        t.value("aio_fsync64", aio_fsync64(O_SYNC, &request));
+        t.value("aio_suspend64", aio_suspend64(list, 1, nullptr));
+        t.says("aio_error64", errno_name(aio_error64(&request)));
+        t.still_works(c);
+    });
+
+    cases.add("asynchronous_lists", [](Case &t) {
+        const auto c = t.connect();
+        char out[] = "lists", in[4];
+        aiocb write{}, read{};
+        write.aio_fildes = read.aio_fildes = c.fd;
+        write.aio_lio_opcode = LIO_WRITE;
+        write.aio_buf = out;
+        write.aio_nbytes = 5;
+        read.aio_lio_opcode = LIO_READ;
+        read.aio_buf = in;
+        read.aio_nbytes = sizeof in;
+        c.peer.send("back");
+        t.await_unread(c.fd, 4);
+        aiocb *both[] = {&write, &read};
+        t.value("lio_listio", lio_listio(LIO_WAIT, both, 2, nullptr));
+        t.value("aio_return", aio_return(&write));
+        t.data("aio_return", aio_return(&read), in);
+        t.outcome("peer", c.peer.receive_up_to(5));
+        t.value("aio_cancel of nothing", aio_cancel(c.fd, nullptr));
+        t.still_works(c);
+    });
+
+    cases.add("asynchronous_lists_of_64_bits", [](Case &t) {
+        const auto c = t.connect();
+        char out[] = "lists";
+        aiocb64 write{};
+        write.aio_fildes = c.fd;
+        write.aio_lio_opcode = LIO_WRITE;
+        write.aio_buf = out;
+        write.aio_nbytes = 5;
+        aiocb64 *list[] = {&write};
+        t.value("lio_listio64", lio_listio64(LIO_WAIT, list, 1, nullptr));
+        t.value("aio_return64", aio_return64(&write));
+        t.outcome("peer", c.peer.receive_up_to(5));
+        t.still_works(c);
     });
     return cases;
 }

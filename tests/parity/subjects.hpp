@@ -36,6 +36,20 @@ Subject raw_calls();
 Subject rings();
 Subject fortified();
 Subject passed_on();
+Subject aliases();
+Subject process_aliases();
+Subject openings();
+Subject stream_reads();
+Subject stream_writes();
+Subject stream_wide();
+Subject stream_state();
+Subject stream_records();
+Subject stream_insides();
+Subject stream_wide_insides();
+Subject complaints();
+Subject spawning();
+Subject resolver();
+Subject remote_calls();
 
 /// What this program does when a case starts it as another process: `--receiver` takes a connection from a Unix socket
 /// and echoes what it brings until its end, `--echo` does it with an inherited one.

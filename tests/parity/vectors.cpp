@@ -139,6 +139,23 @@ Subject vectors() {
         t.await_unread(c.fd, 1);
         t.data("preadv2 at the current position", preadv2(c.fd, parts, 1, -1, 0), &byte);
     });
+
+    cases.add("vectors_with_positions_of_64_bits", [](Case &t) {
+        const auto c = t.connect();
+        char byte = 'x';
+        const iovec parts[] = {{&byte, 1}};
+        t.value("preadv64", preadv64(c.fd, parts, 1, 0));
+        t.value("pwritev64", pwritev64(c.fd, parts, 1, 0));
+        t.value("preadv64v2", preadv64v2(c.fd, parts, 1, 0, 0));
+        t.value("pwritev64v2", pwritev64v2(c.fd, parts, 1, 0, 0));
+        t.still_works(c);
+        t.value("pwritev64v2 at the current position", pwritev64v2(c.fd, parts, 1, -1, 0));
+        t.outcome("peer", c.peer.recv(4));
+        c.peer.send("y");
+        t.await_unread(c.fd, 1);
+        t.data("preadv64v2 at the current position", preadv64v2(c.fd, parts, 1, -1, 0), &byte);
+        t.still_works(c);
+    });
     return cases;
 }
 
