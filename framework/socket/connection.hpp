@@ -96,6 +96,7 @@ public:
     void wake_peer_readers() override;
     void wake_peer_writers() override;
     void path_opens(uint64_t at) override;
+    void tcp_is_silent() override;
     void wake_own() override;
 
 private:
@@ -137,6 +138,8 @@ struct ConnectionPlace {
     ProcessLock items_lock;
     std::atomic<EpollItem *> items;
     ProcessLock detail_lock;
+    std::atomic<uint32_t> kept_by;  ///< Registrations through which threads look at the connection that has closed: until they are done,
+                                    ///< the place is not used again.
     std::atomic<bool>
         orphan;  ///< We have let go of the connection, siblings had not; what we have of its memory is there still. Changed under fd_lock.
 };

@@ -157,7 +157,10 @@ bool ConnectionEnvironment::wakes_by_messages() {
 
 void ConnectionEnvironment::path_opens(uint64_t at) {
     if (Courier *courier = c_.courier.load(std::memory_order_acquire)) path::Landing::open_at(courier->carrier.landing().slot(), at);
-    if (!c_.bytes_watched) ring_own_helper();  // from here on nobody may write to TCP
+}
+
+void ConnectionEnvironment::tcp_is_silent() {
+    if (!c_.bytes_watched) ring_own_helper();
 }
 
 // One wake is enough for a ticket, but only one that somebody was asleep for: a sleeper that has announced itself and is not yet asleep

@@ -18,7 +18,6 @@ uint32_t as_epoll(short events) { return static_cast<uint16_t>(events); }
 
 /// The events of an item as they stand; 0: none.
 uint32_t evaluate(EpollItem &item) {
-    if (item.connection == nullptr) return 0;  // given back, and taken for something else
     Connection &connection = *item.connection;
     if (!item.live || item.generation != connection.generation) return 0;
     if (!in_user_space(connection)) {  // it may have gone back since the kernel was last told what to watch
@@ -43,17 +42,31 @@ uint32_t evaluate(EpollItem &item) {
     return as_epoll(end.events(kernel)) & (item.events | EPOLLERR | EPOLLHUP);
 }
 
-/// `name` tells later whether it is still the same item.
+/// Looked at from here on. `name` tells later whether it is still the same item.
 EpollItem *pop_ready(Epoll &epoll, uint32_t &name) {
     stream::Guard guard(epoll.lock);
     EpollItem *item = epoll.ready_head;
     if (item == nullptr) return nullptr;
-    name = item->name;
+    item->looked_at.fetch_add(1, std::memory_order_seq_cst);
+    name = item->name.load(std::memory_order_relaxed);
     epoll.ready_head = item->next_ready;
     if (epoll.ready_head == nullptr) epoll.ready_tail = nullptr;
     item->queued.store(false, std::memory_order_release);
     return item;
 }
+
+/// The end of a look.
+class Look {
+public:
+    Look(Process &process, EpollItem &item) : process_(process), item_(item) {}
+    ~Look() { process_.done_looking(item_); }
+    Look(const Look &) = delete;
+    Look &operator=(const Look &) = delete;
+
+private:
+    Process &process_;
+    EpollItem &item_;
+};
 
 /// What one epoll_wait answers. As in the kernel, a descriptor stands in it once, though it may change sides meanwhile.
 struct Answer {
@@ -75,19 +88,26 @@ struct Answer {
     }
 };
 
-/// An edge is told of events that were not there before, of bytes that came, and of room after something was sent.
+/// How far the ends of both streams have come.
+uint32_t ends_of(stream::End &end) {
+    const stream::State &state = end.state();
+    const uint32_t ours = (state.in.rd_shut ? 1u : 0u) | (state.out.fin ? 2u : 0u), theirs = end.peer_finished() ? 4u : 0u;
+    return ours | theirs | state.tcp_ended.load(std::memory_order_relaxed) << 3;
+}
+
+/// An edge is told of events that were not there before, of bytes that came, of room after something was sent, and of every end.
 bool is_edge(const EpollItem &item, uint32_t found) {
     stream::End &end = item.connection->end();
     if (!end.on_provider(false) || end.kernel_takes_output()) return true;
     return found != item.told_events || end.memory().peer->hot.tail.load(std::memory_order_relaxed) != item.told_tail ||
-           end.state().out.out.load(std::memory_order_relaxed) != item.told_out;
+           end.state().out.out.load(std::memory_order_relaxed) != item.told_out || ends_of(end) != item.told_ends;
 }
 
 /// What an item has to tell, in the way that the application asked for; 0: nothing.
 uint32_t news_of(Epoll &epoll, EpollItem &item) {
     full_fence();  // whoever queues it again from here on has something that we may not have seen
     const uint32_t found = evaluate(item);
-    if ((item.events & ~found & EPOLLOUT) != 0 && item.connection != nullptr && in_user_space(*item.connection)) {
+    if ((item.events & ~found & EPOLLOUT) != 0 && in_user_space(*item.connection)) {
         if (!item.blocked) {
             item.blocked = true;
             epoll.blocked = true;
@@ -108,17 +128,19 @@ void take_note(EpollItem &item, uint32_t found) {
     item.told_events = found;
     item.told_tail = end.memory().peer->hot.tail.load(std::memory_order_relaxed);
     item.told_out = end.state().out.out.load(std::memory_order_relaxed);
+    item.told_ends = ends_of(end);
 }
 
 /// Takes items with events from the ready queue. Level-triggered ones go back to its end. No lock is held while an item is
 /// looked at, for that may queue items.
-void collect(Epoll &epoll, Answer &answer) {
+void collect(Epoll &epoll, Process &process, Answer &answer) {
     const EpollItem *const last = epoll.ready_tail;
     const EpollItem *first_back = nullptr;  // where the queue is back at its beginning, should another thread take `last`
     while (answer.room() > 0) {
         uint32_t name = 0;
         EpollItem *item = pop_ready(epoll, name);
         if (item == nullptr) break;
+        const Look look(process, *item);
         const uint32_t found = news_of(epoll, *item);
         // With EPOLLONESHOT one thread alone is told, though another may have taken the item from the queue meanwhile.
         const bool once = found != 0 && (item->events & EPOLLONESHOT) != 0;
@@ -152,9 +174,11 @@ void translate(Epoll &epoll, Process &process, Answer &answer, int found_by_kern
             continue;
         }
         const auto name = static_cast<uint32_t>(data);
-        EpollItem *found = name == kWakeUp ? nullptr : process.item_named(name);
-        if (found == nullptr || found->epoll != &epoll) continue;
+        EpollItem *found = name == kWakeUp ? nullptr : process.look_at(name);
+        if (found == nullptr) continue;
         EpollItem &item = *found;
+        const Look look(process, item);
+        if (item.epoll != &epoll) continue;
         if (item.inner != nullptr) {
             if (readable(*item.inner)) {
                 answer.tell(item, event.events);
@@ -178,7 +202,7 @@ void translate(Epoll &epoll, Process &process, Answer &answer, int found_by_kern
         item.disarmed = (item.events & EPOLLONESHOT) != 0;
         answer.tell(item, told);
     }
-    if (queued) collect(epoll, answer);
+    if (queued) collect(epoll, process, answer);
 }
 
 int kernel_wait_now(Epoll &epoll, epoll_event *events, int size, uint64_t timeout_ns, const sigset_t *mask, Undo *undo) {
@@ -313,7 +337,7 @@ static int wait_both(Epoll &epoll, epoll_event *events, int size, uint64_t timeo
             continue;  // only a wake-up: connections have been attached meanwhile
         }
         pump(process, false);
-        collect(epoll, answer);
+        collect(epoll, process, answer);
         if (answer_is_due(epoll, process, answer)) return answer.count;
         if (deadline != 0 && !holds_sets) {
             Spin spin(epoll.spin, process.policy().spin_ns_max, someone_on_my_cpu(process));
@@ -322,7 +346,7 @@ static int wait_both(Epoll &epoll, epoll_event *events, int size, uint64_t timeo
                 pump(process, false);
                 moved = epoll.ready_head != nullptr;
             }
-            if (moved) collect(epoll, answer);
+            if (moved) collect(epoll, process, answer);
             if (answer.count > 0) spin.learn();
             if (answer_is_due(epoll, process, answer)) return answer.count;
         }
@@ -348,7 +372,7 @@ static int wait_both(Epoll &epoll, epoll_event *events, int size, uint64_t timeo
             translate(epoll, process, answer, found);
         }
         pump(process, true);
-        collect(epoll, answer);
+        collect(epoll, process, answer);
         if (answer.count > 0) return answer.count;
         if (first_nap) {
             // Somebody who waits for room may have been missed: look at everything once, then sleep for good, unless time alone helps.
@@ -374,6 +398,7 @@ bool has_news(Epoll &epoll) {
         uint32_t name = 0;
         EpollItem *item = pop_ready(epoll, name);
         if (item == nullptr) return false;
+        const Look look(*Process::get(), *item);
         if (news_of(epoll, *item) != 0) {
             queue_item(epoll, *item, name);
             return true;

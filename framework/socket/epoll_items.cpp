@@ -40,7 +40,7 @@ EpollItem *find_item(Epoll &epoll, Connection &connection, int fd) {
 }  // namespace
 
 long kernel_control(Epoll &epoll, int operation, EpollItem &item, uint32_t events) {
-    epoll_event event{events, {.u64 = kOurs | item.name}};
+    epoll_event event{events, {.u64 = kOurs | item.name.load(std::memory_order_relaxed)}};
     if (operation == EPOLL_CTL_MOD &&
         ((events | item.kernel_events) & EPOLLEXCLUSIVE) != 0) {  // which the kernel modifies neither from nor to
         raw_syscall(SYS_epoll_ctl, epoll.fd, EPOLL_CTL_DEL, item.fd, &event);
@@ -73,13 +73,14 @@ void wake(Process &process, Epoll &epoll) {
     if (epoll.waker != memory::kNoWaker) raw_syscall(SYS_write, process.wake_object(epoll.waker).fd.load(), &one, sizeof one);
 }
 
-void queue_item(EpollItem &item) { queue_item(*item.epoll, item, item.name); }
+void queue_item(EpollItem &item) { queue_item(*item.epoll, item, item.name.load(std::memory_order_relaxed)); }
 
 void queue_item(Epoll &epoll, EpollItem &item, uint32_t name) {
     if (item.queued.load(std::memory_order_acquire)) return;
     {
         stream::Guard guard(epoll.lock);
-        if (!item.live || item.name != name || item.queued.exchange(true, std::memory_order_acq_rel)) return;
+        if (!item.live || item.name.load(std::memory_order_relaxed) != name || item.queued.exchange(true, std::memory_order_acq_rel))
+            return;
         item.next_ready = nullptr;
         if (EpollItem *const tail = epoll.ready_tail) {
             tail->next_ready = &item;

@@ -33,6 +33,7 @@ void Process::after_fork_in_child() {
     pid_ = static_cast<int>(raw_syscall(SYS_getpid));
     new (&fork_lock_) ProcessLock();
     is_child_ = true;
+    left_.store(false, std::memory_order_relaxed);
     has_children_.store(false, std::memory_order_relaxed);
     spawning_.store(0, std::memory_order_relaxed);
     // The arenas that came along charge the parent's account for ever; ours begins empty.
@@ -56,8 +57,16 @@ void Process::after_fork_in_child() {
         if (submitted_next_[i].load(std::memory_order_relaxed) != 0) submitted_next_[i].store(0, std::memory_order_relaxed);
     }
     freed_head_.store(0, std::memory_order_relaxed);  // the parent's helper gives those away
+    resting_.store(0, std::memory_order_relaxed);
+    young_.store(0, std::memory_order_relaxed);
     for (Spares &shelf : spares_) {
         for (auto &place : shelf.places) place.store(0, std::memory_order_relaxed);
+    }
+    // Threads that looked at something when the fork was made did not come along.
+    for (uint32_t i = 0; i < items_fresh_.load(std::memory_order_relaxed); ++i) {
+        if (items_[i].looked_at.load(std::memory_order_relaxed) == 0) continue;
+        items_[i].looked_at.store(0, std::memory_order_relaxed);
+        give_up_kept(items_[i]);
     }
     // What waits for a next user would be the parent's next user's, too.
     for (uint16_t id = 0; id < memory::kWakeObjects; ++id) {

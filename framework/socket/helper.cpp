@@ -192,7 +192,11 @@ void HelperThread::socket_event(uint32_t index, uint32_t generation, uint32_t ev
     }
     if ((events & EPOLLIN) != 0) {
         connection.end().look_for_foreign_bytes();
-        if (!connection.end().on_provider(false)) meetings_.watch_socket(connection, false);  // the bytes are ours again, and many
+        if (!connection.end().on_provider(false)) {
+            meetings_.watch_socket(connection, false);  // the bytes are ours again, and many
+            full_fence();
+            if (connection.end().on_provider(false)) meetings_.watch_socket(connection, true);  // they were, a moment ago
+        }
     }
     if ((events & EPOLLOUT) != 0 && connection.shared->stream.out.replaying) connection.end().progress();
     if (connection.phase() == Phase::kLingering) finish_lingering(process_, connection);

@@ -121,8 +121,9 @@ long close_for_good(Process &process, const Closing &closing, Connection &connec
     return closing.close();
 }
 
-/// Threads other than this one, which live, sleep in calls on the connection.
+/// Threads other than this one, which live, sleep in calls on the connection, or are told of it by an epoll instance.
 bool others_wait(Process &process, Connection &connection) {
+    if (connection.kept_by.load(std::memory_order_seq_cst) != 0) return true;
     for (const auto &entry : connection.waiting) {
         const uint32_t who = entry.load(std::memory_order_seq_cst);
         if (who != 0 && who != thread_id() && raw_syscall(SYS_tgkill, process.pid(), who, 0) == 0) return true;
@@ -185,12 +186,16 @@ Waiting::Waiting(Connection &connection) : Undo(nullptr), connection_(connection
     late_ = connection.closing.load(std::memory_order_seq_cst) != Connection::kOpen;
 }
 
+void looked(Connection &connection, uint32_t generation) {
+    if (connection.closing.load(std::memory_order_seq_cst) == Connection::kPostponed && connection.generation == generation) {
+        close_postponed(*Process::get(), connection);
+    }
+}
+
 void Waiting::undo() {
     if (place_ == nullptr) return;
     place_->store(0, std::memory_order_seq_cst);
-    if (connection_.closing.load(std::memory_order_seq_cst) == Connection::kPostponed && connection_.generation == generation_) {
-        close_postponed(*Process::get(), connection_);
-    }
+    looked(connection_, generation_);
 }
 
 long close_descriptor(int fd, Connection &connection) { return close_one({fd}, connection); }

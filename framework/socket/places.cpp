@@ -7,6 +7,14 @@
 #include "socket/waiting.hpp"
 
 namespace sansock::socket {
+namespace {
+
+/// How long the place of a connection that had moved is not used again, for a thread that came just before the close may be in a call on
+/// it.
+constexpr uint64_t kRestNs = 100'000'000;
+constexpr int kPassedMax = 8;  ///< Places that other threads still look at, passed by in the search for one to use.
+
+}  // namespace
 
 void Process::bind(int fd, Connection &connection) {
     int highest = highest_fd_.load(std::memory_order_relaxed);
@@ -31,10 +39,27 @@ uint32_t Process::abandoned_place() {
         const uint32_t index = shared_->looked_at++ % used;
         const Phase phase = static_cast<Phase>(shared_connections_[index].phase.load(std::memory_order_acquire));
         // One that lingers is its helper's, and so is one that has memory of ours.
-        if (phase == Phase::kFree || phase == Phase::kLingering || connections_[index].orphan.load()) continue;
+        if (phase == Phase::kFree || phase == Phase::kLingering || connections_[index].orphan.load() ||
+            connections_[index].kept_by.load() != 0)
+            continue;
         // One that has moved is for a sibling that may have memory of it to let go of, unless there is hardly any other place left.
         if (shared_connections_[index].stream.attached.load(std::memory_order_acquire) != 0 && used < kConnectionsMax / 2) continue;
         if (shared_connections_[index].holders.claim(static_cast<uint32_t>(pid_))) return index;
+    }
+    return kConnectionsMax;
+}
+
+uint32_t Process::take_free() {
+    std::atomic<uint32_t> *at = &shared_->free_head;
+    for (int passed = 0; passed < kPassedMax; ++passed) {
+        const uint32_t head = at->load(std::memory_order_relaxed);
+        if (head == 0) break;
+        std::atomic<uint32_t> &next = shared_connections_[head - 1].next_free;
+        if (connections_[head - 1].kept_by.load(std::memory_order_seq_cst) == 0) {
+            at->store(next.load(std::memory_order_relaxed), std::memory_order_relaxed);
+            return head - 1;
+        }
+        at = &next;
     }
     return kConnectionsMax;
 }
@@ -45,10 +70,7 @@ Connection *Process::new_connection(int fd, Role role) {
     uint32_t index = take_spare();
     if (index != kConnectionsMax) {
         // Its memory is in this processor's cache.
-    } else if (const uint32_t head = shared_->free_head.load(std::memory_order_relaxed); head != 0) {
-        index = head - 1;
-        shared_->free_head.store(shared_connections_[index].next_free.load(std::memory_order_relaxed), std::memory_order_relaxed);
-    } else {
+    } else if (index = take_free(); index == kConnectionsMax) {
         index = abandoned_place();
         if (index == kConnectionsMax) {
             if (shared_->fresh.load(std::memory_order_relaxed) == kConnectionsMax) return nullptr;
@@ -103,6 +125,7 @@ void Process::free_connection(Connection &connection) {
 
 /// With many short connections, those that another processor has used last would have to be fetched from its cache, line by line.
 bool Process::keep_spare(Connection &connection) {
+    if (left_.load(std::memory_order_relaxed)) return false;  // nobody would know that it is ours
     connection.set_phase(Phase::kSpare);  // our entry among the holders stays: should we be killed, the place is found abandoned
     for (auto &place : spares_[current_cpu() % kSpareShelves].places) {
         uint32_t none = 0;
@@ -115,22 +138,40 @@ bool Process::keep_spare(Connection &connection) {
 
 uint32_t Process::take_spare() {
     for (auto &place : spares_[current_cpu() % kSpareShelves].places) {
-        const uint32_t found = place.load(std::memory_order_relaxed) == 0 ? 0 : place.exchange(0, std::memory_order_acquire);
-        if (found != 0) return found - 1;
+        const uint32_t seen = place.load(std::memory_order_relaxed);
+        if (seen == 0 || connections_[seen - 1].kept_by.load(std::memory_order_seq_cst) != 0) continue;
+        uint32_t found = seen;
+        if (place.compare_exchange_strong(found, 0, std::memory_order_acquire)) return found - 1;
     }
     return kConnectionsMax;
 }
 
-void Process::recycle() {
-    uint32_t head = freed_head_.exchange(0, std::memory_order_acquire);
-    if (head == 0) return;
-    stream::Guard guard(shared_->lock);
+/// Under the shared lock: a list of places, each one's number + 1, becomes the family's.
+void Process::give_away(uint32_t head) {
     while (head != 0) {
         const uint32_t index = head - 1;
         head = shared_connections_[index].next_free.load(std::memory_order_relaxed);
         shared_connections_[index].next_free.store(shared_->free_head.load(std::memory_order_relaxed), std::memory_order_relaxed);
         shared_->free_head.store(index + 1, std::memory_order_relaxed);
     }
+}
+
+void Process::recycle() {
+    if (freed_head_.load(std::memory_order_relaxed) == 0 && resting_ == 0 && young_ == 0) return;
+    stream::Guard guard(shared_->lock);
+    uint32_t head = freed_head_.exchange(0, std::memory_order_acquire);
+    while (head != 0) {
+        const uint32_t place = head;
+        SharedConnection &shared = shared_connections_[place - 1];
+        head = shared.next_free.load(std::memory_order_relaxed);
+        std::atomic<uint32_t> &list = shared.stream.attached.load(std::memory_order_acquire) != 0 ? young_ : shared_->free_head;
+        shared.next_free.store(list.load(std::memory_order_relaxed), std::memory_order_relaxed);
+        list.store(place, std::memory_order_relaxed);
+    }
+    const uint64_t now = now_ns();
+    if (now - rested_since_ns_ < kRestNs) return;
+    rested_since_ns_ = now;
+    give_away(resting_.exchange(young_.exchange(0)));
 }
 
 bool Process::holds(uint32_t index) const {
@@ -140,12 +181,14 @@ bool Process::holds(uint32_t index) const {
 }
 
 void Process::leave_all() {
+    left_.store(true, std::memory_order_relaxed);
     for (uint32_t i = 0; i < connections_used(); ++i) {
         if (holds(i)) shared_connections_[i].holders.let_go(static_cast<uint32_t>(pid_));
     }
 }
 
 void Process::come_back() {
+    left_.store(false, std::memory_order_relaxed);
     for (uint32_t i = 0; i < connections_used(); ++i) {
         if (holds(i)) shared_connections_[i].holders.add(static_cast<uint32_t>(pid_));
     }
@@ -179,33 +222,52 @@ Epoll *Process::new_epoll(int fd) {
 
 EpollItem *Process::new_item() {
     stream::Guard guard(local_lock_);
-    EpollItem *item = free_items_;
-    if (item != nullptr) {
-        free_items_ = item->next_ready;
+    EpollItem **at = &free_items_;
+    for (int passed = 0; *at != nullptr && (*at)->looked_at.load(std::memory_order_seq_cst) != 0; at = &(*at)->next_ready) {
+        if (++passed == kPassedMax) break;
+    }
+    EpollItem *item = *at;
+    if (item != nullptr && item->looked_at.load(std::memory_order_seq_cst) == 0) {
+        *at = item->next_ready;
     } else {
         const uint32_t fresh = items_fresh_.load(std::memory_order_relaxed);
         if (fresh == kItemsMax - 1) return nullptr;  // the last name is not an item's
         item = &items_[fresh];
         items_fresh_.store(fresh + 1, std::memory_order_relaxed);
     }
-    const uint32_t name = (item->name == 0 ? static_cast<uint32_t>(item - items_) : item->name) + kItemsMax;
-    new (item) EpollItem{};
-    item->name = name;
+    new (static_cast<EpollItemView *>(item)) EpollItemView{};
+    if (item->name.load(std::memory_order_relaxed) == 0) item->name.store(static_cast<uint32_t>(item - items_) + kItemsMax);
     return item;
 }
 
 void Process::free_item(EpollItem *item) {
-    stream::Guard guard(local_lock_);
     item->live = false;
+    item->name.fetch_add(kItemsMax, std::memory_order_seq_cst);  // from here on nobody comes to look at it
+    if (item->connection != nullptr && item->looked_at.load(std::memory_order_seq_cst) != 0) {
+        item->connection->kept_by.fetch_add(1, std::memory_order_seq_cst);
+        item->kept.store(item->connection, std::memory_order_seq_cst);
+        if (item->looked_at.load(std::memory_order_seq_cst) == 0) give_up_kept(*item);  // perhaps they did not see that any more
+    }
+    stream::Guard guard(local_lock_);
     item->next_ready = free_items_;
     free_items_ = item;
+}
+
+void Process::give_up_kept(EpollItem &item) {
+    const uint32_t generation = item.generation;  // its place is not used again before `kept` is empty
+    Connection *connection = item.kept.exchange(nullptr);
+    if (connection != nullptr && connection->kept_by.fetch_sub(1, std::memory_order_seq_cst) == 1) looked(*connection, generation);
 }
 
 void Process::queue_blocked(Epoll &epoll) {
     const uint32_t fresh = items_fresh_.load(std::memory_order_relaxed);
     for (uint32_t i = 0; i < fresh; ++i) {
-        if (items_[i].blocked && items_[i].live && items_[i].epoll == &epoll && items_[i].inner == nullptr)
-            queue_item(epoll, items_[i], items_[i].name);
+        const uint32_t name = items_[i].name.load(std::memory_order_acquire);
+        if (!items_[i].blocked || !items_[i].live) continue;
+        EpollItem *item = look_at(name);
+        if (item == nullptr) continue;
+        if (item->epoll == &epoll && item->inner == nullptr) queue_item(epoll, *item, name);
+        done_looking(*item);
     }
 }
 

@@ -69,7 +69,17 @@ struct WakeObject {
 
 struct Epoll;
 
-struct EpollItem {
+/// What stays where it is while one registration after the other has the place.
+struct EpollItemPlace {
+    /// The place and, above that, which use of it this is: the kernel, or another thread, may come with the name of the one before.
+    std::atomic<uint32_t> name;
+    /// Threads that hold no lock and look at the registration, or through it at its connection. For so long nothing else has their places.
+    std::atomic<uint32_t> looked_at;
+    std::atomic<Connection *> kept;  ///< Whose place waits for them, once the registration is gone.
+};
+
+/// What starts anew with every registration.
+struct EpollItemView {
     Epoll *epoll;
     Connection *connection;
     uint32_t generation;  ///< Of the connection.
@@ -83,14 +93,16 @@ struct EpollItem {
     Relaxed<bool> covered;       ///< The epoll instance wakes up for it.
     Relaxed<bool> blocked;       ///< It wants to write and found no room.
     std::atomic<bool> queued;    ///< In the epoll's ready queue.
-    EpollItem *next_of_connection;
-    EpollItem *next_ready;
-    uint32_t name;                  ///< Its place and, above that, which use of the place this is: the kernel may tell of the one before.
+    struct EpollItem *next_of_connection;
+    struct EpollItem *next_ready;
     Relaxed<uint64_t> told;         ///< The epoll_wait call that has told of it last.
     Relaxed<uint32_t> told_events;  ///< What was told last, and how far the streams were then; for edges.
     Relaxed<uint64_t> told_tail, told_out;
+    Relaxed<uint32_t> told_ends;
     Epoll *inner;  ///< An epoll instance in place of a connection.
 };
+
+struct EpollItem : EpollItemPlace, EpollItemView {};
 
 struct Epoll {
     std::atomic<uint32_t> used;
@@ -148,10 +160,17 @@ public:
     Epoll *new_epoll(int fd);
     EpollItem *new_item();
     void free_item(EpollItem *item);
-    /// nullptr: that one is gone.
-    [[nodiscard]] EpollItem *item_named(uint32_t name) {
+    /// The registration of that name, looked at until done_looking(); nullptr: that one is gone.
+    [[nodiscard]] EpollItem *look_at(uint32_t name) {
         EpollItem &item = items_[name % kItemsMax];
-        return item.name == name && item.live ? &item : nullptr;
+        item.looked_at.fetch_add(1, std::memory_order_seq_cst);
+        if (item.name.load(std::memory_order_seq_cst) == name) return &item;
+        done_looking(item);
+        return nullptr;
+    }
+    void done_looking(EpollItem &item) {
+        if (item.looked_at.fetch_sub(1, std::memory_order_seq_cst) == 1 && item.kept.load(std::memory_order_seq_cst) != nullptr)
+            give_up_kept(item);
     }
     /// The first item in use that `wanted` picks.
     template <class Wanted>
@@ -272,13 +291,16 @@ private:
         if (static_cast<uint32_t>(fd) >= kDescriptorsMax) return 0;
         return table_[fd].load(std::memory_order_acquire);
     }
+    static void give_up_kept(EpollItem &item);
     bool reserve();
     static memory::Account *reserve_accounts();
     uint16_t take_wake_number();
     bool keep_spare(Connection &connection);
     /// kConnectionsMax: there is none.
     uint32_t take_spare();
-    /// kConnectionsMax: none was found. Under the shared lock.
+    /// Of the places that are free, or that were abandoned; kConnectionsMax: none was found. Under the shared lock.
+    uint32_t take_free();
+    void give_away(uint32_t head);
     uint32_t abandoned_place();
 
     static std::atomic<Process *> instance_;
@@ -295,7 +317,7 @@ private:
     Peer *peers_ = nullptr;
     static constexpr uint32_t kAccounts = 64;
     memory::Account *accounts_ = nullptr;
-    std::atomic<bool> grown_{false}, orphans_expected_{false}, rings_{false}, has_children_{false}, lent_expected_{false};
+    std::atomic<bool> grown_{false}, orphans_expected_{false}, rings_{false}, has_children_{false}, lent_expected_{false}, left_{false};
     std::atomic<uint32_t> spawning_{0};
     std::atomic<uint32_t> peers_high_{0};
     WakeObject wake_objects_[memory::kWakeObjects] = {};
@@ -309,6 +331,9 @@ private:
     std::atomic<uint32_t> submitted_head_{0};
     static constexpr uint32_t kRecycleEvery = 1024;
     std::atomic<uint32_t> freed_head_{0}, freed_count_{0};
+    std::atomic<uint32_t> resting_{0},
+        young_{0};  ///< Freed places that are not given away yet; number + 1. The lists are under the shared lock.
+    uint64_t rested_since_ns_ = 0;
     static constexpr uint32_t kSpareShelves = 16;
     struct alignas(64) Spares {
         std::atomic<uint32_t> places[4];  ///< Index + 1.

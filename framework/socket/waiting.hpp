@@ -130,6 +130,8 @@ void replace_descriptor(int fd, Connection &connection);
 void forget_descriptor(int fd, Connection &connection);
 /// The helper: connections that no other program holds any more may leave TCP again. Whether there are others still.
 bool take_back_lent(Process &process);
+/// Whoever held up a close of the connection does so no longer.
+void looked(Connection &connection, uint32_t generation);
 /// A closed connection whose peer had not read everything: done by now?
 void finish_lingering(Process &process, Connection &connection);
 /// Connections that this process had let go of and its siblings had not: what it had for them goes with the last of those. True: some

@@ -199,6 +199,8 @@ private:
     WindowReader reader();
     /// It was in the middle of a stay on the provider: TCP alone does not say how the streams end.
     [[nodiscard]] bool died_on_provider() const;
+    /// leave_memory() was called. Under any of the three locks it stays so, or stays not so.
+    [[nodiscard]] bool has_left() const { return s_.out.path == Path::kLeft || s_.in.path == Path::kLeft; }
     /// It has closed, and nobody is left to answer: whatever it sent, the kernel or we have.
     [[nodiscard]] bool peer_has_left() const {
         return m_.peer->cold.state.load(std::memory_order_acquire) == static_cast<uint32_t>(memory::EndState::kLeft);

@@ -41,6 +41,8 @@ public:
     virtual void wake_peer_writers() = 0;
     /// From now on this end reads the path, from that byte on; where messages fill it, it may not show so much as that yet.
     virtual void path_opens(uint64_t /*at*/) {}
+    /// It does so: what comes by TCP now is nobody's.
+    virtual void tcp_is_silent() {}
     /// Wakes this end's own waiters: the answer that they wait for has changed.
     virtual void wake_own() = 0;
 

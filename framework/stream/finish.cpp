@@ -116,7 +116,13 @@ End::Close End::close(bool abort) {
 }
 
 void End::leave_memory() {
+    StepGuard step(*this);
+    {
+        InGuard guard(*this);
+        s_.in.path = Path::kLeft;
+    }
     OutGuard guard(*this);
+    s_.out.path = Path::kLeft;
     // A FIN may stand behind bytes that the peer does not read for long: this word tells it that nobody is left to answer.
     auto &state = m_.mine->cold.state;
     const auto ours = static_cast<memory::EndState>(state.load(std::memory_order_relaxed));

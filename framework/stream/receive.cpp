@@ -33,9 +33,12 @@ long End::receive(const iovec *parts, int count, int flags) {
     {
         InGuard guard(*this);
         SANSOCK_POINT("D2.locked");
-        if (__builtin_expect(s_.in.path == Path::kTcp, 0) && !arrive_at_switch()) {
-            got = receive_tcp(parts, count, flags);
-            in_window = s_.in.path == Path::kProvider;
+        if (__builtin_expect(s_.in.path != Path::kProvider, 0)) {
+            if (has_left()) return -EBADF;
+            if (!arrive_at_switch()) {
+                got = receive_tcp(parts, count, flags);
+                in_window = s_.in.path == Path::kProvider;
+            }
         }
         if (in_window) got = receive_provider(parts, count, flags);
     }

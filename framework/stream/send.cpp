@@ -22,6 +22,8 @@ long End::send(const iovec *parts, int count, int flags) {
         SANSOCK_POINT("D1.locked");
         if (__builtin_expect(s_.out.path == Path::kProvider, 1)) {
             sent = send_provider(parts, count);
+        } else if (s_.out.path == Path::kLeft) {
+            return -EBADF;
         } else {
             sent = send_tcp(parts, count, flags);
             sent_to_window = false;

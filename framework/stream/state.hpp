@@ -10,7 +10,8 @@
 
 namespace sansock::stream {
 
-enum class Path : uint8_t { kTcp = 0, kProvider = 1 };
+/// kLeft: the memory was given back, and may be another connection's. A thread that came before the close finds that under the lock.
+enum class Path : uint8_t { kTcp = 0, kProvider = 1, kLeft = 2 };
 
 /// Why a connection is on TCP. The text and the name in reports: stream/reason.hpp.
 enum class Reason : uint8_t {

@@ -63,6 +63,7 @@ bool End::step(Reason reason, bool for_good) {
     bool idle;
     {
         StepGuard guard(*this);
+        if (has_left()) return true;
         const uint32_t epoch = s_.epoch.load(std::memory_order_relaxed);
         // A reset says all: a step published after it would send the peer to TCP, for bytes that may be an intruder's.
         if (SANSOCK_MUTATE("STEP_AFTER_RESET", is_poisoned(), false)) return true;
@@ -99,6 +100,7 @@ bool End::step(Reason reason, bool for_good) {
 void End::progress() {
     {
         StepGuard guard(*this);
+        if (has_left()) return;
         const uint32_t seen = m_.peer->hot.attention.load(std::memory_order_acquire);
         if (m_.peer->cold.pinned.load(std::memory_order_acquire) != 0) s_.pinned.store(1, std::memory_order_relaxed);
         if (peer_has_left()) note_end(kTcpFin);
@@ -277,6 +279,7 @@ void End::look_for_foreign_bytes() {
 }
 
 void End::poison(Reason reason) {
+    if (has_left()) return;
     m_.mine->cold.reason.store(static_cast<uint32_t>(reason), std::memory_order_relaxed);
     s_.reason.store(static_cast<uint8_t>(reason), std::memory_order_relaxed);
     pin();

@@ -28,7 +28,7 @@ void End::declare_ready() {
     // Whoever pins the connection and then takes the lock knows whether the peer may switch.
     StepGuard step(*this);
     const uint32_t epoch = s_.epoch.load(std::memory_order_relaxed);
-    if (stays_on_tcp() || ready.load(std::memory_order_relaxed) == epoch) return;
+    if (has_left() || stays_on_tcp() || ready.load(std::memory_order_relaxed) == epoch) return;
     if (m_.peer->cold.pinned.load(std::memory_order_acquire) != 0) return;  // it will not switch, and may not be there to answer a STEP
     if (s_.kernel_reads.load(std::memory_order_acquire) != 0) return;       // asleep where a switch would not wake it
     {
@@ -166,6 +166,8 @@ bool End::arrive_at_switch() {
     env_.path_opens(at);
     reader().reset(at);
     in.path = Path::kProvider;
+    full_fence();
+    env_.tcp_is_silent();
     count_upgrade();
     return true;
 }
