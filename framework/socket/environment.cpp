@@ -139,10 +139,13 @@ void ConnectionEnvironment::wake_objects_of_peer() {
         }
         const uint32_t ticket = sleepers.parked[id].load(std::memory_order_relaxed);
         if (ticket == 0 || ticket == peer.woken[id].load(std::memory_order_relaxed)) continue;
-        peer.woken[id].store(ticket, std::memory_order_relaxed);
         const int fd = peer.wake_fd[id].load(std::memory_order_acquire) - 1;
         const uint64_t one = 1;
-        if (fd < 0 || raw_syscall(SYS_write, fd, &one, sizeof one) < 0) ring_peer_helper();
+        if (fd >= 0 && raw_syscall(SYS_write, fd, &one, sizeof one) >= 0) {
+            peer.woken[id].store(ticket, std::memory_order_relaxed);
+        } else {
+            ring_peer_helper();
+        }
     }
 }
 

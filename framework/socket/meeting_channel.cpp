@@ -187,6 +187,9 @@ void Meetings::wake_object(Peer &peer, Received &received) {
     }
     const int before = peer.wake_fd[id].exchange(process_.hide(received.fd.release()) + 1, std::memory_order_acq_rel);
     if (before > 0) raw_syscall(SYS_close, before - 1);
+    // Whoever had something for it until now could only ring the helper, which knows nothing of a relative's sleepers.
+    const uint64_t one = 1;
+    raw_syscall(SYS_write, peer.wake_fd[id].load() - 1, &one, sizeof one);
 }
 
 void Meetings::released(Peer &peer, const Message &message) {

@@ -14,6 +14,7 @@ namespace sansock::socket {
 namespace {
 
 constexpr nfds_t kOnStack = 64;
+constexpr uint64_t kSharedSleepNs = 50'000'000;
 
 Connection *stream_connection(Process &process, int fd) {
     Connection *connection = process.connection(fd);
@@ -58,6 +59,7 @@ struct Look {
     bool sets = false;  ///< Some are epoll instances.
     bool again_soon = false;
     bool new_waker = false;  ///< Some connection has only now learned whom to wake.
+    bool shared = false;     ///< Some are on a provider, and a relative that has them too may take them back to TCP. It cannot wake us.
 };
 
 /// Connections of a set that TCP alone will wake a sleeper for. As long as they are counted no peer is told that it may leave TCP.
@@ -112,6 +114,7 @@ private:
 /// Fills the kernel's set with what is the kernel's part. `id`: the wake object that the thread is about to sleep on.
 Look prepare(Process &process, const pollfd *fds, nfds_t count, pollfd *kernel, uint16_t id) {
     Look look;
+    const bool has_relatives = process.has_children() || process.is_child();
     for (nfds_t i = 0; i < count; ++i) {
         kernel[i] = fds[i];
         kernel[i].revents = 0;
@@ -137,6 +140,8 @@ Look prepare(Process &process, const pollfd *fds, nfds_t count, pollfd *kernel, 
         look.again_soon |= held || end.stepping();
         if (in && out) {
             kernel[i].fd = -1;
+            look.shared |=
+                id != memory::kNoWaker && has_relatives && !connection->shared->holders.only(static_cast<uint32_t>(process.pid()));
             look.on_my_cpu |= end.memory().peer->hot.cpu.load(std::memory_order_relaxed) == current_cpu();
         } else {
             kernel[i].events = static_cast<short>(
@@ -232,8 +237,9 @@ int poll_both(pollfd *fds, nfds_t count, uint64_t timeout_ns, const sigset_t *ma
             if (id == memory::kNoWaker) left = std::min<uint64_t>(left, 1'000'000);
             OnTcp on_tcp(&parking, process, fds, count);
             const bool short_sleep = first || now.again_soon || now.new_waker || on_tcp.too_late();
-            rc = kernel_poll(kernel, count + 1, short_sleep ? std::min(left, kFirstSleepNs) : left, mask, &on_tcp);
-            if (!short_sleep && rc == 0) break;
+            const uint64_t longest = short_sleep ? kFirstSleepNs : now.shared ? kSharedSleepNs : kForever;
+            rc = kernel_poll(kernel, count + 1, std::min(left, longest), mask, &on_tcp);
+            if (longest == kForever && rc == 0) break;
         }
         if (rc > 0 && (kernel[count].revents & POLLIN) != 0) {
             uint64_t woken;

@@ -126,7 +126,13 @@ uint16_t Process::take_wake_number() {
 
 uint16_t Process::new_wake_object() {
     const uint16_t id = take_wake_number();
-    if (id == memory::kNoWaker || wake_objects_[id].fd.load() >= 0) return id;
+    if (id == memory::kNoWaker) return id;
+    if (shared_->wake_users[id].exchange(static_cast<uint32_t>(pid_)) != static_cast<uint32_t>(pid_)) {
+        // Peers know a relative's descriptor by that number, and for which of its tickets they have woken it.
+        for (Peer &peer : peers()) peer.told[id].store(0, std::memory_order_relaxed);
+        wake_objects_[id].ticket.store(static_cast<uint32_t>(ticks()), std::memory_order_relaxed);
+    }
+    if (wake_objects_[id].fd.load() >= 0) return id;
     const int fd = static_cast<int>(raw_syscall(SYS_eventfd2, 0, EFD_NONBLOCK | EFD_CLOEXEC));
     if (fd < 0) {
         free_wake_object(id);
@@ -159,7 +165,8 @@ bool Process::tell_peers(uint16_t id) {
             Helper::tell_wake_object(peer, id, wake_objects_[id].fd.load());
         } else if (is_child_ && peer.connections.load() != 0) {
             // A forked child's peers are not alive to it, but they hear what it says as long as they listen to its parent.
-            all &= Helper::tell_wake_object(peer, id, wake_objects_[id].fd.load());
+            Helper::tell_wake_object(peer, id, wake_objects_[id].fd.load());
+            all &= peer.told[id].load() != 0;  // else it would ring our parent's helper, who cannot wake us
         }
     }
     return all;

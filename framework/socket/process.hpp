@@ -193,6 +193,9 @@ public:
     /// Makes some for whoever needs one later: where they are made, a descriptor is for a moment where the application might look for one.
     void prepare_wake_objects();
     [[nodiscard]] WakeObject &wake_object(uint16_t id) { return wake_objects_[id]; }
+    [[nodiscard]] bool owns_wake_object(uint16_t id) const {
+        return shared_->wake_owners[id].load(std::memory_order_relaxed) == static_cast<uint32_t>(pid_) && wake_objects_[id].fd.load() >= 0;
+    }
     /// Tells every peer that it may find `id` in our hot lines. False: one of them cannot be told.
     bool tell_peers(uint16_t id);
 
@@ -285,6 +288,7 @@ private:
         std::atomic<uint32_t> forks;      ///< Ever begun in the family.
         /// The process that uses each wake object; 0: none. Peers know it by its number alone, whoever of the family it belongs to.
         std::atomic<uint32_t> wake_owners[memory::kWakeObjects];
+        std::atomic<uint32_t> wake_users[memory::kWakeObjects];  ///< That which used it last: whose descriptor peers know.
     };
 
     [[nodiscard]] uint32_t entry_of(int fd) const {

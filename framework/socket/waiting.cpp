@@ -215,7 +215,7 @@ void wake_sleepers(Process &process, Peer &peer) {
     if (peer.our_arenas.load() == 0) return;
     for (uint16_t id = kHelperWaker + 1; id < memory::kWakeObjects; ++id) {
         if (peer.ours[0].header().parked[id].load(std::memory_order_relaxed) == 0) continue;
-        if (process.wake_object(id).fd.load() < 0) continue;  // a relative's
+        if (!process.owns_wake_object(id)) continue;  // a relative's, whatever we have of that number
         raw_syscall(SYS_write, process.wake_object(id).fd.load(), &one, sizeof one);
         if (peer.told[id].load() == 0 && peer.alive.load()) Helper::tell_wake_object(peer, id, process.wake_object(id).fd.load());
     }
