@@ -62,7 +62,7 @@ def contents(run):
     gets = [f"GET key:{key}\n".encode() for key in range(KEYS)]
     with redis(run) as where:
         stored = run.client(["redis-cli", *where, "--pipe"], input=[warm_up, PAUSE_S, warm_up, PAUSE_S, warm_up, PAUSE_S, sets, SILENCE_S, warm_up]).decode().splitlines()[-1]
-        read = run.client(["redis-cli", *where], input=[b"".join(gets[:KEYS // 2]), SILENCE_S, b"".join(gets[KEYS // 2:])])
+        read = run.client(["redis-cli", *where], input=[b"".join(gets[:20]), SILENCE_S, b"".join(gets[20:])])
         digest = run.client(["redis-cli", *where, "DEBUG", "DIGEST"]).decode()
     if read != b"".join(f"{value(key)}\n".encode() for key in range(KEYS)):
         raise Failure("redis-cli read other values than it had stored")
