@@ -4,7 +4,8 @@ which path their bytes took.
 Every test runs in a network namespace of its own, where nothing but the test uses the loopback device. A workload runs
 on plain TCP first, then with both ends under sansock, then with either end alone. What it read must be the same each
 time. With both ends under sansock, more than 99 % of the bytes must be reported on the provider, and the kernel must
-agree: its counters of `lo` may rise by less than 1 % of the payload. With one end, all must be on TCP, with a reason.
+agree: its counters of `lo` may rise by less than 1 % of the payload, and each connection must be reported by both ends
+and have moved much, except those that the workload names. With one end, all must be on TCP, and that end must say why.
 """
 
 import argparse
@@ -33,6 +34,13 @@ STOP_TIMEOUT_S = 30
 CLIENT_TIMEOUT_S = 300
 PROVIDER_SHARE_MIN = 0.99
 KERNEL_SHARE_MAX = 0.01
+CONNECTION_BYTES_MIN = 1 << 20
+CONNECTION_REQUESTS_MIN = 1000
+#: Longer than `timeouts.rendezvous` of the shipped default: an end that waits so long knows that its peer is silent.
+SILENCE_S = 2
+#: Why one end alone is on TCP: nobody answers it, or its connection was over before that was certain.
+ALONE = {"peer-silent", "not-yet"}
+ROLES = {"server": "accept", "client": "connect"}
 ENDS = {"plain": (), "both": ("server", "client"), "server": ("server",), "client": ("client",)}
 NAMESPACE_MARK = "SANSOCK_TEST_NAMESPACE"
 
@@ -106,6 +114,10 @@ class Run:
         self.report.chmod(0o666)  # servers write to it as their own users
         self.logs = []
 
+    def records(self, side):
+        """What the ends of that side have reported so far; none where it is not under sansock."""
+        return [record for record in report.read(self.report) if record["role"] == ROLES[side]]
+
     def _command(self, side, command, user):
         prefix = as_user(user) if user else []
         if side in self.ends:
@@ -178,14 +190,45 @@ class Workload:
     config: pathlib.Path = None
     #: Whether the connection goes to a program that was not started for it, where it may be on TCP from then on.
     leaves_provider: bool = False
+    #: How many connections the programs open for purposes of their own, and which therefore move little.
+    small: int = 0
+    #: How many requests a Connection has carried, for workloads whose requests are short; None where nobody can say.
+    requests: callable = lambda connection: None
+
+
+@dataclasses.dataclass
+class Connection:
+    """What both ends report of one connection. An end may be in several processes that share it after a fork: each reports what
+    the connection had carried when that process was done with it, so that the one that reports most knows all."""
+
+    ends: set = dataclasses.field(default_factory=set)
+    moved: set = dataclasses.field(default_factory=set)
+    sent: collections.Counter = dataclasses.field(default_factory=collections.Counter)
+    received: collections.Counter = dataclasses.field(default_factory=collections.Counter)
+
+    def payload(self):
+        """Bytes of both directions, as that end has counted them that counts fewer."""
+        return min(self.sent[role] + self.received[role] for role in self.ends)
+
+
+def connections(records):
+    found = collections.defaultdict(Connection)
+    for record in records:
+        role = record["role"]
+        connection = found[frozenset((record["local"], record["peer"]))]
+        connection.ends.add(role)
+        connection.sent[role] = max(connection.sent[role], sum(record["bytes_sent"].values()))
+        connection.received[role] = max(connection.received[role], sum(record["bytes_received"].values()))
+        if record["upgrades"] > 0:
+            connection.moved.add(role)
+    return list(found.values())
 
 
 @dataclasses.dataclass
 class Measured:
     contents: dict
     loopback: int
-    connections: int = 0
-    moved: int = 0
+    records: list = dataclasses.field(default_factory=list)
     carried: collections.Counter = dataclasses.field(default_factory=collections.Counter)
     reasons: collections.Counter = dataclasses.field(default_factory=collections.Counter)
 
@@ -204,10 +247,8 @@ def measure(arguments, workload, ends):
         raise
     finally:
         shutil.rmtree(folder)
-    measured = Measured(contents, loopback_bytes() - before)
+    measured = Measured(contents, loopback_bytes() - before, records)
     for record in records:
-        measured.connections += 1
-        measured.moved += record["upgrades"] > 0
         for path in report.BYTE_PATHS:
             measured.carried[path] += record["bytes_sent"][path] + record["bytes_received"][path]
         if record["path"] == "tcp":
@@ -222,13 +263,32 @@ def check_contents(got, plain):
                           f"{str(plain.contents.get(name))[:300]}")
 
 
+def check_connections(workload, got):
+    """Each connection was reported by both ends, and moved, and was worth it, except as many as the workload names."""
+    small = []
+    for connection in connections(got.records):
+        if connection.ends != set(ROLES.values()):
+            raise Failure(f"only one end reports a connection: {connection}")
+        for one, other in (("connect", "accept"), ("accept", "connect")):
+            if connection.received[one] > connection.sent[other]:
+                raise Failure(f"an end received more than the other sent: {connection}")
+        requests = workload.requests(connection)
+        if connection.payload() < CONNECTION_BYTES_MIN and (requests is None or requests < CONNECTION_REQUESTS_MIN):
+            small.append((connection, requests))
+        elif connection.moved != connection.ends:
+            raise Failure(f"a connection that carried much has not moved: {connection}")
+    if len(small) != workload.small:
+        raise Failure(f"{len(small)} connections carried little, {workload.small} should: {small[:8]}")
+
+
 def check_moved(workload, got):
-    """Both ends report each byte: once as sent, once as received."""
-    payload = sum(got.carried.values()) / 2
-    if payload < workload.payload_min:
-        raise Failure(f"{payload:.0f} bytes are in the report, the workload moves at least {workload.payload_min}")
     if workload.leaves_provider:
+        if sum(got.carried.values()) / 2 < workload.payload_min:
+            raise Failure(f"{dict(got.carried)} bytes are in the report, the workload moves at least {workload.payload_min}")
         return
+    payload = sum(connection.payload() for connection in connections(got.records))
+    if payload < workload.payload_min:
+        raise Failure(f"{payload} bytes are in the report, the workload moves at least {workload.payload_min}")
     share = got.carried["provider"] / sum(got.carried.values())
     if share <= PROVIDER_SHARE_MIN:
         raise Failure(f"only {share:.2%} of the bytes were on the provider; reasons on TCP: {dict(got.reasons)}")
@@ -236,20 +296,27 @@ def check_moved(workload, got):
         raise Failure(f"the kernel carried {got.loopback} bytes on lo, {got.loopback / payload:.2%} of the payload")
 
 
-def check_stayed(got):
-    if got.connections == 0:
-        raise Failure("no connection is in the report")
-    if got.carried["provider"] > 0 or got.moved > 0:
-        raise Failure(f"{got.carried['provider']} bytes were on the provider with one end alone")
-    if "" in got.reasons:
-        raise Failure(f"{got.reasons['']} connections stayed on TCP without a reason")
+def check_stayed(workload, ends, got, both):
+    """The end that was under sansock reports what it reports with both: all its connections, now on TCP, and why."""
+    for record in got.records:
+        if record["path"] != "tcp" or record["upgrades"] > 0 or record["bytes_sent"]["provider"] + record["bytes_received"]["provider"] > 0:
+            raise Failure(f"a connection moved with one end alone: {record}")
+        if record["role"] != ROLES[ends]:
+            raise Failure(f"the end that was not under sansock reports: {record}")
+        if record["reason"] not in (ALONE | {"exec"} if workload.leaves_provider else ALONE):
+            raise Failure(f"that is not why it is on TCP: {record}")
+    if len(connections(got.records)) != len(connections(both.records)):
+        raise Failure(f"{len(connections(got.records))} connections are in the report, {len(connections(both.records))} with both ends")
+    if got.reasons["peer-silent"] == 0 and not (workload.leaves_provider and got.reasons["exec"] > 0):
+        raise Failure(f"no connection says that its peer is silent: {dict(got.reasons)}")
 
 
 def row(workload, ends, got):
     total = sum(got.carried.values())
+    payload = total // (len(ENDS[ends]) or 1)  # each end has counted all of it
     share = f"{got.carried['provider'] / total:.2%}" if total else "-"
     reasons = ", ".join(f"{count} x {reason}" for reason, count in got.reasons.most_common(3)) or "-"
-    return f"{workload.name:24}{ends:8}{got.connections:8}{total // 2:14}{share:>10}{got.loopback:14}  {reasons}"
+    return f"{workload.name:24}{ends:8}{len(got.records):8}{payload:14}{share:>10}{got.loopback:14}  {reasons}"
 
 
 def run_workload(arguments, workload):
@@ -258,14 +325,19 @@ def run_workload(arguments, workload):
     print(row(workload, "plain", plain), flush=True)
     if plain.loopback < workload.payload_min:
         raise Failure(f"the kernel carried {plain.loopback} bytes, the workload claims to move {workload.payload_min}")
-    for ends in () if arguments.plain else ("both", "server", "client"):
+    if arguments.plain:
+        return
+    both = measure(arguments, workload, "both")
+    print(row(workload, "both", both), flush=True)
+    check_contents(both, plain)
+    check_moved(workload, both)
+    if not workload.leaves_provider:  # whoever is given a connection has not all of it in its report
+        check_connections(workload, both)
+    for ends in ("server", "client"):
         got = measure(arguments, workload, ends)
         print(row(workload, ends, got), flush=True)
         check_contents(got, plain)
-        if ends == "both":
-            check_moved(workload, got)
-        else:
-            check_stayed(got)
+        check_stayed(workload, ends, got, both)
 
 
 def enter_namespace():

@@ -4,7 +4,7 @@
 import pathlib
 import sys
 
-from harness import Workload, free_port, main
+from harness import SILENCE_S, Workload, free_port, main
 
 CLIENT = pathlib.Path(__file__).with_name("memcached_client.py")
 
@@ -12,7 +12,7 @@ CLIENT = pathlib.Path(__file__).with_name("memcached_client.py")
 def values(run):
     port = free_port()
     with run.server(["memcached", "-u", "root", "-t", "4", "-l", "127.0.0.1", "-p", port, "-m", "256"], port):
-        out = run.client([sys.executable, CLIENT, port])
+        out = run.client([sys.executable, CLIENT, port, SILENCE_S])
     return {"what the client read": out}
 
 

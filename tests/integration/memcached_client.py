@@ -6,11 +6,13 @@ import random
 import socket
 import sys
 import threading
+import time
 
 CONNECTIONS = 4
 KEYS = 6_000
 VALUE_MAX = 4_000
 ANSWER_TIMEOUT_S = 60
+PAUSE_S = float(sys.argv[2])  # between storing and fetching
 
 
 def value(connection, key):
@@ -43,6 +45,7 @@ def talk(port, connection, digests):
     digest = hashlib.sha256()
     with socket.create_connection(("127.0.0.1", port), ANSWER_TIMEOUT_S) as client, client.makefile("rwb") as stream:
         store(stream, connection)
+        time.sleep(PAUSE_S)
         fetch(stream, connection, digest)
     digests[connection] = digest.hexdigest()
 

@@ -7,7 +7,7 @@ import re
 import signal
 import subprocess
 
-from harness import Failure, Workload, as_user, free_port, main, random_bytes, sha256
+from harness import SILENCE_S, Failure, Workload, as_user, free_port, main, random_bytes, sha256
 
 PROGRAMS = max(pathlib.Path("/usr/lib/postgresql").glob("*/bin"), default=pathlib.Path("/usr/bin"))
 USER = "postgres"
@@ -50,6 +50,7 @@ def queries(run):
                 "--set", "ON_ERROR_STOP=1", "postgres"]
         out = run.client(psql, input="".join([
             "".join(f"SELECT {number};\n" for number in range(1000)), copy_in,
+            f"DO $$ BEGIN PERFORM pg_sleep({SILENCE_S}); END $$;\n",
             "COPY (SELECT * FROM data ORDER BY number) TO STDOUT;\n",
             "SELECT md5(string_agg(bytes, ',' ORDER BY number)), sum(length(bytes)) FROM data;\n",
             "".join(f"SELECT bytes FROM data WHERE number = {number};\n" for number in range(3000))]).encode()).decode()
@@ -60,5 +61,6 @@ def queries(run):
 
 
 if __name__ == "__main__":
-    main(Workload("postgresql-pgbench", transactions, 10 << 20, CONFIG),
+    # pgbench asks for the scale over a connection of its own, and psql asks for the totals.
+    main(Workload("postgresql-pgbench", transactions, 10 << 20, CONFIG, small=2),
          Workload("postgresql-queries", queries, 25 << 20, CONFIG))

@@ -3,10 +3,21 @@
 
 import contextlib
 
-from harness import Failure, Workload, free_port, main, random_bytes, sha256
+from harness import SILENCE_S, Failure, Workload, free_port, main, random_bytes, sha256
 
 KEYS = 60_000
 PAUSE_S = 0.2
+
+#: Bytes of one request of redis-benchmark and of its answer, for the kinds that a connection carries too few bytes of.
+#: The last one's answer is the list's length, in as many digits as it has.
+REQUESTS = [("PING_INLINE", 6, 7), ("PING_MBULK", 14, 7), ("SET", 45, 5), ("GET", 36, 9), ("MSET", 335, 5), ("LPUSH", 36, None)]
+
+
+def requests(connection):
+    """A connection of redis-benchmark carries one kind of request, which its lengths tell."""
+    sent, received = connection.sent["connect"], connection.received["connect"]
+    return next((sent // request for _, request, answer in REQUESTS
+                 if sent % request == 0 and (answer is None or sent // request * answer == received)), None)
 
 
 @contextlib.contextmanager
@@ -35,7 +46,7 @@ def pipelined(run):
 
 
 def mixed(run):
-    return benchmark(run, ["-t", "set,get,lrange,mset", "-c", "20", "-n", "20000"])
+    return benchmark(run, ["-t", "set,get,lrange,mset", "-c", "20", "-n", "30000"])
 
 
 def value(key):
@@ -44,13 +55,14 @@ def value(key):
 
 def contents(run):
     """Stores known values, reads them back, and lets the server say what it holds. Both programs first have time for a few small
-    requests, or most would be in the kernel's buffers before their connections have moved."""
+    requests, or most would be in the kernel's buffers before their connections have moved. Later they wait for longer, so that one
+    end alone knows that its peer is silent."""
     warm_up = b"PING\r\n" * 1000
     sets = b"".join(f"SET key:{key} {value(key)}\r\n".encode() for key in range(KEYS))
-    gets = b"".join(f"GET key:{key}\n".encode() for key in range(KEYS))
+    gets = [f"GET key:{key}\n".encode() for key in range(KEYS)]
     with redis(run) as where:
-        stored = run.client(["redis-cli", *where, "--pipe"], input=[warm_up, PAUSE_S, warm_up, PAUSE_S, warm_up, PAUSE_S, sets]).decode().splitlines()[-1]
-        read = run.client(["redis-cli", *where], input=gets)
+        stored = run.client(["redis-cli", *where, "--pipe"], input=[warm_up, PAUSE_S, warm_up, PAUSE_S, warm_up, PAUSE_S, sets, SILENCE_S, warm_up]).decode().splitlines()[-1]
+        read = run.client(["redis-cli", *where], input=[b"".join(gets[:20]), SILENCE_S, b"".join(gets[20:])])
         digest = run.client(["redis-cli", *where, "DEBUG", "DIGEST"]).decode()
     if read != b"".join(f"{value(key)}\n".encode() for key in range(KEYS)):
         raise Failure("redis-cli read other values than it had stored")
@@ -58,5 +70,8 @@ def contents(run):
 
 
 if __name__ == "__main__":
-    main(Workload("redis", plain, 60 << 20), Workload("redis-pipelined", pipelined, 100 << 20),
-         Workload("redis-mixed", mixed, 10 << 20), Workload("redis-contents", contents, 45 << 20))
+    # redis-benchmark asks for the server's settings over a connection of its own, and redis-cli for the digest.
+    main(Workload("redis", plain, 60 << 20, small=1, requests=requests),
+         Workload("redis-pipelined", pipelined, 100 << 20, small=1, requests=requests),
+         Workload("redis-mixed", mixed, 10 << 20, small=1, requests=requests),
+         Workload("redis-contents", contents, 45 << 20, small=1))
