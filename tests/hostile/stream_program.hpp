@@ -30,7 +30,7 @@ inline int listen_anywhere() {
     const int fd = socket(AF_INET, SOCK_STREAM, 0);
     sockaddr_in address = loopback(0);
     socklen_t size = sizeof address;
-    if (bind(fd, reinterpret_cast<sockaddr *>(&address), size) != 0 || listen(fd, 1) != 0) return -1;
+    if (bind(fd, reinterpret_cast<sockaddr *>(&address), size) != 0 || listen(fd, SOMAXCONN) != 0) return -1;
     getsockname(fd, reinterpret_cast<sockaddr *>(&address), &size);
     printf("port %d\n", ntohs(address.sin_port));
     return fd;

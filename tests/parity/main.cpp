@@ -32,6 +32,7 @@ std::vector<Subject> all_subjects() {
             files(),
             stdio(),
             processes(),
+            relatives(),
             programs(),
             passing(),
             faults(),

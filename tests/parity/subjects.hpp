@@ -26,6 +26,7 @@ Subject handlers();
 Subject files();
 Subject stdio();
 Subject processes();
+Subject relatives();
 Subject programs();
 Subject passing();
 Subject faults();
