@@ -274,6 +274,37 @@ Subject epoll_triggers() {
         show_wait(t, "again", set);
     });
 
+    // With nothing else that changes: what was told last is told again, for it now means the end.
+    cases.add("edge_of_a_half_close", [](Case &t) {
+        const auto c = t.connect();
+        const int set = new_epoll();
+        control(set, EPOLL_CTL_ADD, c.fd, EPOLLIN | EPOLLET, 1);
+        c.peer.send("last");
+        show_wait(t, "arrival", set, 5000);
+        char buffer[8];
+        t.data("recv", recv(c.fd, buffer, sizeof buffer, 0), buffer);
+        t.value("recv", recv(c.fd, buffer, sizeof buffer, MSG_DONTWAIT));
+        c.peer.shutdown(SHUT_WR);
+        show_wait(t, "the end", set, 5000);
+        t.value("recv", recv(c.fd, buffer, sizeof buffer, MSG_DONTWAIT));
+        show_wait(t, "not again", set);
+        t.value("shutdown", shutdown(c.fd, SHUT_WR));
+        show_wait(t, "our end", set);
+    });
+
+    cases.add("edge_of_our_own_ends", [](Case &t) {
+        const auto c = t.connect();
+        const int set = new_epoll();
+        control(set, EPOLL_CTL_ADD, c.fd, EPOLLIN | EPOLLOUT | EPOLLET, 1);
+        show_wait(t, "room", set);
+        show_wait(t, "nothing", set);
+        t.value("shutdown", shutdown(c.fd, SHUT_RD));
+        show_wait(t, "no more to read", set);
+        show_wait(t, "nothing", set);
+        t.value("shutdown", shutdown(c.fd, SHUT_WR));
+        show_wait(t, "no more to write", set);
+    });
+
     cases.add("urgent_as_an_event", [](Case &t) {
         const auto c = t.connect();
         const int set = new_epoll();
