@@ -66,7 +66,7 @@ void Process::after_fork_in_child() {
     for (uint32_t i = 0; i < items_fresh_.load(std::memory_order_relaxed); ++i) {
         if (items_[i].looked_at.load(std::memory_order_relaxed) == 0) continue;
         items_[i].looked_at.store(0, std::memory_order_relaxed);
-        give_up_kept(items_[i]);
+        if (Connection *kept = items_[i].kept.exchange(nullptr)) kept->kept_by.store(0, std::memory_order_relaxed);
     }
     // What waits for a next user would be the parent's next user's, too.
     for (uint16_t id = 0; id < memory::kWakeObjects; ++id) {
