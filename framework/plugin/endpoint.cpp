@@ -1,4 +1,5 @@
 #include <fcntl.h>
+#include <unistd.h>
 
 #include <algorithm>
 
@@ -30,7 +31,7 @@ Result<sansock_offer> lend(const Offer &offer, const std::string &what) {
     lent.byte_count = static_cast<std::uint32_t>(offer.bytes.size());
     lent.fd_count = static_cast<std::uint32_t>(offer.fds.size());
     std::ranges::copy(offer.bytes, lent.bytes);
-    std::ranges::transform(offer.fds, lent.fds, &UniqueFd::get);
+    std::ranges::transform(offer.fds, lent.fds, &OfferFd::get);
     return lent;
 }
 
@@ -56,6 +57,8 @@ std::int32_t post(detail::EndpointState &endpoint, Post call, std::uint32_t kind
 }
 
 }  // namespace
+
+void NamedCloser::operator()(int fd) const { ::close(fd); }
 
 Endpoint::Endpoint(std::unique_ptr<detail::EndpointState> state) : state_(std::move(state)) {}
 Endpoint::Endpoint(Endpoint &&) noexcept = default;

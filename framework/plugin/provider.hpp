@@ -29,10 +29,17 @@ struct EndpointState;
 struct RegionState;
 }  // namespace detail
 
+/// A descriptor that was made where plugins make theirs. The preload library sees that by the names of libc, keeps the number from the
+/// application, and must see its end as well.
+struct NamedCloser {
+    void operator()(int fd) const;
+};
+using OfferFd = BasicFd<NamedCloser>;
+
 /// An offer or an answer: what the provider wants carried to the peer.
 struct Offer {
     std::vector<std::uint8_t> bytes;
-    std::vector<UniqueFd> fds;
+    std::vector<OfferFd> fds;
 };
 
 /// Registered memory, deregistered at the end of its life.

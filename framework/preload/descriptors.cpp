@@ -32,6 +32,12 @@ bool is_ours(int fd) {
     return process != nullptr && fd >= 0 && process->hidden_in(static_cast<unsigned>(fd), static_cast<unsigned>(fd)) == fd;
 }
 
+/// A number that is_ours() does not keep is the application's from now on: a plugin closes its own, or a forked child, which has no
+/// helper, what came along from its parent.
+void give_number(unsigned first, unsigned last) {
+    if (Process *process = in_vfork_child() ? nullptr : Process::get()) process->forget_hidden(first, last);
+}
+
 /// Ends what the library knows of `fd` and closes it. False: it knows nothing of it.
 bool close_known(int fd, long &result) {
     if (Connection *connection = connection_of(fd)) {
@@ -85,7 +91,11 @@ void forget_range(unsigned first, unsigned last) {
 
 /// Calls `close` for the range, but for descriptors of our own, which the application never had. Its answer, the first bad one.
 template <class Close>
-int close_around_ours(unsigned first, unsigned last, Close close) {
+int close_around_ours(unsigned first, unsigned last, Close close_all) {
+    const auto close = [close_all](unsigned from, unsigned to) {
+        give_number(from, to);
+        return close_all(from, to);
+    };
     const Process *process = in_vfork_child() ? nullptr : Process::get();
     for (int ours; process != nullptr && first <= last && (ours = process->hidden_in(first, last)) >= 0;
          first = static_cast<unsigned>(ours) + 1) {
@@ -115,6 +125,7 @@ SANSOCK_EXPORT int close(int fd) {
     long result;
     if (close_known(fd, result)) return static_cast<int>(answer(result));
     if (is_ours(fd)) return static_cast<int>(answer(-EBADF));
+    if (fd >= 0) give_number(static_cast<unsigned>(fd), static_cast<unsigned>(fd));
     return SANSOCK_REAL(close)(fd);
 }
 SANSOCK_ALIAS(__close, close);
@@ -132,7 +143,10 @@ SANSOCK_EXPORT void closefrom(int first) noexcept {
     const auto from = static_cast<unsigned>(std::max(first, 0));
     forget_range(from, ~0u);
     const Process *process = Process::get();
-    if (in_vfork_child() || process == nullptr || process->hidden_in(from, ~0u) < 0) return SANSOCK_REAL(closefrom)(first);
+    if (in_vfork_child() || process == nullptr || process->hidden_in(from, ~0u) < 0) {
+        give_number(from, ~0u);
+        return SANSOCK_REAL(closefrom)(first);
+    }
     close_around_ours(from, ~0u, [](unsigned begin, unsigned end) { return SANSOCK_REAL(close_range)(begin, end, 0); });
 }
 
@@ -141,6 +155,7 @@ SANSOCK_EXPORT int dup(int fd) noexcept { return duplicated(fd, SANSOCK_REAL(dup
 SANSOCK_EXPORT int dup2(int fd, int copy) noexcept {
     if (is_ours(copy)) return static_cast<int>(answer(-EBADF));  // as beyond the limit of descriptors
     vacate(fd, copy);
+    if (copy >= 0) give_number(static_cast<unsigned>(copy), static_cast<unsigned>(copy));
     return duplicated(fd, SANSOCK_REAL(dup2)(fd, copy));
 }
 SANSOCK_ALIAS(__dup2, dup2);
@@ -148,6 +163,7 @@ SANSOCK_ALIAS(__dup2, dup2);
 SANSOCK_EXPORT int dup3(int fd, int copy, int flags) noexcept {
     if (is_ours(copy)) return static_cast<int>(answer(-EBADF));
     vacate(fd, copy);
+    if (copy >= 0) give_number(static_cast<unsigned>(copy), static_cast<unsigned>(copy));
     return duplicated(fd, SANSOCK_REAL(dup3)(fd, copy, flags));
 }
 

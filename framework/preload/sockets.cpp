@@ -133,8 +133,7 @@ SANSOCK_EXPORT int getsockopt(int fd, int level, int option, void *value, sockle
     if (level == SOL_SOCKET && option == SO_ERROR && *length >= sizeof(int)) {
         int error;
         std::memcpy(&error, value, sizeof error);
-        if (error == ECONNRESET) error = connection->end().error_of_reset();
-        if (error == 0) error = connection->end().take_error_of_loss();
+        error = connection->end().take_error(error);
         std::memcpy(value, &error, sizeof error);
     }
     if (level == IPPROTO_TCP && option == TCP_INFO && *length >= 1) {

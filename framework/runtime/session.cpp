@@ -19,7 +19,7 @@ Result<void> carry(plugin::Offer &from, OfferBytes &bytes, OfferFds &fds) {
     if (from.bytes.size() > socket::kOfferMax || from.fds.size() > socket::kOfferFdsMax) return fail(EMSGSIZE, "it is too long");
     bytes.size = static_cast<uint32_t>(from.bytes.size());
     std::memcpy(bytes.data, from.bytes.data(), from.bytes.size());
-    for (UniqueFd &fd : from.fds) fds.fds[fds.count++] = fd.release();
+    for (plugin::OfferFd &fd : from.fds) fds.fds[fds.count++] = fd.release();
     return {};
 }
 

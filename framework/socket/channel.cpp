@@ -10,6 +10,7 @@
 #include <string_view>
 
 #include "base/real.hpp"
+#include "socket/process.hpp"
 
 #ifndef SO_NETNS_COOKIE
 #define SO_NETNS_COOKIE 71
@@ -58,6 +59,17 @@ int new_channel_socket() {
 }
 
 }  // namespace
+
+OwnedFds::~OwnedFds() {
+    Process *process = Process::get();  // a program that only speaks the language of helpers has none
+    for (uint32_t i = 0; i < count; ++i) {
+        if (process != nullptr) {
+            process->close_hidden(fds[i]);
+        } else {
+            raw_syscall(SYS_close, fds[i]);
+        }
+    }
+}
 
 int send_message(int channel, const Message &message, int fd, const OfferFds &more) {
     iovec part{const_cast<Message *>(&message), sizeof message};

@@ -49,7 +49,7 @@ void Process::after_fork_in_child() {
         }
     }
     // The helper did not come along; its doorbell is the parent's. Channels stay open for sending only.
-    if (helper_doorbell_ >= 0) raw_syscall(SYS_close, helper_doorbell_);
+    if (helper_doorbell_ >= 0) close_hidden(helper_doorbell_);
     helper_doorbell_ = -1;
     helper_state_.store(0, std::memory_order_release);
     submitted_head_.store(0, std::memory_order_relaxed);
@@ -72,7 +72,7 @@ void Process::after_fork_in_child() {
     for (uint16_t id = 0; id < memory::kWakeObjects; ++id) {
         const int fd = shared_->wake_owners[id].load(std::memory_order_relaxed) != 0 ? -1 : wake_objects_[id].fd.exchange(-1);
         if (fd < 0) continue;
-        raw_syscall(SYS_close, fd);
+        close_hidden(fd);
         for (Peer &peer : peers()) peer.told[id].store(0, std::memory_order_relaxed);
     }
     Helper::forget_after_fork(*this);
@@ -82,7 +82,7 @@ void Process::after_fork_in_child() {
         if (inherited.endpoint != nullptr) inherited.endpoint = nullptr;  // the parent's runtime closes it
         if (inherited.refs.load(std::memory_order_relaxed) == 0) {
             // Lingering, postponed or an orphan: the parent's to bring to its end.
-            if (inherited.is_open()) raw_syscall(SYS_close, inherited.fd.exchange(-1));
+            if (inherited.is_open()) close_hidden(inherited.fd.exchange(-1));
             if (inherited.mapped.load() || inherited.orphan.load()) {
                 inherited.mapped.store(false);
                 inherited.orphan.store(false);

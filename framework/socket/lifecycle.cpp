@@ -45,7 +45,7 @@ struct Closing {
     int fd;
     enum Kind { kNow, kByDup, kUnseen } kind = kNow;
     [[nodiscard]] bool unseen() const { return kind == kUnseen; }
-    [[nodiscard]] long close() const { return kind == kNow ? raw_syscall(SYS_close, fd) : 0; }
+    [[nodiscard]] long close() const { return kind == kNow ? Process::get()->close_hidden(fd) : 0; }
 };
 
 /// From here on the helper lets the descriptor alone.
@@ -234,7 +234,7 @@ void finish_lingering(Process &process, Connection &connection) {
     const int fd = connection.fd.exchange(-1);
     if (fd < 0) return;
     if (wrote_to_closed) reset_on_close(fd);
-    raw_syscall(SYS_close, fd);
+    process.close_hidden(fd);
     let_go_of_memory(process, connection);
     process.free_connection(connection);
 }
@@ -264,7 +264,7 @@ bool take_orphans_apart(Process &process) {
     return some_left;
 }
 
-static void release_peer(Peer &peer) {
+static void release_peer(Process &process, Peer &peer) {
     if (!peer.inherited && peer.channel.load() >= 0) return;
     if (peer.has_windows.load()) return;
     stream::Guard guard(peer.log_lock);
@@ -276,19 +276,19 @@ static void release_peer(Peer &peer) {
     for (auto &arena : peer.ours) arena.close();
     for (auto &arena : peer.theirs) arena.close();
     for (auto &entry : peer.wake_fd) {
-        if (const int fd = entry.exchange(0); fd > 0) raw_syscall(SYS_close, fd - 1);
+        if (const int fd = entry.exchange(0); fd > 0) process.close_hidden(fd - 1);
     }
-    if (peer.helper_doorbell > 0) raw_syscall(SYS_close, peer.helper_doorbell);
+    if (peer.helper_doorbell > 0) process.close_hidden(peer.helper_doorbell);
     peer.helper_doorbell = 0;
     {
         stream::Guard no_sender(peer.channel_lock);
-        if (const int channel = peer.channel.exchange(-1); channel >= 0) raw_syscall(SYS_close, channel);
+        if (const int channel = peer.channel.exchange(-1); channel >= 0) process.close_hidden(channel);
     }
     peer.used.store(0, std::memory_order_release);
 }
 
 void expect_release(Process &process, Peer &peer) {
-    if (Helper::is_this_thread() && peer.their_arenas.load() == 0) return release_peer(peer);  // it has never had a connection
+    if (Helper::is_this_thread() && peer.their_arenas.load() == 0) return release_peer(process, peer);  // it has never had a connection
     uint64_t in_use = 0;
     if (peer.unused_since_ns.compare_exchange_strong(in_use, now_ns())) process.ring_helper();
 }
@@ -307,7 +307,7 @@ uint64_t release_peers(Process &process) {
         } else {
             peer.unused_since_ns.store(0);
             if (peer.has_windows.load()) process.ring_helper();  // a provider knows our arenas: it must forget them first
-            release_peer(peer);
+            release_peer(process, peer);
         }
     }
     return due;

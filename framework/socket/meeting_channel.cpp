@@ -15,7 +15,7 @@ constexpr const char *kOutOfTurn = "sends a message out of turn";
 }  // namespace
 
 /// Under the connection's fd_lock.
-void Meetings::new_channel(UniqueFd fd, Connection &connection, bool connected_by_us) {
+void Meetings::new_channel(HiddenFd fd, Connection &connection, bool connected_by_us) {
     if (connection.fd.load() < 0) return;  // the application has closed it: there is nothing left to meet about
     Peer *peer = process_.new_peer();
     if (peer == nullptr) return give_up(connection, stream::Reason::kNoResources);
@@ -68,7 +68,7 @@ void Meetings::close_channel(Peer &peer) {
     {
         stream::Guard no_sender(peer.channel_lock);
         unwatch(peer.channel);
-        raw_syscall(SYS_close, peer.channel.exchange(-1));
+        process_.close_hidden(peer.channel.exchange(-1));
     }
     expect_release(process_, peer);
 }
@@ -186,7 +186,7 @@ void Meetings::wake_object(Peer &peer, Received &received) {
         return broke_protocol(peer, "passes what is no wake object");
     }
     const int before = peer.wake_fd[id].exchange(process_.hide(received.fd.release()) + 1, std::memory_order_acq_rel);
-    if (before > 0) raw_syscall(SYS_close, before - 1);
+    if (before > 0) process_.close_hidden(before - 1);
     // Whoever had something for it until now could only ring the helper, which knows nothing of a relative's sleepers.
     const uint64_t one = 1;
     raw_syscall(SYS_write, peer.wake_fd[id].load() - 1, &one, sizeof one);

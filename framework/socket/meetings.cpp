@@ -73,7 +73,7 @@ void Meetings::unwatch(int fd) const {
 
 void Meetings::stop_listening(Meeting &meeting) const {
     unwatch(meeting.listener - 1);
-    raw_syscall(SYS_close, meeting.listener - 1);
+    process_.close_hidden(meeting.listener - 1);
     meeting.listener = 0;
 }
 
@@ -235,7 +235,7 @@ void Meetings::meet_by_name(Connection &connection, bool may_bind) {
         if (const int fd = connect_meeting(name); fd >= 0) {
             meeting.state = Meeting::kConnecting;
             wait_until(meeting, meeting.deadline_ns);
-            return new_channel(UniqueFd(process_.hide(fd)), connection, connector);
+            return new_channel(HiddenFd(process_.hide(fd)), connection, connector);
         }
         if (!may_bind) {
             meeting.state = Meeting::kBinding;
@@ -265,7 +265,7 @@ void Meetings::meeting_readable(uint32_t connection_index) {
     stop_listening(meeting);
     meeting.state = Meeting::kConnecting;
     stream::Guard guard(connection.fd_lock);
-    new_channel(UniqueFd(process_.hide(static_cast<int>(fd))), connection, connection.shared->role == Role::kConnect);
+    new_channel(HiddenFd(process_.hide(static_cast<int>(fd))), connection, connection.shared->role == Role::kConnect);
 }
 
 void Meetings::timers() {

@@ -14,6 +14,11 @@ namespace sansock::socket {
 
 inline constexpr uint32_t kFirstEpoch = 1;
 
+struct HiddenCloser {
+    void operator()(int fd) const { Process::get()->close_hidden(fd); }
+};
+using HiddenFd = BasicFd<HiddenCloser>;
+
 /// What a descriptor in the helper's epoll set stands for.
 struct Watch {
     enum Kind : uint8_t { kDoorbell = 1, kChannel, kMeeting, kSocket, kCourier } kind;
@@ -98,7 +103,7 @@ private:
     void wait_until(Meeting &meeting, uint64_t due_ns);
 
     void meet_by_name(Connection &connection, bool may_bind);
-    void new_channel(UniqueFd fd, Connection &connection, bool connected_by_us);
+    void new_channel(HiddenFd fd, Connection &connection, bool connected_by_us);
     void close_channel(Peer &peer);
     void handle(Peer &peer, Received &received);
     void hello(Peer &peer, Received &received);

@@ -1,12 +1,10 @@
 // What two helpers say to each other over their Unix socket (SOCK_SEQPACKET, one message a packet).
 #pragma once
 #include <netinet/in.h>
-#include <sys/syscall.h>
 
 #include <cstdint>
 #include <utility>
 
-#include "base/real.hpp"
 #include "socket/runtime.hpp"
 
 namespace sansock::socket {
@@ -30,9 +28,7 @@ struct OwnedFds : OfferFds {
     explicit OwnedFds(const OfferFds &taken) : OfferFds(taken) {}
     OwnedFds(const OwnedFds &) = delete;
     OwnedFds &operator=(const OwnedFds &) = delete;
-    ~OwnedFds() {
-        for (uint32_t i = 0; i < count; ++i) raw_syscall(SYS_close, fds[i]);
-    }
+    ~OwnedFds();
     /// They are the caller's from now on.
     OfferFds release() { return std::exchange(static_cast<OfferFds &>(*this), {}); }
 };

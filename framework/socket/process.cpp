@@ -91,6 +91,21 @@ int Process::hidden_in(unsigned first, unsigned last) const {
     return -1;
 }
 
+void Process::forget_hidden(unsigned first, unsigned last) {
+    const unsigned from = std::max(first, hidden_from_.load(std::memory_order_relaxed));
+    const unsigned to = std::min(last, hidden_to_.load(std::memory_order_relaxed));
+    for (unsigned fd = from; fd <= to; ++fd) {
+        if (hidden_[fd].load(std::memory_order_relaxed) != 0) hidden_[fd].store(0, std::memory_order_relaxed);
+    }
+}
+
+/// First the note: once the number is free, another thread may get it at once. The inode would not tell the two apart, for all eventfds
+/// and epoll instances have the same.
+long Process::close_hidden(int fd) {
+    if (fd >= 0) forget_hidden(static_cast<unsigned>(fd), static_cast<unsigned>(fd));
+    return raw_syscall(SYS_close, fd);
+}
+
 int Process::hide(int fd) {
     rlimit limit{};
     if (fd < 0 || getrlimit(RLIMIT_NOFILE, &limit) != 0) return fd;

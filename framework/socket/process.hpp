@@ -275,6 +275,10 @@ public:
     void note_hidden(int fd);
     /// One of those, in the range [first, last], or -1; in a process whose helper lives by them.
     [[nodiscard]] int hidden_in(unsigned first, unsigned last) const;
+    /// The numbers in the range are about to be the application's, which may get back its own by them.
+    void forget_hidden(unsigned first, unsigned last);
+    /// The end of what hide() or note_hidden() knows, and of any other descriptor of our own.
+    long close_hidden(int fd);
 
 private:
     static constexpr uint32_t kKindMask = 0xc000'0000u, kConnectionKind = 0x8000'0000u, kEpollKind = 0x4000'0000u;

@@ -103,7 +103,7 @@ public:
     /// shutdown(SHUT_WR). False: nothing of the stream stands in the way, the kernel shall do it.
     bool finish_writing();
     void finish_reading();
-    /// Both streams have ended: to the application the connection is closed.
+    /// To the application the connection is closed: both streams have ended, or it was reset.
     [[nodiscard]] bool both_finished() const;
     /// Whether the peer has ended its stream.
     [[nodiscard]] bool peer_finished() const { return m_.peer->cold.fin.load(std::memory_order_acquire) != 0; }
@@ -114,11 +114,11 @@ public:
     /// Bytes that we sent will never be read. The kernel saw a clean end of the connection; over TCP they would have met a reset, and
     /// this is the error of that: ECONNRESET when the peer died, EPIPE when it had closed. 0: nothing is lost.
     [[nodiscard]] int error_of_loss() const;
-    /// What a reset is to a sender and to SO_ERROR. Whether the peer had ended its stream before (CLOSE_WAIT), the kernel does not know
-    /// while the end of it travels beside TCP.
+    /// What a reset is to a sender and to SO_ERROR. Whether the peer had ended its stream before (CLOSE_WAIT), and whether we had as well
+    /// (0: the connection was over, and nothing can happen to it any more), the kernel does not know while the ends travel beside TCP.
     [[nodiscard]] int error_of_reset() const;
-    /// As error_of_loss(), but told once.
-    int take_error_of_loss();
+    /// What SO_ERROR tells, once, where the kernel's own has just told `kernel`.
+    int take_error(int kernel);
     /// The peer has closed or is dead: its end of TCP came before it had stepped, so it is no half-close (I4).
     [[nodiscard]] bool peer_is_dead() const;
     /// Nobody will read or write here again. Answers what the caller owes the kernel.
@@ -217,10 +217,14 @@ private:
                m_.mine->cold.frozen.load(std::memory_order_relaxed) >= epoch;
     }
     [[nodiscard]] uint64_t never_consumed() const;
+    /// Over TCP the peer's FIN would be here, and ours acknowledged.
+    [[nodiscard]] bool peer_end_arrived() const;
+    [[nodiscard]] bool own_end_arrived() const;
     [[nodiscard]] bool is_gone() const { return s_.tcp_ended.load(std::memory_order_acquire) != kTcpOpen; }
 
     long send_provider(const iovec *parts, int count);
     long send_tcp(const iovec *parts, int count, int flags);
+    long send_after_end();
     bool begin_hold();
     bool try_switch();
     long receive_provider(const iovec *parts, int count, int flags);
@@ -234,6 +238,7 @@ private:
     [[nodiscard]] bool has_room();
     long or_owed(long answer);
     long take_note(long answer);
+    int take_error_of_loss();
     bool return_to_window();
     [[nodiscard]] bool kernel_knows_more();
     [[nodiscard]] bool unread_by_us();

@@ -50,7 +50,7 @@ bool End::kernel_knows_more() {
 
 bool End::both_finished() const {
     const bool gone = s_.tcp_ended.load(std::memory_order_acquire) == kTcpReset;
-    return gone || (s_.out.fin && (peer_finished() || s_.tcp_ended.load(std::memory_order_acquire) != kTcpOpen));
+    return gone || error_of_loss() != 0 || (s_.out.fin && (peer_finished() || s_.tcp_ended.load(std::memory_order_acquire) != kTcpOpen));
 }
 
 void End::finish_reading() {

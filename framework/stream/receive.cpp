@@ -59,18 +59,47 @@ long End::or_owed(long answer) {
     return owed != 0 ? -static_cast<long>(owed) : answer;
 }
 
+/// The kernel's answer, as TCP would have given it. An error is told once, so whatever is lost beside TCP is told with it.
 long End::take_note(long answer) {
     if (answer != -ECONNRESET) return answer;
     const int error = error_of_reset();
+    note_end(kTcpReset);  // the kernel has no error to show to whoever looks from now on
+    s_.error_told.store(1, std::memory_order_relaxed);
     if (error == ECONNRESET) s_.error_owed.store(ECONNRESET, std::memory_order_relaxed);  // EPIPE is what every sender hears from now on
     return -error;
 }
 
-int End::error_of_reset() const { return peer_finished() && !is_poisoned() ? EPIPE : ECONNRESET; }
+int End::error_of_reset() const {
+    if (is_poisoned() || !peer_end_arrived()) return ECONNRESET;
+    if (!s_.out.fin) return EPIPE;
+    return own_end_arrived() ? 0 : ECONNRESET;  // LAST_ACK or CLOSING
+}
+
+/// It was named before the bytes ahead of it were here, where TCP carries those.
+bool End::peer_end_arrived() const {
+    if (!peer_finished()) return false;
+    if (s_.in.path == Path::kProvider) return true;
+    const uint32_t epoch = s_.epoch.load(std::memory_order_relaxed);
+    const memory::ColdWords &peer = m_.peer->cold;
+    const bool rest_in_window = peer.switched.load(std::memory_order_acquire) == epoch && !stepping();
+    const uint64_t by_tcp = rest_in_window ? peer.switched_at.load(std::memory_order_relaxed) : peer.fin_at.load(std::memory_order_relaxed);
+    const long unread = env_.tcp_unread();
+    return s_.in.in.load(std::memory_order_relaxed) + static_cast<uint64_t>(std::max(unread, 0L)) >= by_tcp;
+}
+
+bool End::own_end_arrived() const { return s_.out.path == Path::kProvider ? unacknowledged() == 0 : env_.tcp_unsent() <= 0; }
+
+int End::take_error(int kernel) {
+    if (kernel == 0) return take_error_of_loss();
+    if (kernel != ECONNRESET && kernel != EPIPE) return kernel;
+    note_end(kTcpReset);
+    s_.error_told.store(1, std::memory_order_relaxed);
+    return kernel == ECONNRESET ? error_of_reset() : kernel;
+}
 
 long End::receive_provider(const iovec *parts, int count, int flags) {
     InState &in = s_.in;
-    if (in.rd_shut && unread() == 0) return 0;
+    if (in.rd_shut && s_.tcp_ended.load(std::memory_order_acquire) == kTcpOpen && unread() == 0) return 0;
     WindowReader window = reader();
     Parts target(parts, count);
     const uint64_t start = in.in.load(std::memory_order_relaxed);
@@ -172,7 +201,7 @@ long End::receive_tcp(const iovec *parts, int count, int flags) {
         poison(Reason::kForeignBytes);
         return -ECONNRESET;
     }
-    const long got = take_note(env_.tcp_receive(parts, count, flags | MSG_DONTWAIT));
+    const long got = env_.tcp_receive(parts, count, flags | MSG_DONTWAIT);
     if (got == -EAGAIN) help_peer_to_switch();
     SANSOCK_POINT("D2.from-tcp");
     if (got > 0) {
@@ -190,15 +219,17 @@ long End::receive_tcp(const iovec *parts, int count, int flags) {
     }
     if ((got == 0 && Parts(parts, count).total() > 0) || got == -ECONNRESET || got == -EPIPE) {
         if (died_on_provider()) {
-            in.reset_owed = got != 0;
             tcp_ended(got == 0 ? kTcpFin : kTcpReset);
-            if (return_to_window()) return got;
+            if (return_to_window()) {
+                const long error = take_note(got);  // only now, for it is in the window that the peer's end may have arrived
+                in.reset_owed = error != 0;
+                return error;
+            }
             // Its last bytes came by TCP; whether it had read ours TCP does not know.
             if (got == 0) return end_of_stream();
-            in.reset_owed = false;
         }
     }
-    return got;
+    return take_note(got);
 }
 
 /// The peer is gone before it had stepped: it will repeat nothing any more, and what it kept lies in its window still.
@@ -257,7 +288,11 @@ bool End::has_room() {
 }
 
 short End::events(short kernel) {
-    short events = kernel & POLLERR;
+    // What was seen here is known to the next call, though the helper may come to see it only later.
+    constexpr short kReset = POLLERR | POLLHUP;
+    if (__builtin_expect((kernel & kReset) == kReset, 0)) note_end(kTcpReset);
+    const bool harmless = __builtin_expect((kernel & kReset) != 0, 0) && error_of_reset() == 0;
+    short events = harmless ? 0 : kernel & POLLERR;
     if (!on_provider(false)) {
         // A peer that has switched will never again make TCP readable: take note before anybody waits for that.
         InGuard guard(*this);
@@ -297,7 +332,9 @@ short End::events(short kernel) {
     } else if (!held_back()) {
         events |= kernel & (POLLOUT | POLLWRNORM | POLLHUP);
     }
-    if (reset) events |= POLLIN | POLLRDNORM | POLLRDHUP | POLLOUT | POLLWRNORM | POLLHUP | (env_.tcp_has_error() ? POLLERR : 0);
+    if (reset)
+        events |= POLLIN | POLLRDNORM | POLLRDHUP | POLLOUT | POLLWRNORM | POLLHUP |
+                  (error_of_reset() != 0 && env_.tcp_has_error() ? POLLERR : 0);
     // As long as TCP has not brought the last bytes, there is something to wait for.
     if (read_done && error_of_loss() != 0) events |= POLLHUP | (s_.error_told.load(std::memory_order_relaxed) == 0 ? POLLERR : 0);
     if (s_.out.fin && read_done) events |= POLLHUP;

@@ -43,12 +43,24 @@ long End::send(const iovec *parts, int count, int flags) {
     return or_owed(sent);
 }
 
+/// A reset comes before our own end: once a sender hears of the one, from then on of the other. The kernel is asked by a send of nothing,
+/// for its word may be there before anybody has noticed.
+long End::send_after_end() {
+    if (const int error = take_error_of_loss(); error == ECONNRESET) {
+        s_.error_owed.store(ECONNRESET, std::memory_order_relaxed);
+        return -ECONNRESET;
+    }
+    const iovec nothing{};
+    return take_note(env_.tcp_send(&nothing, 1, MSG_DONTWAIT | MSG_NOSIGNAL)) == -ECONNRESET ? -ECONNRESET : -EPIPE;
+}
+
 long End::send_provider(const iovec *parts, int count) {
     OutState &out = s_.out;
-    if (out.fin) return -EPIPE;
+    if (out.fin) return send_after_end();
     if (error_of_loss() != 0) {
         const int error = take_error_of_loss();
-        return error != 0 ? take_note(-error) : -EPIPE;
+        if (error == ECONNRESET) s_.error_owed.store(ECONNRESET, std::memory_order_relaxed);
+        return error != 0 ? -error : -EPIPE;
     }
     if (__builtin_expect(s_.tcp_ended.load(std::memory_order_relaxed) != kTcpOpen, 0) && peer_is_dead()) {
         // The peer is gone. The kernel knows best what that means to a sender.
@@ -125,7 +137,7 @@ void End::rest() {
 long End::send_tcp(const iovec *parts, int count, int flags) {
     OutState &out = s_.out;
     if (out.stopped && !peer_is_dead()) return -EAGAIN;
-    if (out.fin) return -EPIPE;
+    if (out.fin) return send_after_end();
     if (try_switch()) {
         out.held_until.store(0, std::memory_order_relaxed);
         const long sent = send_provider(parts, count);

@@ -1,4 +1,5 @@
 #include <fcntl.h>
+#include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -6,7 +7,9 @@
 
 #include <algorithm>
 #include <cstring>
+#include <filesystem>
 #include <string>
+#include <vector>
 
 #include "subjects.hpp"
 
@@ -27,6 +30,20 @@ void echo(Case &t, int fd, const Remote &peer, const char *text) {
     peer.send(text);
     char buffer[16];
     t.data("recv", recv(fd, buffer, sizeof buffer, 0), buffer);
+}
+
+bool is_free(int fd) { return fcntl(fd, F_GETFD) < 0; }
+
+/// Eventfds that are open, none of which a case has made itself.
+std::vector<int> doorbells() {
+    std::vector<int> numbers;
+    for (const auto &entry : std::filesystem::directory_iterator("/proc/self/fd")) {
+        std::error_code gone;  // as the listing itself, later
+        if (std::filesystem::read_symlink(entry.path(), gone) == "anon_inode:[eventfd]") {
+            numbers.push_back(std::stoi(entry.path().filename()));
+        }
+    }
+    return numbers;
 }
 
 int temporary_file() { return must("memfd_create", memfd_create("parity", MFD_CLOEXEC)); }
@@ -191,6 +208,28 @@ Subject descriptors() {
         t.value("closed by number", closed);
         echo(t, one.fd, one.peer, "one");
         echo(t, two.fd, two.peer, "two");
+    });
+
+    cases.add("numbers_that_the_library_has_given_back", [](Case &t) {
+        const auto one = t.connect(), two = t.connect();
+        const std::vector<int> numbers = doorbells();
+        const auto all_open = [&] { return std::ranges::none_of(numbers, is_free); };
+        close(one.fd);
+        if (t.options().peer == Peer::Kind::kProcess) t.peer().kill();
+        close(two.fd);
+        // Without the library there are none.
+        if (t.options().peer == Peer::Kind::kProcess && !numbers.empty()) t.await("a number", [&] { return !all_open(); });
+        const int counter = must("eventfd", eventfd(0, EFD_CLOEXEC));
+        int kept = 0;
+        for (const int number : numbers) {
+            if (!is_free(number)) continue;
+            if (must("F_DUPFD", fcntl(counter, F_DUPFD, number)) != number) continue;
+            kept += dup2(counter, number) != number;
+            kept += close_range(static_cast<unsigned>(number), static_cast<unsigned>(number), 0) != 0 || !is_free(number);
+            kept += dup3(counter, number, O_CLOEXEC) != number;
+            kept += close(number) != 0;
+        }
+        t.value("kept from us", kept);
     });
 
     cases.add("close_range_marks", [](Case &t) {

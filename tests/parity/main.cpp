@@ -18,6 +18,7 @@ std::vector<Subject> all_subjects() {
             timeouts(),
             ends(),
             failures(),
+            resets(),
             options(),
             controls(),
             descriptors(),

@@ -12,6 +12,7 @@ Subject flags();
 Subject timeouts();
 Subject ends();
 Subject failures();
+Subject resets();
 Subject options();
 Subject controls();
 Subject descriptors();

@@ -130,6 +130,18 @@ struct Side {
         return got < 0 ? strerrorname_np(static_cast<int>(-got)) : std::string(bytes, static_cast<size_t>(got));
     }
     [[nodiscard]] short events() const { return end->events(kernel.events()); }
+    void abort() {
+        const linger at_once{.l_onoff = 1, .l_linger = 0};
+        setsockopt(kernel.fd.get(), SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+        kernel.fd.reset();
+    }
+    /// SO_ERROR, as framework/preload/sockets.cpp answers it.
+    [[nodiscard]] int error() const {
+        int error = 0;
+        socklen_t size = sizeof error;
+        EXPECT_EQ(getsockopt(kernel.fd.get(), SOL_SOCKET, SO_ERROR, &error, &size), 0);
+        return end->take_error(error);
+    }
 };
 
 class EndsTest : public testing::Test {

@@ -104,14 +104,105 @@ TEST_F(EndsTest, TakeAResetBehindTheStreamsEndAsTcpDoesInCloseWait) {
     upgrade();
     EXPECT_EQ(b.send("all"), 3);
     EXPECT_TRUE(b.end->finish_writing());
-    const linger abort{.l_onoff = 1, .l_linger = 0};
-    setsockopt(b.kernel.fd.get(), SOL_SOCKET, SO_LINGER, &abort, sizeof abort);
-    b.kernel.fd.reset();
+    b.abort();
     a.end->tcp_ended(kTcpReset);
     EXPECT_EQ(a.receive(), "all");
     EXPECT_EQ(a.receive(), "");
     EXPECT_EQ(a.send("late"), -EPIPE) << "the kernel, which has seen no end, says ECONNRESET";
     EXPECT_EQ(a.send("later"), -EPIPE);
+    EXPECT_EQ(a.receive(), "");
+}
+
+TEST_F(EndsTest, TellASenderOfAResetBeforeItsOwnEnd) {
+    upgrade();
+    EXPECT_TRUE(a.end->finish_writing());
+    EXPECT_EQ(a.send("late"), -EPIPE);
+    EXPECT_EQ(a.kernel.sent, 0u) << "the question must not be a byte";
+    b.abort();
+    // The helper has not seen it yet.
+    EXPECT_EQ(a.send("late"), -ECONNRESET);
+    a.end->error_told();
+    EXPECT_EQ(a.send("late"), -EPIPE);
+    a.end->tcp_ended(kTcpFin);  // of an error that was told the kernel shows a hang-up alone
+    EXPECT_EQ(a.receive(), "");
+    EXPECT_EQ(a.error(), 0);
+    EXPECT_TRUE(a.end->both_finished());
+}
+
+TEST_F(EndsTest, FeelNoResetOnceBothHaveEnded) {
+    upgrade();
+    EXPECT_EQ(b.send("all"), 3);
+    EXPECT_TRUE(b.end->finish_writing());
+    EXPECT_TRUE(a.end->finish_writing());
+    b.abort();
+    constexpr short kOver = POLLIN | POLLRDNORM | POLLOUT | POLLWRNORM | POLLRDHUP | POLLHUP;
+    EXPECT_EQ(a.events(), kOver);
+    EXPECT_EQ(a.receive(), "all");
+    EXPECT_EQ(a.send("late"), -EPIPE);
+    EXPECT_EQ(a.error(), 0);
+    EXPECT_EQ(a.receive(), "");
+    EXPECT_EQ(a.events(), kOver);
+}
+
+TEST_F(EndsTest, FeelAResetWhileTheirEndWaitsForRoom) {
+    upgrade();
+    const std::string bulk(4096, 'x');
+    while (a.send(bulk) > 0) {
+    }
+    EXPECT_TRUE(a.end->finish_writing());
+    EXPECT_TRUE(b.end->finish_writing());
+    b.abort();
+    EXPECT_NE(a.events() & POLLERR, 0) << "LAST_ACK: over TCP the peer would not have had room for the last bytes";
+    EXPECT_EQ(a.error(), ECONNRESET);
+    EXPECT_EQ(a.error(), 0);
+}
+
+TEST_F(EndsTest, FeelAResetWhileThePeersEndIsOnItsWay) {
+    const std::string bulk(64 * 1024, 'x');
+    while (b.send(bulk) > 0) {
+    }
+    ASSERT_GT(b.kernel.tcp_unsent(), 0) << "more than the reader's kernel takes";
+    EXPECT_TRUE(b.end->finish_writing());
+    ASSERT_TRUE(a.end->peer_finished());
+    if (!a.end->finish_writing()) a.kernel.tcp_shutdown_write();
+    b.abort();
+    std::string last;
+    do {
+        last = a.receive();
+    } while (last.starts_with('x'));
+    EXPECT_EQ(last, "ECONNRESET") << "the peer has named its end, but what was ahead of that is lost";
+}
+
+TEST_F(EndsTest, TellAReaderThatHasShutDownOfAReset) {
+    upgrade();
+    a.end->finish_reading();
+    EXPECT_EQ(a.receive(), "");
+    b.abort();
+    EXPECT_NE(a.events() & POLLERR, 0);
+    EXPECT_EQ(a.receive(), "ECONNRESET");
+    EXPECT_EQ(a.receive(), "");
+    EXPECT_EQ(a.events() & POLLERR, 0);
+}
+
+TEST_F(EndsTest, TellOfWhatIsLostOnceWhoeverIsTold) {
+    upgrade();
+    EXPECT_EQ(a.send("unread"), 6);
+    b.abort();
+    EXPECT_EQ(a.error(), ECONNRESET);
+    a.end->tcp_ended(kTcpReset);
+    EXPECT_EQ(a.receive(), "");
+    EXPECT_EQ(a.error(), 0);
+    EXPECT_EQ(a.send("late"), -EPIPE);
+}
+
+TEST_F(EndsTest, AreOverOnceThePeerHasDiedWithTheirBytes) {
+    upgrade();
+    EXPECT_EQ(a.send("unread"), 6);
+    b.kernel.fd.reset();  // nothing of it was in the kernel, which ends the connection in order
+    a.end->tcp_ended(kTcpFin);
+    EXPECT_TRUE(a.end->both_finished());
+    EXPECT_EQ(a.receive(), "ECONNRESET");
+    EXPECT_TRUE(a.end->both_finished());
     EXPECT_EQ(a.receive(), "");
 }
 
