@@ -9,7 +9,7 @@ namespace {
 
 plugin::Offer copy(const plugin::Offer &offer) {
     plugin::Offer copied{.bytes = offer.bytes};
-    for (const UniqueFd &fd : offer.fds) copied.fds.emplace_back(::fcntl(fd.get(), F_DUPFD_CLOEXEC, 0));
+    for (const plugin::OfferFd &fd : offer.fds) copied.fds.emplace_back(::fcntl(fd.get(), F_DUPFD_CLOEXEC, 0));
     return copied;
 }
 
