@@ -71,6 +71,7 @@ public:
         if (in_vfork_child() || process_ == nullptr) return;
         socket::report_all();
         process_->leave_all();
+        image_left();  // whoever looks for the new program finds us, no more one of the family
     }
     ~Execution() {
         if (!in_vfork_child() && process_ != nullptr) process_->come_back();
