@@ -15,6 +15,7 @@
 #include <utility>
 
 #include "base/unique_fd.hpp"
+#include "socket/channel.hpp"
 #include "socket/waiting.hpp"
 
 namespace sansock::socket {
@@ -138,7 +139,10 @@ bool take_back(Connection &connection, const Lent &lent) {
     stream::Guard guard(connection.fd_lock);
     if (!connection.is_open() || !connection.is_in_family()) return true;
     uint32_t value = lent.value;
-    return connection.shared->stream.lent.compare_exchange_strong(value, 0);
+    if (connection.phase() != Phase::kAttached || !connection.mapped.load(std::memory_order_acquire))
+        return connection.shared->stream.lent.compare_exchange_strong(value, 0);
+    // A direction that the other program has ended has ended for the peer, too, and behind the kernel's FIN nothing leaves TCP.
+    return connection.end().take_back(value, !is_established(connection.fd.load()));
 }
 
 /// An entry of Process::Shared::spawners.
@@ -176,6 +180,15 @@ void Process::end_spawn() {
 bool Process::is_spawning() const {
     return shared_->unlisted_spawns.load() != 0 ||
            std::ranges::any_of(shared_->spawners, [](const auto &place) { return is_living(place.load()); });
+}
+
+void leave_lent(Process &process) {
+    for (uint32_t i = 0; i < process.connections_used(); ++i) {
+        Connection &connection = process.connection_at(i);
+        if (!process.holds(i) || connection.shared->stream.lent.load() == 0 || connection.phase() != Phase::kAttached) continue;
+        if (!connection.mapped.load(std::memory_order_acquire)) continue;
+        if (connection.shared->holders.only(static_cast<uint32_t>(process.pid()))) connection.end().leave_lent();
+    }
 }
 
 Lending take_back_lent(Process &process) {

@@ -247,6 +247,7 @@ void get_ready(Connection &connection) {
         if (!process.watches_lent()) process.watch_lent();
         return;
     }
+    if (connection.end().peer_rests()) return;
     {
         stream::Guard guard(connection.items_lock);
         for (EpollItem *item = connection.items.load(); item != nullptr; item = item->next_of_connection) {

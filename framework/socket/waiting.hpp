@@ -132,6 +132,9 @@ void forget_descriptor(int fd, Connection &connection);
 enum class Lending { kOver, kSeemsOver, kLasts };
 /// The helper: connections that no other program holds any more may leave TCP again.
 Lending take_back_lent(Process &process);
+/// This process is about to end. What it alone of its family holds, and another program has as well, is left in a state in which nobody
+/// needs to be here.
+void leave_lent(Process &process);
 /// Whoever held up a close of the connection does so no longer.
 void looked(Connection &connection, uint32_t generation);
 /// A closed connection whose peer had not read everything: done by now?

@@ -106,6 +106,39 @@ def sibling_is_slow(end):
     os.waitpid(peer, 0)
 
 
+def left_behind(leave):
+    """Nobody of the lender's family is there any more; what its peer needs of it, it has left behind."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    lender = os.fork()
+    if lender == 0:
+        end, _ = listener.accept()
+        converse(end, 300)
+        end.set_inheritable(True)
+        fd = end.fileno()
+        os.posix_spawn("/bin/sh", ["sh", "-c", f"sleep .3; echo greeting >&{fd}; cat <&{fd} >&{fd}"], os.environ)
+        time.sleep(0.05)
+        leave()
+    end = socket.create_connection(listener.getsockname())
+    listener.close()
+    for _ in range(300):
+        end.sendall(end.recv(1))
+    end.settimeout(10)
+    greeting = b"greeting\n"
+    assert end.recv(len(greeting), socket.MSG_WAITALL) == greeting
+    os.waitpid(lender, 0)
+    end.sendall(b"for the program")
+    end.shutdown(socket.SHUT_WR)
+    answer = b""
+    while more := end.recv(100):
+        answer += more
+    assert answer == b"for the program", answer
+
+
+LEFT = {
+    "left behind by an exit": lambda: left_behind(lambda: os._exit(0)),
+    "left behind by a death": lambda: left_behind(lambda: os.kill(os.getpid(), signal.SIGKILL)),
+}
+
 # What has to hold while a connection is lent.
 MEANWHILE = {f.__name__.replace("_", " "): f for f in (numbers_are_left_alone, helper_sleeps, sibling_is_slow)}
 
@@ -167,7 +200,7 @@ def main():
     parser.add_argument("--config", required=True)
     arguments = parser.parse_args()
     failed = False
-    for way in [*WAYS, *MEANWHILE]:
+    for way in [*WAYS, *MEANWHILE, *LEFT]:
         with tempfile.TemporaryDirectory() as folder:
             report = os.path.join(folder, "report")
             command = [arguments.sansock, "run", "--config", arguments.config, "--report", report, "--", sys.executable, __file__, way]
@@ -183,7 +216,9 @@ def main():
 
 
 if __name__ == "__main__":
-    if len(sys.argv) == 2 and sys.argv[1] in [*WAYS, *MEANWHILE]:
+    if len(sys.argv) == 2 and sys.argv[1] in LEFT:
+        LEFT[sys.argv[1]]()
+    elif len(sys.argv) == 2 and sys.argv[1] in [*WAYS, *MEANWHILE]:
         both_ends(sys.argv[1])
     else:
         main()
