@@ -74,6 +74,7 @@ struct alignas(64) ColdWords {
     std::atomic<uint32_t> state;        ///< EndState
     std::atomic<uint32_t> pinned;       ///< 1: this end stays on TCP once it is there.
     std::atomic<uint32_t> reason;       ///< Why it steps: stream::Reason.
+    std::atomic<uint32_t> resting;      ///< 1: another program may hold this end's socket: on TCP until that is over.
 };
 static_assert(sizeof(ColdWords) == 64);
 

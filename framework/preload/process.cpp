@@ -11,6 +11,7 @@
 #include "preload/step_back.hpp"
 #include "socket/helper.hpp"
 #include "socket/report.hpp"
+#include "socket/waiting.hpp"
 
 extern "C" int __cxa_atexit(void (*destroy)(void *), void *object, void *library) noexcept;
 
@@ -64,6 +65,7 @@ void leave() {
     socket_::Process *process = socket_::Process::get();
     if (process == nullptr || in_vfork_child()) return;
     socket_::report_all();
+    socket_::leave_lent(*process);
     process->leave_all();
 }
 

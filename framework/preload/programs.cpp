@@ -9,6 +9,7 @@
 #include "preload/real.hpp"
 #include "preload/step_back.hpp"
 #include "socket/report.hpp"
+#include "socket/waiting.hpp"
 
 // The inside of popen, in no header.
 extern "C" FILE *_IO_proc_open(FILE *stream, const char *command, const char *mode);
@@ -70,7 +71,9 @@ public:
         image_leaves();
         if (in_vfork_child() || process_ == nullptr) return;
         socket::report_all();
+        socket::leave_lent(*process_);
         process_->leave_all();
+        image_left();  // whoever looks for the new program finds us, no more one of the family
     }
     ~Execution() {
         if (!in_vfork_child() && process_ != nullptr) process_->come_back();

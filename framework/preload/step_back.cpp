@@ -63,6 +63,8 @@ void lend(int fd) {
 
 void image_leaves() {
     socket::Process *process = socket::Process::get();
+    if (process == nullptr) return;
+    if (!in_vfork_child()) process->begin_spawn();  // else our parent has, and is asleep in it
     inherited_leave(process, [&](socket::Connection &connection) {
         if (!in_vfork_child() && connection.shared->holders.only(static_cast<uint32_t>(process->pid()))) {
             socket::return_to_kernel(connection, stream::Reason::kExec);
@@ -70,6 +72,10 @@ void image_leaves() {
             socket::lend(connection);  // our siblings, or our parent, go on with it
         }
     });
+}
+
+void image_left() {
+    if (socket::Process *process = socket::Process::get(); process != nullptr && !in_vfork_child()) process->end_spawn();
 }
 
 void rings_come() {

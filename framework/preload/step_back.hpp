@@ -13,8 +13,9 @@ void image_spawns();
 void image_spawned();
 /// One descriptor that the new program will have under another number.
 void lend(int fd);
-/// A new program takes this one's place: what it inherits steps back.
+/// A new program takes this one's place: what it inherits steps back. `left`: this process is known to hold nothing for itself any more.
 void image_leaves();
+void image_left();
 /// Every tracked connection steps back: nobody knows what the new program, or the process, will do with which of them.
 void everything_leaves(stream::Reason reason);
 /// The process sets up io_uring's rings: what they read and write nobody sees, now or later.

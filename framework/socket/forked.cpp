@@ -35,7 +35,7 @@ void Process::after_fork_in_child() {
     is_child_ = true;
     left_.store(false, std::memory_order_relaxed);
     has_children_.store(false, std::memory_order_relaxed);
-    spawning_.store(0, std::memory_order_relaxed);
+    lent_watched_.store(false, std::memory_order_relaxed);
     // The arenas that came along charge the parent's account for ever; ours begins empty.
     if (memory::Account *fresh = reserve_accounts()) accounts_ = fresh;
     grown_.store(false, std::memory_order_relaxed);

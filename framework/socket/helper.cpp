@@ -262,9 +262,12 @@ void HelperThread::look_for_lent() {
     if (process_.take_lent_expected()) {
         lent_wait_ns_ = kLentNs;
         lent_due_ns_ = std::min(lent_due_ns_, now + kLentNs);
+        process_.note_lent_watched(true);
     }
     if (now < lent_due_ns_) return;
-    lent_due_ns_ = take_back_lent(process_) ? now + lent_wait_ns_ : UINT64_MAX;
+    const Lending found = take_back_lent(process_);
+    process_.note_lent_watched(found != Lending::kOver);
+    lent_due_ns_ = found == Lending::kOver ? UINT64_MAX : now + (found == Lending::kLasts ? lent_wait_ns_ : kLentNs);
     lent_wait_ns_ = std::min(2 * lent_wait_ns_, kLentNsMax);
 }
 

@@ -243,6 +243,7 @@ long receive_stream(Connection &connection, const iovec *parts, int count, int f
 
 long shutdown_stream(Connection &connection, int fd, int how) {
     if (how != SHUT_RD && how != SHUT_WR && how != SHUT_RDWR) return -EINVAL;
+    if (connection.mapped.load(std::memory_order_acquire) && connection.phase() == Phase::kAttached) retire_if_at_rest(connection);
     if (connection.phase() == Phase::kUnconnected) return raw_syscall(SYS_shutdown, fd, how);
     if (!connection.mapped.load(std::memory_order_acquire) || connection.phase() != Phase::kAttached) {
         connection.shared->stream.pinned.store(1, std::memory_order_relaxed);
@@ -309,6 +310,7 @@ void lend(Connection &connection) {
     Process::get()->watch_lent();
     if (connection.phase() != Phase::kAttached || !connection.mapped.load(std::memory_order_acquire))
         return connection.set_reason(stream::Reason::kExec);
+    connection.end().tell_lent();
     leave_provider(connection, stream::Reason::kExec, false);
 }
 

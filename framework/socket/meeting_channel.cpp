@@ -73,6 +73,17 @@ void Meetings::close_channel(Peer &peer) {
     expect_release(process_, peer);
 }
 
+/// Nobody of its family is there any more. Its sockets may be, with a program that it has started.
+void Meetings::peer_deserts(const Peer &peer) {
+    for (uint32_t i = 0; i < process_.connections_used(); ++i) {
+        Connection &connection = process_.connection_at(i);
+        if (!connection.is_open() || connection.phase() != Phase::kAttached) continue;
+        stream::Guard guard(connection.fd_lock);
+        if (!connection.is_open() || !connection.mapped.load() || connection.peer != &peer) continue;
+        connection.end().peer_deserts();
+    }
+}
+
 void Meetings::channel_readable(uint32_t peer_index) {
     Peer &peer = process_.peers()[peer_index];
     for (int i = 0; i < kMessagesAtOnce; ++i) {
@@ -81,7 +92,10 @@ void Meetings::channel_readable(uint32_t peer_index) {
         const int rc = receive_message(peer.channel, received);
         if (rc == -EAGAIN || rc == -EINTR) return;
         if (rc == -EPROTO) return broke_protocol(peer, "sends what is no message");
-        if (rc < 0) return close_channel(peer);
+        if (rc < 0) {
+            close_channel(peer);
+            return peer_deserts(peer);
+        }
         handle(peer, received);
     }
 }

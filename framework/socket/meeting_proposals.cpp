@@ -361,6 +361,8 @@ stream::Reason Meetings::attach(Connection &connection, Peer &peer, const Messag
         memory::Slot &slot = arena.slot(connection.slot);
         slot.cold.pinned.store(1, std::memory_order_release);
         slot.hot.attention.fetch_add(1, std::memory_order_release);
+    } else if (state.lent.load(std::memory_order_seq_cst) != 0) {  // since we last looked
+        connection.end().tell_lent();
     } else if (state.required) {
         get_ready(connection);
         required_due_ns_ = std::min(required_due_ns_, connection.required_until_ns);

@@ -105,6 +105,7 @@ private:
     void meet_by_name(Connection &connection, bool may_bind);
     void new_channel(HiddenFd fd, Connection &connection, bool connected_by_us);
     void close_channel(Peer &peer);
+    void peer_deserts(const Peer &peer);
     void handle(Peer &peer, Received &received);
     void hello(Peer &peer, Received &received);
     void welcome(Peer &peer, Received &received);

@@ -210,15 +210,15 @@ public:
     void watch_lent() {
         if (!lent_expected_.exchange(true, std::memory_order_acq_rel)) ring_helper();
     }
+    /// The helper does so already, however seldom it looks by now.
+    [[nodiscard]] bool watches_lent() const { return lent_watched_.load(std::memory_order_relaxed); }
+    void note_lent_watched(bool watched) { lent_watched_.store(watched, std::memory_order_relaxed); }
     bool take_lent_expected() { return lent_expected_.exchange(false, std::memory_order_acq_rel); }
-    /// Between these two a program is started that inherits what was lent.
-    void begin_spawn() { spawning_.fetch_add(1, std::memory_order_seq_cst); }
-    void end_spawn() {
-        uint32_t before = spawning_.load();
-        while (before != 0 && !spawning_.compare_exchange_weak(before, before - 1)) {
-        }
-    }
-    [[nodiscard]] bool is_spawning() const { return spawning_.load(std::memory_order_seq_cst) != 0; }
+    /// Between these two a program is started that inherits what was lent: no process of the family could see it yet.
+    void begin_spawn();
+    void end_spawn();
+    /// Some process of the family that lives is starting one.
+    [[nodiscard]] bool is_spawning() const;
     bool take_orphans_expected() { return orphans_expected_.exchange(false, std::memory_order_acq_rel); }
     /// Arenas have grown since the last call.
     bool take_growth() { return grown_.exchange(false, std::memory_order_acq_rel); }
@@ -283,6 +283,7 @@ public:
 private:
     static constexpr uint32_t kKindMask = 0xc000'0000u, kConnectionKind = 0x8000'0000u, kEpollKind = 0x4000'0000u;
     static constexpr uint32_t kIndexMask = ~kKindMask;
+    static constexpr uint32_t kSpawners = 64;
 
     struct Shared {
         FamilyLock lock;
@@ -293,6 +294,9 @@ private:
         /// The process that uses each wake object; 0: none. Peers know it by its number alone, whoever of the family it belongs to.
         std::atomic<uint32_t> wake_owners[memory::kWakeObjects];
         std::atomic<uint32_t> wake_users[memory::kWakeObjects];  ///< That which used it last: whose descriptor peers know.
+        /// Who is starting other programs: a process, and how many of its threads. One that is killed leaves its entry behind.
+        std::atomic<uint64_t> spawners[kSpawners];
+        std::atomic<uint32_t> unlisted_spawns;  ///< Of those for whom there was no place; if one was killed, nothing lent comes back.
     };
 
     [[nodiscard]] uint32_t entry_of(int fd) const {
@@ -325,8 +329,8 @@ private:
     Peer *peers_ = nullptr;
     static constexpr uint32_t kAccounts = 64;
     memory::Account *accounts_ = nullptr;
-    std::atomic<bool> grown_{false}, orphans_expected_{false}, rings_{false}, has_children_{false}, lent_expected_{false}, left_{false};
-    std::atomic<uint32_t> spawning_{0};
+    std::atomic<bool> grown_{false}, orphans_expected_{false}, rings_{false}, has_children_{false}, lent_expected_{false},
+        lent_watched_{false}, left_{false};
     std::atomic<uint32_t> peers_high_{0};
     WakeObject wake_objects_[memory::kWakeObjects] = {};
     std::atomic<uint32_t> epolls_fresh_{0}, items_fresh_{0};

@@ -242,7 +242,12 @@ void get_ready(Connection &connection) {
     if (__builtin_expect(connection.inherited.load(std::memory_order_relaxed) != Connection::kNothing, 0)) take_over(connection);
     const memory::Slot &mine = *connection.end().memory().mine;
     if (mine.cold.ready.load(std::memory_order_relaxed) == connection.shared->stream.epoch.load(std::memory_order_relaxed)) return;
-    if (connection.shared->stream.lent.load(std::memory_order_relaxed) != 0) return Process::get()->watch_lent();  // perhaps by a sibling
+    if (connection.shared->stream.lent.load(std::memory_order_relaxed) != 0) {  // perhaps by a sibling
+        Process &process = *Process::get();
+        if (!process.watches_lent()) process.watch_lent();
+        return;
+    }
+    if (connection.end().peer_rests()) return;
     {
         stream::Guard guard(connection.items_lock);
         for (EpollItem *item = connection.items.load(); item != nullptr; item = item->next_of_connection) {

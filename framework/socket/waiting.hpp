@@ -128,8 +128,13 @@ long close_descriptor(int fd, Connection &connection);
 void replace_descriptor(int fd, Connection &connection);
 /// The same for one that was closed unseen: by fclose(), say.
 void forget_descriptor(int fd, Connection &connection);
-/// The helper: connections that no other program holds any more may leave TCP again. Whether there are others still.
-bool take_back_lent(Process &process);
+/// What is still lent: nothing; nothing that some other program was seen to hold, but once is not enough; or more.
+enum class Lending { kOver, kSeemsOver, kLasts };
+/// The helper: connections that no other program holds any more may leave TCP again.
+Lending take_back_lent(Process &process);
+/// This process is about to end. What it alone of its family holds, and another program has as well, is left in a state in which nobody
+/// needs to be here.
+void leave_lent(Process &process);
 /// Whoever held up a close of the connection does so no longer.
 void looked(Connection &connection, uint32_t generation);
 /// A closed connection whose peer had not read everything: done by now?

@@ -92,6 +92,8 @@ public:
     [[nodiscard]] bool stays_on_tcp() const {
         return s_.pinned.load(std::memory_order_relaxed) != 0 || s_.lent.load(std::memory_order_relaxed) != 0;
     }
+    /// The peer's end is with another program: it will be ready in no epoch until that is over, and says so then.
+    [[nodiscard]] bool peer_rests() const { return m_.peer->cold.resting.load(std::memory_order_acquire) != 0; }
     /// The peer's end is ready: nothing but our own bytes on TCP can still keep the next send from switching.
     [[nodiscard]] bool may_switch() const {
         return on_provider(true) || m_.peer->cold.ready.load(std::memory_order_acquire) == s_.epoch.load(std::memory_order_relaxed);
@@ -133,6 +135,15 @@ public:
     bool step(Reason reason, bool for_good);
     /// Back for good, and the peer needs no answer from us any more: true once both directions are on TCP to stay.
     bool rests_for_good();
+    /// State::lent has changed; to be told before a STEP that makes room for the other program.
+    void tell_lent();
+    /// No other program has the socket any more, as far as was known when State::lent was `lent`. False: it is lent anew. `for_good`: one
+    /// that had it has left it in a state in which it can only stay on TCP.
+    bool take_back(uint32_t lent, bool for_good);
+    /// It is lent, and nobody will be here to take it back or to answer the peer.
+    void leave_lent();
+    /// Nobody is left who could answer for the peer. What it does not know of this epoch it needs no answer for.
+    void peer_deserts();
     /// The socket is about to go where nobody knows this stream, whether or not a step is through. False: the kernel alone would tell
     /// a wrong stream, and the connection was reset for it.
     bool may_leave();
@@ -241,6 +252,7 @@ private:
     int take_error_of_loss();
     bool return_to_window();
     [[nodiscard]] bool kernel_knows_more();
+    bool leave_to_kernel();
     [[nodiscard]] bool unread_by_us();
     [[nodiscard]] bool unread_in_window();
     [[nodiscard]] bool foreign_bytes_in_between();
@@ -252,9 +264,12 @@ private:
     void step_on();
     void finish_epoch(uint32_t epoch);
     [[nodiscard]] bool looks_at_rest() const;
+    [[nodiscard]] bool is_untouched(uint32_t epoch) const;
+    [[nodiscard]] bool peer_never_came(uint32_t epoch) const;
     [[nodiscard]] bool knows_reason() const;
     bool learn_of_reset();
     void bump_attention();
+    void show_lent();
     void pin();
     void poison(Reason reason);
     [[nodiscard]] bool is_poisoned() const {

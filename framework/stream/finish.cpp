@@ -6,6 +6,13 @@ namespace sansock::stream {
 
 bool End::finish_writing() {
     if (attention_pending()) progress();
+    if (s_.lent.load(std::memory_order_relaxed) != 0) {  // it shall not leave TCP again behind the kernel's FIN
+        StepGuard guard(*this);
+        if (!has_left()) {
+            pin();
+            bump_attention();
+        }
+    }
     bool peer_covers = false;
     {
         OutGuard guard(*this);
@@ -82,9 +89,24 @@ bool End::foreign_bytes_in_between() {
     return s_.out.path == Path::kProvider && !s_.out.replaying && foreign_bytes_written();
 }
 
+/// At rest on TCP, where other programs may hold the socket as well: what is unread is theirs, and what this close() means to the peer the
+/// kernel knows, who alone knows of them.
+bool End::leave_to_kernel() {
+    const uint32_t epoch = s_.epoch.load(std::memory_order_relaxed);
+    const bool lent = s_.lent.load(std::memory_order_relaxed) != 0;
+    if (!at_rest_on_tcp() && !(lent && is_untouched(epoch))) return false;
+    OutGuard guard(*this);
+    if (has_left()) return false;
+    pin();
+    bump_attention();
+    if (s_.out.fin) env_.tcp_shutdown_write();  // a STEP under way would have done it
+    return true;
+}
+
 End::Close End::close(bool abort) {
     if (attention_pending()) progress();
     memory::ColdWords &mine = m_.mine->cold;
+    if (leave_to_kernel()) return Close::kNow;
     const bool reset = abort || unread_by_us() || SANSOCK_MUTATE("NO_COUNT_AT_CLOSE", foreign_bytes_in_between(), false);
     SANSOCK_POINT("E2.looked");
     if (reset) {

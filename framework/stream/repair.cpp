@@ -49,7 +49,7 @@ void End::repair_step() {
     if (mine.frozen.load(std::memory_order_relaxed) == epoch && mine.step.load(std::memory_order_relaxed) != epoch) {
         s_.step_wanted.store(epoch, std::memory_order_relaxed);
     }
-    bump_attention();
+    show_lent();
     env_.ring_peer_helper();
 }
 

@@ -96,6 +96,7 @@ struct State {
     std::atomic<uint32_t> attention;             ///< The peer's attention count as last handled.
     std::atomic<uint32_t> pinned;                ///< 1: this connection will not (again) leave TCP.
     std::atomic<uint32_t> lent;         ///< Not 0: another program may hold the socket, so that it stays on TCP until none does any more.
+    std::atomic<uint32_t> deserted;     ///< 1: no process of the peer's is left that could answer; its socket may live on.
     std::atomic<uint32_t> tcp_ended;    ///< TcpEnd, as the helper saw it while the stream was on the provider.
     std::atomic<uint32_t> peer_closed;  ///< 1: the peer's application has closed its end with nothing of ours unread.
     std::atomic<uint32_t> error_told;   ///< 1: error_of_loss() was answered; like the kernel's, it is told once.

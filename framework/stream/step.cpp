@@ -75,8 +75,11 @@ bool End::step(Reason reason, bool for_good) {
             OutGuard out(*this);  // whoever was about to switch has done so, or will find the pin
             on_tcp = s_.out.path == Path::kTcp;
         }
-        // A peer that we were never ready for cannot have switched: there is nothing to go back from.
-        idle = on_tcp && stays_on_tcp() && mine.ready.load(std::memory_order_relaxed) != epoch;
+        // A peer that we were never ready for cannot have switched: there is nothing to go back from. But one that is ready itself, and
+        // whom we do not leave for good, would ask for an answer at any time, perhaps when nobody is here to give it.
+        const bool peer_asks =
+            s_.pinned.load(std::memory_order_relaxed) == 0 && m_.peer->cold.ready.load(std::memory_order_acquire) == epoch;
+        idle = on_tcp && stays_on_tcp() && mine.ready.load(std::memory_order_relaxed) != epoch && !peer_asks;
         const bool begins = !idle && mine.step.load(std::memory_order_relaxed) != epoch;
         if ((begins && !reset) || !knows_reason())
             s_.reason.store(static_cast<uint8_t>(reason), std::memory_order_relaxed);  // the first one stands
@@ -138,8 +141,11 @@ void End::step_on() {
             bump_attention();
             env_.ring_peer_helper();
         }
-        if (peer_has_frozen(epoch)) replay(epoch);
-        if (mine.stepped.load(std::memory_order_relaxed) != epoch || SANSOCK_MUTATE("EPOCH_EARLY", !peer_has_stepped(epoch), false)) return;
+        const bool alone = peer_never_came(epoch);
+        if (peer_has_frozen(epoch) || alone || (s_.lent.load(std::memory_order_relaxed) != 0 && is_untouched(epoch))) replay(epoch);
+        if (mine.stepped.load(std::memory_order_relaxed) != epoch ||
+            SANSOCK_MUTATE("EPOCH_EARLY", !peer_has_stepped(epoch) && !alone, false))
+            return;
         finish_epoch(epoch);
     }
 }
@@ -228,6 +234,64 @@ void End::finish_epoch(uint32_t epoch) {
     if (s_.out.fin || m_.peer->cold.fin.load(std::memory_order_relaxed) != 0) pin();
 }
 
+/// Neither direction can have been on the provider in this epoch: a peer for which we were not ready has not switched, and we have not.
+/// There is nothing to repeat then, from whatever byte the peer asks for it.
+bool End::is_untouched(uint32_t epoch) const {
+    return m_.mine->cold.ready.load(std::memory_order_acquire) != epoch && s_.out.epoch_switched != epoch && s_.out.path == Path::kTcp &&
+           s_.in.path == Path::kTcp;
+}
+
+/// The same of a peer that will not come any more.
+bool End::peer_never_came(uint32_t epoch) const {
+    const memory::ColdWords &peer = m_.peer->cold;
+    return s_.deserted.load(std::memory_order_acquire) != 0 && peer.ready.load(std::memory_order_acquire) != epoch &&
+           peer.switched.load(std::memory_order_acquire) != epoch && s_.out.epoch_switched != epoch;
+}
+
+void End::tell_lent() {
+    StepGuard guard(*this);
+    show_lent();
+}
+
+/// Under the step lock.
+void End::show_lent() {
+    if (has_left()) return;
+    m_.mine->cold.resting.store(s_.lent.load(std::memory_order_seq_cst) != 0, std::memory_order_release);
+    full_fence();  // before the look at whether the peer is ready, as it becomes ready and then looks at this word
+    bump_attention();
+}
+
+bool End::take_back(uint32_t lent, bool for_good) {
+    StepGuard guard(*this);
+    if (for_good && !has_left()) pin();
+    if (!s_.lent.compare_exchange_strong(lent, 0)) return false;
+    show_lent();
+    return true;
+}
+
+void End::leave_lent() {
+    {
+        StepGuard guard(*this);
+        if (has_left()) return;
+        pin();
+    }
+    progress();
+    rests_for_good();
+}
+
+void End::peer_deserts() {
+    {
+        StepGuard guard(*this);
+        if (has_left()) return;
+        s_.deserted.store(1, std::memory_order_release);
+        const uint32_t epoch = s_.epoch.load(std::memory_order_relaxed);
+        if (!peer_never_came(epoch)) return;
+        if (m_.mine->cold.ready.load(std::memory_order_relaxed) == epoch) s_.step_wanted.store(epoch, std::memory_order_relaxed);
+        step_on();
+    }
+    env_.wake_own();
+}
+
 bool End::at_rest_on_tcp() {
     if (!looks_at_rest()) return false;
     // A writer may have been about to switch before it could see the pin; the next one sees it.
@@ -241,8 +305,10 @@ bool End::looks_at_rest() const {
     // Who was ready in this epoch may find bytes in the window until a STEP has ended it.
     const bool over = mine.ready.load(std::memory_order_acquire) != epoch && mine.step.load(std::memory_order_relaxed) != epoch &&
                       m_.peer->cold.step.load(std::memory_order_acquire) < epoch;
+    // Nor needs who never was part of this epoch the peer's answer: what a STEP says of it is said.
+    const bool said = mine.stepped.load(std::memory_order_acquire) == epoch && is_untouched(epoch);
     return s_.out.path == Path::kTcp && s_.in.path == Path::kTcp && stays_on_tcp() &&
-           (over || SANSOCK_MUTATE("LEAVE_EARLY", false, mine.stepped.load(std::memory_order_relaxed) == epoch));
+           (over || said || SANSOCK_MUTATE("LEAVE_EARLY", false, mine.stepped.load(std::memory_order_relaxed) == epoch));
 }
 
 bool End::died_on_provider() const {

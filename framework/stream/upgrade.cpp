@@ -24,13 +24,15 @@ void End::pin() {
 
 void End::declare_ready() {
     auto &ready = m_.mine->cold.ready;
-    if (stays_on_tcp()) return;
+    if (stays_on_tcp() || peer_rests()) return;
     // Whoever pins the connection and then takes the lock knows whether the peer may switch.
     StepGuard step(*this);
     const uint32_t epoch = s_.epoch.load(std::memory_order_relaxed);
-    if (has_left() || stays_on_tcp() || ready.load(std::memory_order_relaxed) == epoch) return;
-    if (m_.peer->cold.pinned.load(std::memory_order_acquire) != 0) return;  // it will not switch, and may not be there to answer a STEP
-    if (s_.kernel_reads.load(std::memory_order_acquire) != 0) return;       // asleep where a switch would not wake it
+    if (has_left() || stays_on_tcp() || ready.load(std::memory_order_relaxed) == epoch || stepping()) return;
+    // It will not switch, and may not be there to answer a STEP.
+    if (m_.peer->cold.pinned.load(std::memory_order_acquire) != 0 || peer_rests()) return;
+    if (is_gone() || s_.deserted.load(std::memory_order_acquire) != 0) return;
+    if (s_.kernel_reads.load(std::memory_order_acquire) != 0) return;  // asleep where a switch would not wake it
     {
         InGuard guard(*this);
         m_.mine->hot.consumed.store(s_.in.in.load(std::memory_order_relaxed), std::memory_order_release);
@@ -40,6 +42,12 @@ void End::declare_ready() {
     SANSOCK_POINT("U2.ready");
     bump_attention();
     full_fence();
+    if (peer_rests()) {  // it has not seen us: this epoch must end while there is somebody to end it with
+        if (!knows_reason()) s_.reason.store(static_cast<uint8_t>(Reason::kExec), std::memory_order_relaxed);
+        s_.step_wanted.store(epoch, std::memory_order_relaxed);
+        env_.ring_own_helper();
+        return;
+    }
     if (m_.peer->hot.want_room.load(std::memory_order_relaxed) != 0) env_.ring_peer_helper();  // a required peer waits for just this
     help_peer_to_switch();
 }
@@ -91,7 +99,7 @@ bool End::try_switch() {
     OutState &out = s_.out;
     const uint32_t epoch = s_.epoch.load(std::memory_order_relaxed);
     const memory::ColdWords &peer = m_.peer->cold;
-    if (peer.ready.load(std::memory_order_acquire) != epoch || stays_on_tcp()) return false;
+    if (peer.ready.load(std::memory_order_acquire) != epoch || stays_on_tcp() || is_gone()) return false;
     if (m_.mine->cold.frozen.load(std::memory_order_relaxed) == epoch || peer.step.load(std::memory_order_acquire) >= epoch) return false;
     if (peer.frozen.load(std::memory_order_acquire) >= epoch) return false;
     if (s_.kernel_writes.load(std::memory_order_acquire) != 0) return false;

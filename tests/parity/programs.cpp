@@ -1,4 +1,5 @@
 #include <fcntl.h>
+#include <signal.h>
 #include <spawn.h>
 #include <sys/wait.h>
 
@@ -45,6 +46,19 @@ int spawn(Case &t, const char *program, int in, int out) {
     char *arguments[] = {const_cast<char *>(program), nullptr};
     pid_t child = -1;
     t.value("posix_spawnp", posix_spawnp(&child, program, &actions, nullptr, arguments, environ));
+    posix_spawn_file_actions_destroy(&actions);
+    return child;
+}
+
+/// A shell that has the connection as its descriptor 9 and does `script` once it reads a line from `in`.
+int spawn_on_nine(int in, const char *script) {
+    const std::string text = std::string("read go; ") + script;
+    posix_spawn_file_actions_t actions;
+    posix_spawn_file_actions_init(&actions);
+    posix_spawn_file_actions_adddup2(&actions, in, STDIN_FILENO);
+    char *arguments[] = {const_cast<char *>("sh"), const_cast<char *>("-c"), const_cast<char *>(text.c_str()), nullptr};
+    pid_t child = -1;
+    posix_spawn(&child, "/bin/sh", &actions, nullptr, arguments, environ);
     posix_spawn_file_actions_destroy(&actions);
     return child;
 }
@@ -175,6 +189,82 @@ Subject programs() {
         t.value("system", system("read word <&9; test \"$word\" = word"));
         char buffer[8];
         t.data("recv", recv(c.fd, buffer, sizeof buffer, 0), buffer);
+    });
+
+    cases.add("our_stream_ends_while_a_program_has_it", [](Case &t) {
+        const auto c = t.connect();
+        fcntl(c.fd, F_SETFD, 0);
+        t.value("system", system("true"));
+        t.value("shutdown", shutdown(c.fd, SHUT_WR));
+        t.outcome("peer", c.peer.receive_to_end());
+        char buffer[16];
+        for (int i = 0; i < 10; ++i) {  // meanwhile the program is known to have ended
+            t.outcome("peer", c.peer.poll(POLLHUP, 20));
+            t.outcome("peer", c.peer.send("more"));
+            t.data("recv", recv(c.fd, buffer, sizeof buffer, 0), buffer);
+        }
+        c.peer.close();
+        t.value("recv", recv(c.fd, buffer, sizeof buffer, 0));
+    });
+
+    cases.add("the_peers_stream_ends_while_a_program_has_it", [](Case &t) {
+        const auto c = t.connect();
+        fcntl(c.fd, F_SETFD, 0);
+        t.value("system", system("true"));
+        c.peer.shutdown(SHUT_WR);
+        char buffer[16];
+        t.value("recv", recv(c.fd, buffer, sizeof buffer, 0));
+        for (int i = 0; i < 10; ++i) {
+            t.value("send", send(c.fd, "more", 4, 0));
+            t.outcome("peer", c.peer.receive_up_to(4));
+            t.outcome("peer", c.peer.poll(POLLHUP, 20));
+        }
+        close(c.fd);
+        t.outcome("peer", c.peer.receive_to_end());
+    });
+
+    cases.add("input_of_cat_is_not_ours_to_lose", [](Case &t) {
+        const auto c = t.connect();
+        must("dup2", dup2(c.fd, 9));
+        int hold[2];
+        must("pipe2", pipe2(hold, O_CLOEXEC));
+        const int child = spawn_on_nine(hold[0], "cat <&9 >&9");
+        c.peer.send("for the cat");
+        t.await_unread(9, 11);
+        t.value("close", close(c.fd));
+        t.value("close", close(9));
+        t.outcome("peer", c.peer.send(" and more"));
+        must("write", write(hold[1], "\n", 1));
+        t.outcome("peer", c.peer.receive_up_to(20));
+        c.peer.shutdown(SHUT_WR);
+        t.outcome("peer", c.peer.receive_to_end());
+        wait_for(t, child);
+    });
+
+    cases.add("nor_of_a_forked_cat", [](Case &t) {
+        const auto c = t.connect();
+        int hold[2], ready[2];
+        must("pipe2", pipe2(hold, O_CLOEXEC));
+        must("pipe2", pipe2(ready, O_CLOEXEC));
+        const int child = must("fork", fork());
+        if (child == 0) {
+            dup2(c.fd, 9);
+            dup2(hold[0], STDIN_FILENO);
+            close(ready[0]);
+            execl("/bin/sh", "sh", "-c", "read go; cat <&9 >&9", nullptr);
+            _exit(127);
+        }
+        close(ready[1]);
+        char byte;
+        must("read", read(ready[0], &byte, 1));  // the end: it executes another program
+        c.peer.send("for the cat");
+        t.await_unread(c.fd, 11);
+        t.value("close", close(c.fd));
+        must("write", write(hold[1], "\n", 1));
+        t.outcome("peer", c.peer.receive_up_to(11));
+        c.peer.shutdown(SHUT_WR);
+        t.outcome("peer", c.peer.receive_to_end());
+        wait_for(t, child);
     });
 
     cases.add("popen_beside", [](Case &t) {

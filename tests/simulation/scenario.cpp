@@ -56,6 +56,7 @@ Scenario Scenario::of(uint64_t seed) {
     }
     s.late_drain = random.chance(50) ? static_cast<int>(random.below(2)) : -1;
     if (s.fault == Fault::kPressure) s.late_drain = s.victim;  // or it might never be felt
+    s.lends = s.fault != Fault::kLeave && random.chance(40);   // of those few enough meet what leaving is about
     return s;
 }
 
@@ -68,7 +69,8 @@ std::string Scenario::text() const {
                             plan.threads ? "two threads" : "one thread that polls", plan.bytes, plan.write_max, plan.read_max,
                             plan.peek_percent, kEndings[static_cast<int>(plan.ending)]);
     }
-    return text + fmt::format("{} drains; {} of side {} at {} number {} after the first {} bytes\n", drains, fault_name(fault), victim,
+    return text + fmt::format("{} {}; {} of side {} at {} number {} after the first {} bytes\n", drains,
+                              lends ? "drains or loans" : "drains", fault_name(fault), victim,
                               at_point < 0 ? "point" : point_names()[static_cast<size_t>(at_point)], at_count, kBytesMin);
 }
 

@@ -161,7 +161,7 @@ void Socket::close(bool abort) {
         p_.doorbell.ring();
         return;
     }
-    if (how == stream::End::Close::kReset) tcp.guard(p_.side, true);
+    if (how == stream::End::Close::kReset || abort) tcp.guard(p_.side, true);
     tcp.close(p_.side);
     let_go_of_memory(p_);
 }

@@ -153,10 +153,31 @@ void World::run_operator() {
         drains_now_ = false;
         stream::Guard guard(p.fd_lock);
         if (!p.mapped || p.phase != Phase::kAttached) return;
-        cover(p, Event::kDrain);
+        drain_or_lend(p);
+    }
+}
+
+/// Under the descriptor's lock, which is let go of while the other program has the socket.
+void World::drain_or_lend(Process &p) {
+    cover(p, Event::kDrain);
+    if (!scenario.lends || scheduler.random.chance(40)) {
         scheduler.trace("drains");
         p.end->step(stream::Reason::kDrained, false);
+        return;
     }
+    // As lend() in framework/socket/io.cpp, whose caller may be killed in the wait for the peer, or not wait at all.
+    scheduler.trace("lends");
+    p.state().lent.fetch_add(1);
+    p.end->tell_lent();
+    p.end->step(stream::Reason::kExec, false);
+    p.fd_lock.unlock();
+    SANSOCK_POINT("call");
+    scheduler.sleep({}, scheduler.now_ns() + 1 + scheduler.random.skewed(300'000));
+    p.fd_lock.lock();
+    if (!p.mapped || p.phase != Phase::kAttached) return;
+    // As take_back() in framework/socket/lent.cpp
+    scheduler.trace("takes back");
+    p.end->take_back(p.state().lent.load(), p.state().out.fin || (tcp.poll(p.side) & (POLLRDHUP | POLLHUP)) != 0);
 }
 
 /// One STEP more, with the fault there.
@@ -169,9 +190,7 @@ void World::run_late_operator() {
     if (scheduler.random.chance(50)) scheduler.sleep({}, scheduler.now_ns() + scheduler.random.skewed(1'000'000));
     stream::Guard guard(p.fd_lock);
     if (!p.mapped || p.phase != Phase::kAttached) return;
-    cover(p, Event::kDrain);
-    scheduler.trace("drains");
-    p.end->step(stream::Reason::kDrained, false);
+    drain_or_lend(p);
 }
 
 void World::run_path() {

@@ -144,6 +144,7 @@ private:
     void look_after(Process &process);
     void run_operator();
     void run_late_operator();
+    void drain_or_lend(Process &p);
     void run_path();
     void due_now();
     /// False: the fault makes no sense at this moment.

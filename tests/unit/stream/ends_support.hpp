@@ -121,6 +121,13 @@ struct Side {
         const iovec part{const_cast<char *>(bytes.data()), bytes.size()};
         return end->send(&part, 1, 0);
     }
+    /// As lend() in framework/socket/io.cpp; the peer has yet to answer.
+    void lend() {
+        state->lent += 1;
+        end->tell_lent();
+        end->step(Reason::kExec, false);
+    }
+    [[nodiscard]] bool is_ready() const { return arena.slot(slot).cold.ready.load() == state->epoch.load(); }
     /// What receive() delivers; an errno as text.
     std::string receive() {
         char bytes[256];
@@ -172,6 +179,15 @@ protected:
         ASSERT_EQ(a.receive(), "to a");
         ASSERT_TRUE(a.end->on_provider(true) && a.end->on_provider(false));
         ASSERT_TRUE(b.end->on_provider(true) && b.end->on_provider(false));
+    }
+
+    /// `a` goes to TCP beside another program.
+    void lend_a() {
+        a.lend();
+        b.end->progress();
+        a.end->progress();
+        b.end->progress();
+        ASSERT_TRUE(a.end->at_rest_on_tcp());
     }
 
     Side a, b;

@@ -206,5 +206,123 @@ TEST_F(EndsTest, AreOverOnceThePeerHasDiedWithTheirBytes) {
     EXPECT_EQ(a.receive(), "");
 }
 
+TEST_F(EndsTest, AreReadyForNoPeerThatIsLent) {
+    upgrade();
+    lend_a();
+    b.end->declare_ready();
+    EXPECT_FALSE(b.is_ready());
+    // From here on nobody looks at `a`.
+    EXPECT_TRUE(b.end->finish_writing());
+    EXPECT_NE(a.kernel.events() & POLLRDHUP, 0) << "the kernel's FIN waits for no answer";
+}
+
+TEST_F(EndsTest, LeaveTcpAgainOnceTheyAreTakenBack) {
+    upgrade();
+    lend_a();
+    b.end->declare_ready();
+    EXPECT_FALSE(a.end->take_back(2, false)) << "lent anew since somebody looked";
+    EXPECT_TRUE(a.end->take_back(1, false));
+    b.end->progress();
+    upgrade();
+}
+
+TEST_F(EndsTest, StayOnTcpWhenTheirStreamEndsWhileTheyAreLent) {
+    upgrade();
+    lend_a();
+    EXPECT_FALSE(a.end->finish_writing()) << "that is for the kernel to do";
+    a.kernel.tcp_shutdown_write();
+    EXPECT_TRUE(a.end->take_back(1, false));
+    a.end->declare_ready();
+    b.end->progress();
+    b.end->declare_ready();
+    EXPECT_EQ(b.send("to the half that is open"), 24);
+    EXPECT_FALSE(b.end->on_provider(true)) << "where the kernel's FIN would pass for a death";
+    EXPECT_EQ(a.receive(), "to the half that is open");
+    EXPECT_EQ(b.receive(), "");
+}
+
+TEST_F(EndsTest, StayOnTcpWhenTheOtherProgramHasEndedTheirStream) {
+    upgrade();
+    lend_a();
+    a.kernel.tcp_shutdown_write();
+    EXPECT_TRUE(a.end->take_back(1, true));
+    a.end->declare_ready();
+    b.end->declare_ready();
+    EXPECT_EQ(b.send("to the half that is open"), 24);
+    EXPECT_FALSE(b.end->on_provider(true));
+}
+
+TEST_F(EndsTest, LeaveUnreadBytesToTheOtherProgramWhenTheyClose) {
+    upgrade();
+    lend_a();
+    EXPECT_EQ(b.send("for the other"), 13);
+    const UniqueFd program(dup(a.kernel.fd.get()));
+    EXPECT_EQ(a.end->close(false), End::Close::kNow);
+    a.kernel.fd.reset();
+    a.end->leave_memory();
+    char bytes[32];
+    EXPECT_EQ(recv(program.get(), bytes, sizeof bytes, 0), 13);
+    EXPECT_EQ(send(program.get(), "answer", 6, 0), 6);
+    EXPECT_EQ(b.receive(), "answer");
+    b.end->declare_ready();
+    EXPECT_FALSE(b.is_ready());
+    EXPECT_EQ(b.events(), POLLOUT);
+    if (!b.end->finish_writing()) b.kernel.tcp_shutdown_write();
+    EXPECT_EQ(recv(program.get(), bytes, sizeof bytes, 0), 0);
+    EXPECT_EQ(send(program.get(), "last", 4, 0), 4);
+    EXPECT_EQ(b.receive(), "last");
+}
+
+TEST_F(EndsTest, NeedNoAnswerToLendWhatHasNotMoved) {
+    b.end->declare_ready();
+    a.lend();
+    EXPECT_TRUE(a.end->at_rest_on_tcp());
+    EXPECT_EQ(a.send("by tcp"), 6) << "nothing is stopped";
+    EXPECT_EQ(a.kernel.sent, 6u);
+    // And the peer needs none, whatever it does next.
+    EXPECT_EQ(b.receive(), "by tcp");
+    EXPECT_TRUE(b.end->finish_writing() || shutdown(b.kernel.fd.get(), SHUT_WR) == 0);
+    EXPECT_NE(a.kernel.events() & POLLRDHUP, 0);
+}
+
+TEST_F(EndsTest, GoBackFromAnEpochForWhichTheyWereReadyAsThePeerWasLent) {
+    upgrade();
+    lend_a();
+    // As declare_ready() does where the peer is lent between its look and its word.
+    a.arena.slot(a.slot).cold.resting = 0;
+    b.end->declare_ready();
+    ASSERT_TRUE(b.is_ready());
+    a.arena.slot(a.slot).cold.resting = 1;
+    b.state->step_wanted = b.state->epoch.load();
+    b.end->progress();
+    a.end->progress();
+    EXPECT_TRUE(a.end->at_rest_on_tcp());
+    b.end->progress();
+    b.end->declare_ready();
+    EXPECT_FALSE(b.is_ready());
+}
+
+TEST_F(EndsTest, LeaveAnAnswerBehindWhenTheyEndWhileLent) {
+    upgrade();
+    lend_a();
+    b.arena.slot(b.slot).cold.ready = b.state->epoch.load();
+    a.end->leave_lent();
+    EXPECT_TRUE(b.end->finish_writing());
+    EXPECT_NE(b.kernel.events() & POLLOUT, 0);
+    EXPECT_NE(a.kernel.events() & POLLRDHUP, 0) << "the kernel's FIN";
+}
+
+TEST_F(EndsTest, WaitForNoAnswerOfAPeerThatWasKilledWhileLent) {
+    upgrade();
+    lend_a();
+    b.arena.slot(b.slot).cold.ready = b.state->epoch.load();
+    EXPECT_TRUE(b.end->finish_writing());
+    EXPECT_EQ(a.kernel.events() & POLLRDHUP, 0) << "the STEP waits";
+    b.end->peer_deserts();
+    EXPECT_NE(a.kernel.events() & POLLRDHUP, 0);
+    b.end->declare_ready();
+    EXPECT_FALSE(b.is_ready());
+}
+
 }  // namespace
 }  // namespace sansock::stream
