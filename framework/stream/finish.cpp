@@ -110,7 +110,8 @@ End::Close End::close(bool abort) {
     const bool reset = abort || unread_by_us() || SANSOCK_MUTATE("NO_COUNT_AT_CLOSE", foreign_bytes_in_between(), false);
     SANSOCK_POINT("E2.looked");
     if (reset) {
-        mine.state.store(static_cast<uint32_t>(memory::EndState::kReset), std::memory_order_release);
+        auto open = static_cast<uint32_t>(memory::EndState::kOpen);  // one that the helper is just resetting stays so: it takes no STEP
+        mine.state.compare_exchange_strong(open, static_cast<uint32_t>(memory::EndState::kReset), std::memory_order_release);
         bump_attention();
         env_.wake_peer_readers();
         return Close::kReset;

@@ -63,8 +63,9 @@ void SimulatedEnvironment::tcp_guard(bool on) {
 void SimulatedEnvironment::tcp_poison() {
     SANSOCK_POINT("kernel");
     p_.world.scheduler.trace("poisoned, reason %u", p_.state().reason.load());
-    // The peer did not answer in time: the one reset that the protocol begins by itself.
-    if (p_.state().reason.load() == static_cast<uint8_t>(stream::Reason::kExec)) p_.world.excused = true;
+    // The peer did not answer in time: the one reset that the protocol begins by itself. The reason of a STEP that was under way stands.
+    const auto reason = static_cast<stream::Reason>(p_.state().reason.load());
+    if (reason == stream::Reason::kExec || (reason == stream::Reason::kDrained && p_.world.wants_leave(p_))) p_.world.excused = true;
     p_.world.tcp.disconnect(p_.side);
 }
 
