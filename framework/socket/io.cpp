@@ -289,7 +289,10 @@ long leave_provider(Connection &connection, stream::Reason reason, bool for_good
 long return_to_kernel(Connection &connection, stream::Reason reason) {
     if (is_held_back(connection)) await_upgrade(connection, true);
     connection.shared->stream.pinned.store(1, std::memory_order_relaxed);
-    if (connection.phase() != Phase::kAttached || !connection.mapped.load(std::memory_order_acquire)) {
+    const bool mapped = connection.mapped.load(std::memory_order_acquire);
+    // A peer that steps back late is answered by the helper, which may not be here any more.
+    if (mapped && connection.phase() == Phase::kTcpOnly) return leave_provider(connection, reason, true);
+    if (connection.phase() != Phase::kAttached || !mapped) {
         connection.set_reason(reason);
         if (connection.phase() != Phase::kAttached) connection.set_phase(Phase::kTcpOnly);
         return 0;

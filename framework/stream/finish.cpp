@@ -168,6 +168,7 @@ bool End::rests_for_good() {
     const uint32_t epoch = s_.epoch.load(std::memory_order_relaxed);
     memory::ColdWords &mine = m_.mine->cold;
     if (SANSOCK_MUTATE("LEAVE_UNSEEN", false, true)) return true;
+    if (mine.stepped.load(std::memory_order_relaxed) == epoch) return true;  // said already
     mine.frozen_at.store(s_.in.in.load(std::memory_order_relaxed), std::memory_order_relaxed);
     SANSOCK_POINT("S5.named");
     mine.frozen.store(epoch, std::memory_order_release);

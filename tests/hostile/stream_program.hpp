@@ -83,6 +83,13 @@ inline Holding held() {
     return found;
 }
 
+/// A hundredth of what it takes at most until a connection has moved.
+#ifdef __SANITIZE_ADDRESS__
+inline constexpr useconds_t kWarmUpUs = 8000;
+#else
+inline constexpr useconds_t kWarmUpUs = 1000;
+#endif
+
 /// A short connection of the program with itself, on which as many threads sleep at a time as ever will, so that what the library keeps
 /// for the process and for its threads is there before the count.
 inline Holding warm_up_and_count() {
@@ -100,7 +107,7 @@ inline Holding warm_up_and_count() {
         recv(other, &byte, 1, 0);
         send(other, &byte, 1, 0);
         recv(one, &byte, 1, 0);
-        if (i < 100) usleep(1000);
+        if (i < 100) usleep(kWarmUpUs);
     }
     const auto sleep_on = [](int fd) {
         pollfd readable{fd, POLLIN, 0};

@@ -113,7 +113,7 @@ long Socket::return_to_kernel(stream::Reason reason) {
     stream::State &state = p_.state();
     Scheduler &scheduler = p_.world.scheduler;
     state.pinned.store(1, std::memory_order_relaxed);
-    if (p_.phase != Phase::kAttached) return 0;
+    if (p_.phase != Phase::kAttached && p_.phase != Phase::kTcpOnly) return 0;
     stream::End &end = *p_.end;
     const uint64_t deadline = scheduler.now_ns() + kStepTimeoutNs;
     bool rests = false;
