@@ -13,7 +13,8 @@ void image_spawns();
 void image_spawned();
 /// One descriptor that the new program will have under another number.
 void lend(int fd);
-/// A new program takes this one's place: what it inherits steps back. `left`: this process is known to hold nothing for itself any more.
+/// A new program takes this one's place: what it inherits steps back. After image_left() it is as any program that is no relative: this
+/// process must have let go of all that it holds before.
 void image_leaves();
 void image_left();
 /// Every tracked connection steps back: nobody knows what the new program, or the process, will do with which of them.

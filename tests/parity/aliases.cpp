@@ -8,6 +8,7 @@
 
 #include <csignal>
 
+#include "children.hpp"
 #include "libc_names.hpp"
 #include "subjects.hpp"
 
@@ -58,12 +59,6 @@ SANSOCK_LIBC(ssize_t, getdirentries64, (int, char *, std::size_t, off64_t *));
 SANSOCK_LIBC(int, scandirat64, (int, const char *, void *, void *, void *));
 
 constexpr int kStatVersion = 1;  // of <bits/stat.h>, as programs linked before glibc 2.33 pass it
-
-void wait_for(Case &t, int child) {
-    int status = -1;
-    must("waitpid", waitpid(child, &status, 0));
-    t.value("the child's status", status);
-}
 
 }  // namespace
 

@@ -13,27 +13,12 @@
 #include <string>
 #include <thread>
 
+#include "children.hpp"
 #include "subjects.hpp"
 
 namespace sansock::parity {
 
 namespace {
-
-/// `body` in a forked child; it ends by _exit, so that nothing but the descriptors is given up.
-int in_child(const std::function<void()> &body) {
-    const int child = must("fork", fork());
-    if (child == 0) {
-        body();
-        _exit(0);
-    }
-    return child;
-}
-
-void wait_for(Case &t, int child) {
-    int status = -1;
-    must("waitpid", waitpid(child, &status, 0));
-    t.value("the child's status", status);
-}
 
 void echo(Case &t, int fd, const Remote &peer, const char *text) {
     t.value("send", send(fd, text, strlen(text), 0));

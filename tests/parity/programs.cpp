@@ -8,6 +8,7 @@
 #include <cstring>
 #include <string>
 
+#include "children.hpp"
 #include "subjects.hpp"
 
 extern char **environ;
@@ -15,12 +16,6 @@ extern char **environ;
 namespace sansock::parity {
 
 namespace {
-
-void wait_for(Case &t, int child) {
-    int status = -1;
-    must("waitpid", waitpid(child, &status, 0));
-    t.value("the child's status", status);
-}
 
 void echo(Case &t, int fd, const Remote &peer, const char *text) {
     t.value("send", send(fd, text, strlen(text), 0));

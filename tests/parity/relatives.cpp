@@ -1,30 +1,15 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/epoll.h>
-#include <sys/wait.h>
 
 #include <cstdio>
 
+#include "children.hpp"
 #include "subjects.hpp"
 
 namespace sansock::parity {
 
 namespace {
-
-int in_child(const std::function<void()> &body) {
-    const int child = must("fork", fork());
-    if (child == 0) {
-        body();
-        _exit(0);
-    }
-    return child;
-}
-
-void wait_for(Case &t, int child) {
-    int status = -1;
-    must("waitpid", waitpid(child, &status, 0));
-    t.value("the child's status", status);
-}
 
 /// Waits with `wait` for a byte, and takes it.
 template <class Wait>

@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <string>
 
+#include "children.hpp"
 #include "libio.hpp"
 #include "subjects.hpp"
 
@@ -20,12 +21,6 @@ SANSOCK_LIBC(FILE *, _IO_popen, (const char *, const char *));
 SANSOCK_LIBC(FILE *, _IO_proc_open, (FILE *, const char *, const char *));
 SANSOCK_LIBC(int, _IO_proc_close, (FILE *));
 SANSOCK_LIBC(int, __cxa_atexit, (void (*)(void *), void *, void *));
-
-void wait_for(Case &t, int child) {
-    int status = -1;
-    must("waitpid", waitpid(child, &status, 0));
-    t.value("the child's status", status);
-}
 
 /// posix_spawn of a shell with `script`, after what `prepare` asks for.
 int spawn_shell(Case &t, const char *script, void (*prepare)(posix_spawn_file_actions_t *, int fd), int fd) {
