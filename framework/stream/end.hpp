@@ -262,6 +262,7 @@ private:
     void replay(uint32_t epoch);
     void conclude_replay();
     void step_on();
+    void miss_answer(uint32_t epoch);
     void finish_epoch(uint32_t epoch);
     [[nodiscard]] bool looks_at_rest() const;
     [[nodiscard]] bool is_untouched(uint32_t epoch) const;

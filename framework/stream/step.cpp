@@ -145,9 +145,17 @@ void End::step_on() {
         if (peer_has_frozen(epoch) || alone || (s_.lent.load(std::memory_order_relaxed) != 0 && is_untouched(epoch))) replay(epoch);
         if (mine.stepped.load(std::memory_order_relaxed) != epoch ||
             SANSOCK_MUTATE("EPOCH_EARLY", !peer_has_stepped(epoch) && !alone, false))
-            return;
+            return miss_answer(epoch);
         finish_epoch(epoch);
     }
+}
+
+/// The peer's FIN may stand behind bytes that nobody reads here, and until it is seen whoever wants to send would wait for the answer. A
+/// program that the peer has lent the socket to lives on, and it cannot repeat what lies in the window.
+void End::miss_answer(uint32_t epoch) {
+    if (s_.deserted.load(std::memory_order_acquire) == 0 || peer_has_stepped(epoch)) return;
+    if (m_.peer->cold.resting.load(std::memory_order_acquire) != 0) return poison(Reason::kExec);
+    note_end(kTcpFin);
 }
 
 /// The kernel has carried bytes of this direction that no call of ours wrote.
@@ -285,8 +293,8 @@ void End::peer_deserts() {
         if (has_left()) return;
         s_.deserted.store(1, std::memory_order_release);
         const uint32_t epoch = s_.epoch.load(std::memory_order_relaxed);
-        if (!peer_never_came(epoch)) return;
-        if (m_.mine->cold.ready.load(std::memory_order_relaxed) == epoch) s_.step_wanted.store(epoch, std::memory_order_relaxed);
+        if (peer_never_came(epoch) && m_.mine->cold.ready.load(std::memory_order_relaxed) == epoch)
+            s_.step_wanted.store(epoch, std::memory_order_relaxed);
         step_on();
     }
     env_.wake_own();

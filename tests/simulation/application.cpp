@@ -14,6 +14,7 @@ namespace {
 
 constexpr uint64_t kSlack = 48 * 1024;  ///< Sent on top while the fault has not come.
 constexpr uint32_t kPieceMax = 16 * 1024;
+constexpr uint64_t kPatienceNs = 100'000;
 
 /// Byte i of side s's stream. Bytes a few positions, or a buffer's size, apart differ.
 const std::vector<uint8_t> &stream_of(int side) {
@@ -59,6 +60,10 @@ bool Application::wants_more_to_read() const {
 
 bool Application::between_calls(Socket &socket) {
     SANSOCK_POINT("call");
+    // Who is to ask for the first STEP may wait for a thread that has lost its processor: the bytes must last until then.
+    if (!world_.warmed_up() && std::max(p_.told, p_.got) > kBytesMax / 2) {
+        world_.scheduler.sleep({}, world_.scheduler.now_ns() + kPatienceNs);
+    }
     if (world_.wants_leave(p_) && !left_) {
         left_ = true;
         world_.cover(p_, Event::kLeave);
@@ -103,7 +108,8 @@ void Application::check_end_of_file() {
     if (p_.error_told) return;
     const Process &peer = p_.peer();
     if (p_.error_taken) {
-        p_.ended_short = true;
+        // Behind the peer's end a reset means nothing to readers, and the sender whose call took it is told by its next one.
+        p_.ended_short = p_.got < peer.told || !peer.state().out.fin;
         return;
     }
     if (p_.got < peer.told)

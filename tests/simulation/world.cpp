@@ -102,7 +102,7 @@ void World::run_helper(Process &p) {
     for (;;) {
         const short now = static_cast<short>(tcp.poll(p.side) & (POLLRDHUP | POLLHUP | POLLERR));
         const bool may_repeat = p.mapped && p.state().out.replaying && (tcp.poll(p.side) & POLLOUT) != 0;
-        if (p.doorbell.count == 0 && (now & ~known) == 0 && !may_repeat) {
+        if (p.doorbell.count == 0 && (now & ~known) == 0 && !may_repeat && !p.channel_ended) {
             known = now;
             scheduler.sleep({&p.doorbell, tcp.key(p.side)}, kForever);
             continue;
@@ -116,6 +116,10 @@ void World::run_helper(Process &p) {
             }
         }
         if (may_repeat && p.mapped) look_after(p);
+        if (std::exchange(p.channel_ended, false) && p.mapped && p.phase == Phase::kAttached) {
+            stream::Guard guard(p.fd_lock);
+            if (p.mapped) p.end->peer_deserts();
+        }
         if ((now & ~known) != 0) {
             known = now;
             if (!p.mapped) continue;
@@ -272,6 +276,8 @@ void World::kill(Process &victim) {
                                      victim.state().in.in.load() < survivor.told && !victim.finished && !victim.state().out.fin;
     scheduler.kill(victim.side);
     tcp.close(victim.side);
+    survivor.channel_ended = true;
+    scheduler.wake(&survivor.doorbell);
 }
 
 /// Whether the scenario's fault would change anything.
@@ -283,7 +289,7 @@ bool World::can_strike() const {
         case Fault::kStall: return victim.phase != Phase::kClosed;
         case Fault::kMute:
         case Fault::kLeave: return !victim.finished;
-        case Fault::kPressure: return tcp.takes_output(victim.side);
+        case Fault::kPressure: return tcp.takes_output(victim.side) && (!victim.finished || victim.phase == Phase::kLingering);
         case Fault::kIntruder: {
             const stream::State &state = victim.state();
             // One that a reset greets would take the news of it from the victim.

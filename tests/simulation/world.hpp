@@ -76,6 +76,7 @@ struct Process {
 
     Phase phase = Phase::kAttached;
     bool mapped = true;
+    bool channel_ended = false;  ///< To the peer's helper, and this one has yet to hear of it.
     FamilyLock fd_lock;
     Bell doorbell;
     Bell wakers[kWakersEnd];

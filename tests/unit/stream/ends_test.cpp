@@ -324,5 +324,22 @@ TEST_F(EndsTest, WaitForNoAnswerOfAPeerThatWasKilledWhileLent) {
     EXPECT_FALSE(b.is_ready());
 }
 
+TEST_F(EndsTest, AskTheKernelOnceNobodyCanAnswerTheirStep) {
+    upgrade();
+    b.end->step(Reason::kDrained, false);
+    EXPECT_EQ(b.send("x"), -EAGAIN) << "the STEP waits";
+    b.end->peer_deserts();
+    EXPECT_EQ(b.send("x"), 1) << "the kernel's FIN has yet to come";
+    EXPECT_NE(b.receive(), "ECONNRESET");
+}
+
+TEST_F(EndsTest, ResetAProgramWhoseLenderWasKilledWithAStepUnanswered) {
+    upgrade();
+    b.end->step(Reason::kDrained, false);
+    a.arena.slot(a.slot).cold.resting = 1;
+    b.end->peer_deserts();
+    EXPECT_EQ(b.receive(), "ECONNRESET");
+}
+
 }  // namespace
 }  // namespace sansock::stream
