@@ -150,12 +150,10 @@ void End::step_on() {
     }
 }
 
-/// The peer's FIN may stand behind bytes that nobody reads here, and until it is seen whoever wants to send would wait for the answer. A
-/// program that the peer has lent the socket to lives on, and it cannot repeat what lies in the window.
+/// The peer's FIN may stand behind bytes that nobody reads here, and until it is seen whoever wants to send would wait for the answer. No
+/// other program has its socket: one that lends it out waits for the answer first, if it has been part of the epoch.
 void End::miss_answer(uint32_t epoch) {
-    if (s_.deserted.load(std::memory_order_acquire) == 0 || peer_has_stepped(epoch)) return;
-    if (m_.peer->cold.resting.load(std::memory_order_acquire) != 0) return poison(Reason::kExec);
-    note_end(kTcpFin);
+    if (s_.deserted.load(std::memory_order_acquire) != 0 && !peer_has_stepped(epoch)) note_end(kTcpFin);
 }
 
 /// The kernel has carried bytes of this direction that no call of ours wrote.

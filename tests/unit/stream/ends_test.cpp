@@ -333,13 +333,5 @@ TEST_F(EndsTest, AskTheKernelOnceNobodyCanAnswerTheirStep) {
     EXPECT_NE(b.receive(), "ECONNRESET");
 }
 
-TEST_F(EndsTest, ResetAProgramWhoseLenderWasKilledWithAStepUnanswered) {
-    upgrade();
-    b.end->step(Reason::kDrained, false);
-    a.arena.slot(a.slot).cold.resting = 1;
-    b.end->peer_deserts();
-    EXPECT_EQ(b.receive(), "ECONNRESET");
-}
-
 }  // namespace
 }  // namespace sansock::stream
