@@ -226,6 +226,31 @@ TEST_F(Cli, ProvidersListsManifestsAndProblems) {
         << out;
 }
 
+TEST_F(Cli, ImportsAndExportsTheRegistry) {
+    const std::string reg =
+        "REGEDIT4\r\n\r\n[HKEY_LOCAL_MACHINE\\SYSTEM\\CurrentControlSet\\Services\\Winsock\\Parameters\\TCP on SAN\\"
+        "{41F96C03-1CAD-4222-9C2B-682B71C6A8F0}]\r\n\"SendBuffers\"=dword:00000040\r\n\"ReceiveBuffers\"=dword:00000001\r\n";
+    write("san.reg", reg);
+    const auto [status, out] = sansock("import-registry san.reg --plugin simulated -o san.yaml");
+    EXPECT_EQ(status, 0);
+    EXPECT_EQ(out, "san.reg:5:1: note: ReceiveBuffers is 1, outside 6 to 255; kept as it is, and the default 6 holds\n");
+    EXPECT_EQ(sansock("check san.yaml").out, "san.yaml: fine (1 provider, 1 route)\n");
+    EXPECT_EQ(sansock("export-registry san.yaml").out, reg);
+    EXPECT_EQ(sansock("export-registry san.yaml -o again.reg && cmp san.reg again.reg").status, 0);
+}
+
+TEST_F(Cli, ImportRegistrySaysWhatItCannotRead) {
+    EXPECT_EQ(sansock("import-registry none.reg").out, "none.reg:1:1: cannot read it: No such file or directory\n");
+    EXPECT_TRUE(contains(sansock("import-registry .").out, ".:1:1: cannot read it: Is a directory\n"));
+    write("san.reg", "hello\n");
+    const auto [status, out] = sansock("import-registry san.reg");
+    EXPECT_EQ(status, 1);
+    EXPECT_EQ(out, "san.reg:1:1: \"hello\"; allowed: Windows Registry Editor Version 5.00, or REGEDIT4\n");
+    EXPECT_TRUE(contains(sansock("import-registry san.reg -o none/x").out, "san.reg:1:1"));
+    write("new.yaml", "logging: {level: info}\n");
+    EXPECT_EQ(sansock("export-registry new.yaml -o none/x").out, "sansock: cannot write none/x: No such file or directory\n");
+}
+
 TEST_F(Cli, RunSetsTheEnvironment) {
     const auto config = write("c.yaml", kRequiring);
     const auto [status, out] = sansock("run --config c.yaml --report r.json -- env");
