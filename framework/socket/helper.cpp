@@ -16,6 +16,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "socket/agent.hpp"
 #include "socket/meetings.hpp"
 #include "socket/waiting.hpp"
 
@@ -52,7 +53,7 @@ Runtime *load_runtime() {
 /// The helper of this process. Its own descriptors live here, and what it knows of each peer.
 class HelperThread {
 public:
-    explicit HelperThread(Process &process) : process_(process), meetings_(process) {}
+    explicit HelperThread(Process &process) : process_(process), meetings_(process), agent_(process) {}
     bool start();
 
 private:
@@ -72,6 +73,7 @@ private:
 
     Process &process_;
     Meetings meetings_;
+    Agent agent_;
     uint32_t submitted_ = 0;  ///< What is left of those that were taken last.
     uint64_t trim_due_ns_ = UINT64_MAX, trim_wait_ns_ = kTrimNs;
     static constexpr uint64_t kLingerNs = 10'000'000;
@@ -115,9 +117,11 @@ void HelperThread::run() {
     process_.prepare_wake_objects();
     count_processors();
     clock.finish();
+    agent_.start(meetings_.epoll_fd(), Watch{Watch::kAgent}.pack());
     for (;;) {
         epoll_event events[32];
-        uint64_t due = std::min({meetings_.next_due_ns(), trim_due_ns_, orphans_due_ns_, releases_due_ns_, peers_due_ns_, lent_due_ns_});
+        uint64_t due = std::min(
+            {meetings_.next_due_ns(), agent_.next_due_ns(), trim_due_ns_, orphans_due_ns_, releases_due_ns_, peers_due_ns_, lent_due_ns_});
         const uint64_t now = now_ns();
         if (process_.is_child() && lingers()) due = std::min(due, now + kLingerNs);  // the peer rings the helper of our parent
         const int timeout_ms = submitted_ != 0     ? 0
@@ -133,12 +137,14 @@ void HelperThread::run() {
                 case Watch::kChannel: meetings_.channel_readable(watch.index); break;
                 case Watch::kMeeting: meetings_.meeting_readable(watch.index); break;
                 case Watch::kCourier: meetings_.couriers().notified(watch.index); break;
+                case Watch::kAgent: agent_.readable(); break;
                 case Watch::kSocket: socket_event(watch.index, watch.generation, events[i].events); break;
             }
         }
         take_submitted();
         meetings_.timers();
         meetings_.couriers().timers();
+        agent_.timers();
         give_back();
         look_for_orphans();
         look_for_lent();

@@ -3,6 +3,8 @@
 // A list, not a count, because processes are killed: whoever wants to know whether it is the last asks the kernel which of the others
 // still live. A number that the kernel has given to a new process meanwhile counts as alive, which costs a slot, never a byte.
 #pragma once
+#include <cstddef>
+
 #include "base/family_lock.hpp"
 
 namespace sansock::socket {
@@ -26,6 +28,10 @@ public:
     [[nodiscard]] bool has(uint32_t who);
     /// True when `who` holds the socket and nobody else does.
     [[nodiscard]] bool only(uint32_t who);
+
+    /// Where the numbers of processes lie, for who reads the memory from outside; 0 and those above kUnborn are none.
+    static constexpr uint32_t list_at() { return offsetof(Holders, list_); }
+    static constexpr uint32_t list_size() { return sizeof(list_); }
 
 private:
     static constexpr uint32_t kMax = 8;

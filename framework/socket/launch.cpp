@@ -21,6 +21,7 @@ __attribute__((constructor)) void look() {
     keep(at_start.report, secure_getenv("SANSOCK_REPORT"));
     const char *require = secure_getenv("SANSOCK_REQUIRE");
     at_start.require = require == nullptr ? Launch::kUnknown : strcmp(require, "0") == 0 ? Launch::kNo : Launch::kYes;
+    keep(at_start.control, secure_getenv("SANSOCK_CONTROL"));
     keep(at_start.plugin_path, secure_getenv("SANSOCK_PLUGIN_PATH"));
 }
 

@@ -11,6 +11,7 @@ struct Launch {
     char report[4096];  ///< SANSOCK_REPORT: where to append a line for every connection.
     enum Require : char { kUnknown = 0, kNo, kYes };
     Require require;         ///< SANSOCK_REQUIRE: whether some route says `require`.
+    char control[96];        ///< SANSOCK_CONTROL: the directory in which sansockd listens.
     char plugin_path[4096];  ///< SANSOCK_PLUGIN_PATH: directories of manifests, separated by colons.
 };
 

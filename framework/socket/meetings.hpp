@@ -21,7 +21,7 @@ using HiddenFd = BasicFd<HiddenCloser>;
 
 /// What a descriptor in the helper's epoll set stands for.
 struct Watch {
-    enum Kind : uint8_t { kDoorbell = 1, kChannel, kMeeting, kSocket, kCourier } kind;
+    enum Kind : uint8_t { kDoorbell = 1, kChannel, kMeeting, kSocket, kCourier, kAgent } kind;
     uint32_t index = 0;
     uint32_t generation = 0;
     [[nodiscard]] uint64_t pack() const { return (uint64_t{kind} << 56) | (uint64_t{generation & 0xffffff} << 32) | index; }

@@ -6,6 +6,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 
+#include "socket/board.hpp"
 #include "socket/helper.hpp"
 
 namespace sansock::socket {
@@ -43,8 +44,6 @@ memory::Account *Process::reserve_accounts() { return reserve_array<memory::Acco
 
 bool Process::reserve() {
     table_ = reserve_array<std::atomic<uint32_t>>(kDescriptorsMax, MAP_PRIVATE);
-    shared_ = reserve_array<Shared>(1, MAP_SHARED);
-    shared_connections_ = reserve_array<SharedConnection>(kConnectionsMax, MAP_SHARED);
     connections_ = reserve_array<Connection>(kConnectionsMax, MAP_PRIVATE);
     epolls_ = reserve_array<Epoll>(kEpollsMax, MAP_PRIVATE);
     items_ = reserve_array<EpollItem>(kItemsMax, MAP_PRIVATE);
@@ -57,8 +56,40 @@ bool Process::reserve() {
     submitted_next_ = reserve_array<std::atomic<uint32_t>>(kConnectionsMax + 1, MAP_PRIVATE);
     hidden_ = reserve_array<std::atomic<uint64_t>>(kDescriptorsMax, MAP_PRIVATE);
     pid_ = static_cast<int>(raw_syscall(SYS_getpid));
-    return hidden_ != nullptr && table_ != nullptr && shared_ != nullptr && shared_connections_ != nullptr && connections_ != nullptr &&
-           epolls_ != nullptr && items_ != nullptr && peers_ != nullptr && accounts_ != nullptr && submitted_next_ != nullptr;
+    return hidden_ != nullptr && table_ != nullptr && reserve_board() && connections_ != nullptr && epolls_ != nullptr &&
+           items_ != nullptr && peers_ != nullptr && accounts_ != nullptr && submitted_next_ != nullptr;
+}
+
+namespace {
+
+/// A descriptor or -1. This is the application's thread, to which a file that is larger than it may be would mean SIGXFSZ.
+int make_board(uint64_t size) {
+    rlimit limit{};
+    if (getrlimit(RLIMIT_FSIZE, &limit) != 0 || limit.rlim_cur < size) return -1;
+    UniqueFd fd(static_cast<int>(raw_syscall(SYS_memfd_create, "sansock-board", MFD_CLOEXEC)));
+    return fd && raw_syscall(SYS_ftruncate, fd.get(), size) == 0 ? fd.release() : -1;
+}
+
+}  // namespace
+
+/// The board's header, and behind it what the family shares. Without a descriptor for it all is the same, but for sansockd.
+bool Process::reserve_board() {
+    constexpr uint64_t kSharedAt = kBoardHeaderSize, kPage = 4096;
+    constexpr uint64_t kEntriesAt = (kSharedAt + sizeof(Shared) + kPage - 1) / kPage * kPage;
+    constexpr uint64_t kSize = kEntriesAt + kConnectionsMax * sizeof(SharedConnection);
+    const int fd = make_board(kSize);
+    const int flags = MAP_SHARED | MAP_NORESERVE | (fd < 0 ? MAP_ANONYMOUS : 0);
+    void *memory = mmap(nullptr, kSize, PROT_READ | PROT_WRITE, flags, fd, 0);
+    if (memory == MAP_FAILED) return false;
+    board_fd_ = hide(fd);
+    auto *base = static_cast<char *>(memory);
+    shared_ = reinterpret_cast<Shared *>(base + kSharedAt);
+    shared_connections_ = reinterpret_cast<SharedConnection *>(base + kEntriesAt);
+    if (fd >= 0) {
+        const auto used_at = reinterpret_cast<char *>(&shared_->fresh) - base;
+        describe_board(*static_cast<BoardHeader *>(memory), static_cast<uint64_t>(used_at), kEntriesAt);
+    }
+    return true;
 }
 
 namespace {

@@ -199,6 +199,9 @@ public:
     /// Tells every peer that it may find `id` in our hot lines. False: one of them cannot be told.
     bool tell_peers(uint16_t id);
 
+    /// What the family shows of its connections (socket/board.hpp); -1: there was no descriptor for it.
+    [[nodiscard]] int board_fd() const { return board_fd_; }
+
     /// What this process's own arenas of a provider take together.
     [[nodiscard]] memory::Account *account(uint32_t provider) { return provider < kAccounts ? &accounts_[provider] : nullptr; }
     /// Siblings hold what we have closed: the helper looks after it when they have ended.
@@ -305,6 +308,7 @@ private:
     }
     static void give_up_kept(EpollItem &item);
     bool reserve();
+    bool reserve_board();
     static memory::Account *reserve_accounts();
     uint16_t take_wake_number();
     bool keep_spare(Connection &connection);
@@ -321,6 +325,7 @@ private:
     std::atomic<int> highest_fd_{0};
     std::atomic<uint64_t> *hidden_ = nullptr;  ///< The inode of each descriptor of our own when it was hidden; 0: none was.
     std::atomic<unsigned> hidden_from_{kDescriptorsMax}, hidden_to_{0};
+    int board_fd_ = -1;
     Shared *shared_ = nullptr;
     SharedConnection *shared_connections_ = nullptr;
     Connection *connections_ = nullptr;

@@ -73,6 +73,7 @@ inline Holding held() {
     char line[512];
     while (fgets(line, sizeof line, maps) != nullptr) {
         if (strstr(line, "/memfd:sansock-") == nullptr) continue;
+        if (strstr(line, "/memfd:sansock-board") != nullptr) continue;  // places of connections, which are used again
         ++found.maps;
         if (strstr(line, " rw-s ") == nullptr) continue;  // the peer's
         struct stat file {};

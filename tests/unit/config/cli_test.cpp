@@ -93,7 +93,8 @@ TEST_F(Cli, EndsWithTwoForWrongUsage) {
 }
 
 TEST_F(Cli, NamesTheWordThatIsWrong) {
-    const std::string more = "\nRun with --help for more information.\n", all = "run, check, config, providers, bench";
+    const std::string more = "\nRun with --help for more information.\n",
+                      all = "run, check, config, providers, status, import-registry, export-registry, bench";
     const std::vector<std::pair<std::string, std::string>> wrong{
         {"", "sansock what? There are " + all},
         {"bogus", "\"bogus\" is no command of sansock; there are " + all},

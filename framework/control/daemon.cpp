@@ -1,0 +1,120 @@
+// sansockd: where the processes of a host show themselves, and operators look at them. Never on a connection's path.
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <grp.h>
+#include <signal.h>
+#include <spdlog/sinks/stdout_sinks.h>
+#include <spdlog/spdlog.h>
+#include <sys/eventfd.h>
+#include <sys/file.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <cstring>
+#include <filesystem>
+#include <thread>
+
+#include "control/agents.hpp"
+#include "control/management.hpp"
+
+namespace sansock::control {
+namespace {
+
+struct Options {
+    std::string directory = socket::kControlDirectory;
+    std::string group;
+    std::string level = "info";
+};
+
+/// Held for as long as the daemon runs: its sockets are its own while it has the lock, and those that it finds are of one that is dead.
+Result<UniqueFd> take_directory(const std::string &directory) {
+    std::error_code error;
+    std::filesystem::create_directories(directory, error);
+    if (error) return fail(error.value(), fmt::format("cannot make {}: {}", directory, error.message()));
+    UniqueFd lock(open((directory + "/lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
+    if (!lock) return fail_errno(fmt::format("cannot open {}/lock", directory));
+    if (flock(lock.get(), LOCK_EX | LOCK_NB) != 0) return fail(EBUSY, fmt::format("another sansockd runs in {}", directory));
+    return lock;
+}
+
+Result<UniqueFd> listen_for_agents(const std::string &directory) {
+    sockaddr_un address;
+    if (!socket::control_address(directory.c_str(), socket::kAgentSocket, address))
+        return fail(ENAMETOOLONG, fmt::format("the name of the directory {} is too long for a socket; allowed: {} bytes", directory,
+                                              sizeof address.sun_path - sizeof "/management"));
+    UniqueFd listener(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    unlink(address.sun_path);
+    if (!listener || bind(listener.get(), reinterpret_cast<sockaddr *>(&address), sizeof address) != 0 ||
+        chmod(address.sun_path, 0666) != 0 || listen(listener.get(), SOMAXCONN) != 0)
+        return fail_errno(fmt::format("cannot listen at {}", address.sun_path));
+    return listener;
+}
+
+int fail_with(const Error &error) {
+    spdlog::error("{}", error.text);
+    return 1;
+}
+
+int run(const Options &options) {
+    Access access;
+    if (!options.group.empty()) {
+        const group *found = getgrnam(options.group.c_str());
+        if (found == nullptr) return fail_with({ENOENT, fmt::format("there is no group {}", options.group)});
+        access.group = found->gr_gid;
+    }
+    sigset_t ends;
+    sigemptyset(&ends);
+    sigaddset(&ends, SIGTERM);
+    sigaddset(&ends, SIGINT);
+    pthread_sigmask(SIG_BLOCK, &ends, nullptr);  // before any thread, so that all of them leave the signals to this one
+    signal(SIGPIPE, SIG_IGN);
+    const auto lock = take_directory(options.directory);
+    if (!lock) return fail_with(lock.error());
+    auto listener = listen_for_agents(options.directory);
+    if (!listener) return fail_with(listener.error());
+    const std::string management = options.directory + "/" + socket::kManagementSocket;
+    unlink(management.c_str());
+
+    const UniqueFd stop(eventfd(0, EFD_CLOEXEC));
+    Agents agents(std::move(*listener));
+    auto server = make_management_server(management, agents, access);
+    std::jthread serving_agents([&] { agents.serve(stop.get()); });
+    std::jthread serving_operators([&] {
+        try {
+            server->serve();
+        } catch (const std::exception &error) {
+            spdlog::error("cannot listen at {}: {}", management, error.what());
+            kill(getpid(), SIGTERM);
+        }
+    });
+    spdlog::info("sansockd {} listens in {}", SANSOCK_VERSION, options.directory);
+    int signal = 0;
+    sigwait(&ends, &signal);
+    spdlog::info("ends on {}", strsignal(signal));
+    server->stop();
+    const uint64_t one = 1;
+    if (write(stop.get(), &one, sizeof one) < 0) return 1;
+    return 0;
+}
+
+}  // namespace
+}  // namespace sansock::control
+
+int main(int count, char **arguments) {
+    using namespace sansock::control;
+    spdlog::set_default_logger(spdlog::stderr_logger_mt("sansockd"));
+    spdlog::set_pattern("%Y-%m-%d %H:%M:%S.%e %l: %v");
+    CLI::App app("The daemon of sansock: shows operators the connections of this host.", "sansockd");
+    app.set_version_flag("--version", "sansockd " SANSOCK_VERSION);
+    Options options;
+    app.add_option("--directory", options.directory, "Where its sockets are")->envname("SANSOCK_CONTROL")->capture_default_str();
+    app.add_option("--group", options.group, "Whose members may see all processes, as root may");
+    app.add_option("--log-level", options.level, "How much to say")
+        ->check(CLI::IsMember({"error", "warning", "info", "debug"}))
+        ->capture_default_str();
+    CLI11_PARSE(app, count, arguments);
+    spdlog::set_level(spdlog::level::from_str(options.level));
+    return run(options);
+}

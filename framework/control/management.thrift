@@ -1,0 +1,68 @@
+/**
+ * What operators ask sansockd over its Unix socket (`management` in its directory).
+ *
+ * Field numbers are never used again for something else; a reader takes what it does not know for absent.
+ */
+namespace cpp sansock.control.wire
+
+/** One end of a connection, in one process. */
+struct Connection {
+  1: i32 pid
+  2: string program
+  /** "connect" or "accept". */
+  3: string role
+  /** As 127.0.0.1:6379 or [::1]:6379; empty while the process has not looked it up. */
+  4: string local
+  5: string peer
+  /** What carries it: the plugin's name, or "tcp". */
+  6: string path
+  /** The GUID of the provider that carries it or did; empty: none. */
+  7: string provider
+  /** Why it is on TCP, as in reports; empty where it is not. */
+  8: string reason
+  /** Who or what is behind the reason, for people. */
+  9: string detail
+  /** Bytes since the connection was made. */
+  10: i64 sent_tcp
+  11: i64 sent_provider
+  12: i64 received_tcp
+  13: i64 received_provider
+  14: i32 upgrades
+  15: i32 step_backs
+  /** Bytes that may be kept until the peer has read them, and those that are. */
+  16: i64 window
+  17: i64 kept
+  /** Send buffers that hold such bytes, and how many the provider's block allows. */
+  18: i32 buffers_held
+  19: i32 buffers_max
+  /** "open", or "closing" while the peer has yet to read the rest. */
+  20: string state
+  /** Processes that hold the socket, as far as they are known. */
+  21: i32 holders
+}
+
+struct Process {
+  1: i32 pid
+  2: i32 uid
+  3: string program
+  /** The library's version. */
+  4: string version
+  /** Its configuration file; empty: the embedded default. */
+  5: string config
+  6: i32 connections
+  7: i32 on_provider
+}
+
+struct Status {
+  /** The daemon's. */
+  1: string version
+  2: list<Process> processes
+  3: list<Connection> connections
+  /** Of other users, whom the caller may not look at. */
+  4: i32 hidden_processes
+}
+
+service Management {
+  /** The processes and connections that the caller may see: all for root and the daemon's group, else the caller's own. */
+  Status status()
+}

@@ -1,0 +1,88 @@
+#include "socket/agent.hpp"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
+#include "socket/agent_message.hpp"
+#include "socket/channel.hpp"
+#include "socket/launch.hpp"
+#include "socket/meetings.hpp"
+
+namespace sansock::socket {
+namespace {
+
+/// The daemon may read what the process shows, and nothing else.
+int open_for_reading(int fd) {
+    char name[32];
+    snprintf(name, sizeof name, "/proc/self/fd/%d", fd);
+    return static_cast<int>(raw_syscall(SYS_openat, AT_FDCWD, name, O_RDONLY | O_CLOEXEC));
+}
+
+}  // namespace
+
+void Agent::start(int epoll_fd, uint64_t watch) {
+    epoll_fd_ = epoll_fd;
+    watch_ = watch;
+    look();
+}
+
+void Agent::look() {
+    due_ns_ = UINT64_MAX;
+    sockaddr_un address;
+    const char *directory = launch().control[0] != '\0' ? launch().control : kControlDirectory;
+    if (process_.board_fd() < 0 || !control_address(directory, kAgentSocket, address)) return;
+    HiddenFd daemon(process_.hide(static_cast<int>(raw_syscall(SYS_socket, AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0))));
+    if (!daemon || raw_syscall(SYS_connect, daemon.get(), &address, sizeof address) < 0 || !greet(daemon.get())) {
+        due_ns_ = now_ns() + wait_ns_;
+        wait_ns_ = std::min(2 * wait_ns_, kWaitNsMax);
+        return;
+    }
+    wait_ns_ = kWaitNs;
+    daemon_ = daemon.release();
+    epoll_event event{EPOLLIN, {.u64 = watch_}};
+    raw_syscall(SYS_epoll_ctl, epoll_fd_, EPOLL_CTL_ADD, daemon_, &event);
+}
+
+void Agent::timers() {
+    if (now_ns() >= due_ns_) look();
+}
+
+bool Agent::greet(int daemon) const {
+    const UniqueFd board(open_for_reading(process_.board_fd()));
+    if (!board) return false;
+    AgentMessage hello{.type = AgentType::kHello, .pid = process_.pid(), .started = process_start_time(process_.pid())};
+    snprintf(hello.program, sizeof hello.program, "%s", launch().program);
+    snprintf(hello.config, sizeof hello.config, "%.*s", static_cast<int>(sizeof hello.config - 1), launch().config);
+    iovec part{&hello, sizeof hello};
+    alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
+    msghdr header{};
+    header.msg_iov = &part;
+    header.msg_iovlen = 1;
+    header.msg_control = control;
+    header.msg_controllen = sizeof control;
+    cmsghdr *entry = CMSG_FIRSTHDR(&header);
+    entry->cmsg_level = SOL_SOCKET;
+    entry->cmsg_type = SCM_RIGHTS;
+    entry->cmsg_len = CMSG_LEN(sizeof(int));
+    const int fd = board.get();
+    memcpy(CMSG_DATA(entry), &fd, sizeof fd);
+    return raw_syscall(SYS_sendmsg, daemon, &header, MSG_DONTWAIT | MSG_NOSIGNAL) == sizeof hello;
+}
+
+void Agent::readable() {
+    char bytes[4096];
+    long got = 0;
+    do {
+        got = raw_syscall(SYS_recvfrom, daemon_, bytes, sizeof bytes, MSG_DONTWAIT, nullptr, nullptr);
+    } while (got > 0 || got == -EINTR);  // what a later daemon says, this library does not know
+    if (got == -EAGAIN) return;
+    process_.close_hidden(daemon_);  // which takes it out of the epoll instance
+    daemon_ = -1;
+    due_ns_ = now_ns() + wait_ns_;
+}
+
+}  // namespace sansock::socket

@@ -1,0 +1,397 @@
+#!/usr/bin/env python3
+"""sansockd and those who talk to it: processes that show themselves, operators, and whoever means it no good.
+
+    control_test.py --bin DIRECTORY [-k PATTERN]
+
+Nothing that happens to the daemon may disturb a connection, so the connections here talk all the while.
+"""
+import argparse
+import contextlib
+import json
+import os
+import pathlib
+import resource
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+BIN = None
+PATIENCE_S = 20
+NOBODY = 65534
+PYTHON = "/usr/bin/python3"  # which every user may execute
+
+# Both ends of a conversation that never pauses; a line of what was said each half second.
+TALKER = """
+import socket, sys, time
+role, port = sys.argv[1], int(sys.argv[2])
+if role == 'serve':
+    listener = socket.create_server(('127.0.0.1', port))
+    print('listening', flush=True)
+    end = listener.accept()[0]
+else:
+    end = socket.create_connection(('127.0.0.1', port))
+end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+sent = 0
+while True:
+    word = b'%08d' % sent
+    if role == 'serve':
+        said = end.recv(8, socket.MSG_WAITALL)
+        if not said:
+            break
+        assert said == word, (said, word)
+        end.sendall(said)
+    else:
+        end.sendall(word)
+        said = end.recv(8, socket.MSG_WAITALL)
+        if not said:
+            break
+        assert said == word, (said, word)
+        time.sleep(0.001)
+    sent += 1
+    if sent % 200 == 0:
+        print(sent, flush=True)
+"""
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def wait_for(what, condition, patience_s=PATIENCE_S):
+    end = time.monotonic() + patience_s
+    while time.monotonic() < end:
+        if result := condition():
+            return result
+        time.sleep(0.02)
+    raise AssertionError(f"{what} did not come to be within {patience_s} s")
+
+
+class Daemon:
+    def __init__(self, directory, *options, limits=None):
+        self.directory = directory
+        self.log = open(os.path.join(directory, "log"), "ab")
+        before = os.path.getsize(self.log.name)
+        self.process = subprocess.Popen([BIN / "sansockd", "--directory", directory, "--log-level", "debug", *options], stderr=self.log,
+                                        preexec_fn=limits)
+        wait_for("a daemon that listens", lambda: b" listens in " in self.said()[before:])
+
+    def said(self):
+        return pathlib.Path(self.log.name).read_bytes()
+
+    def end(self, how=signal.SIGTERM):
+        self.process.send_signal(how)
+        status = self.process.wait(PATIENCE_S)
+        self.log.close()
+        return status
+
+
+class Control(unittest.TestCase):
+    def setUp(self):
+        self.ends = contextlib.ExitStack()
+        self.addCleanup(self.ends.close)
+        self.directory = self.ends.enter_context(tempfile.TemporaryDirectory(prefix="sansock-control-"))
+        os.chmod(self.directory, 0o755)
+        self.environment = dict(os.environ, SANSOCK_CONTROL=self.directory)
+
+    def daemon(self, *options, **more):
+        daemon = Daemon(self.directory, *options, **more)
+        self.ends.callback(lambda: daemon.process.poll() is None and daemon.end(signal.SIGKILL))
+        return daemon
+
+    def start(self, *command, user=None):
+        process = subprocess.Popen(command, env=self.environment, stdout=subprocess.PIPE, text=True, user=user)
+        self.ends.callback(process.stdout.close)
+        self.ends.callback(process.wait)
+        self.ends.callback(process.kill)
+        return process
+
+    def talkers(self, *, client_in_sansock=True, user=None):
+        """A server and its client, which talk."""
+        port = free_port()
+        run = [BIN / "sansock", "run", "--"]
+        server = self.start(*run, PYTHON, "-c", TALKER, "serve", str(port), user=user)
+        self.assertEqual(server.stdout.readline(), "listening\n")
+        client = self.start(*(run if client_in_sansock else []), PYTHON, "-c", TALKER, "talk", str(port), user=user)
+        self.assertEqual(client.stdout.readline(), "200\n")
+        return server, client, port
+
+    def goes_on(self, *talkers):
+        for talker in talkers:
+            before = int(talker.stdout.readline())
+            wait_for("the conversation", lambda: int(talker.stdout.readline()) > before)
+
+    def status(self, *words, user=None):
+        done = subprocess.run([BIN / "sansock", "status", "--json", *map(str, words)], env=self.environment, capture_output=True, text=True,
+                              user=user, check=False)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return json.loads(done.stdout)
+
+    def shown(self, port, count=2):
+        """The ends of the connections at this port, once there are so many."""
+        return wait_for(f"{count} ends at port {port}",
+                        lambda: (found := self.status(f":{port}")["connections"]) and len(found) == count and found)
+
+    def test_shows_who_is_on_a_provider(self):
+        self.daemon()
+        server, client, port = self.talkers()
+        ends = {end["role"]: end for end in self.shown(port)}
+        self.assertEqual(ends["accept"]["pid"], server.pid)
+        self.assertEqual(ends["connect"]["pid"], client.pid)
+        for end in ends.values():
+            self.assertEqual((end["path"], end["reason"]), ("simulated", None))
+            self.assertGreater(end["bytes_sent"]["provider"], 0)
+            self.assertEqual(end["buffers"]["max"], 5)
+        self.assertEqual(ends["accept"]["local"], ends["connect"]["peer"])
+        process = next(p for p in self.status()["processes"] if p["pid"] == server.pid)
+        self.assertEqual((process["connections"], process["on_provider"], process["config"]), (1, 1, None))
+
+    def test_says_why_one_is_on_tcp(self):
+        self.daemon()
+        server, _, port = self.talkers(client_in_sansock=False)
+        end = wait_for("a reason", lambda: (found := self.status(server.pid)["connections"]) and found[0]["reason"] != "not-yet" and found[0])
+        self.assertEqual((end["path"], end["reason"], end["provider"]), ("tcp", "peer-silent", None))
+        self.assertTrue(end["local"].endswith(f":{port}"))
+
+    def test_prints_a_table_for_people(self):
+        self.daemon()
+        server, _, port = self.talkers()
+        self.shown(port)
+        lines = subprocess.run([BIN / "sansock", "status", str(server.pid)], env=self.environment, capture_output=True, text=True,
+                               check=True).stdout.splitlines()
+        self.assertRegex(lines[0], "^PROGRAM +PID +ROLE +LOCAL +PEER +PATH +SENT +RECEIVED +KEPT +BUFFERS +WHY ON TCP$")
+        self.assertRegex(lines[1], rf"^python3\S* +{server.pid} +accept +127.0.0.1:{port} +127.0.0.1:\d+ +simulated ")
+        self.assertEqual(lines[2], "1 connection of 1 process: 1 on a provider, 0 on TCP")
+
+    def test_watching_shows_rates(self):
+        self.daemon()
+        _, client, port = self.talkers()
+        self.shown(port)
+        watch = self.start(BIN / "sansock", "status", "--watch", "0.2", str(client.pid))
+        wait_for("a rate", lambda: "/s" in watch.stdout.readline())
+
+    def test_may_come_late_and_go(self):
+        server, client, port = self.talkers()
+        daemon = self.daemon()
+        self.shown(port)
+        self.assertEqual(daemon.end(signal.SIGKILL), -signal.SIGKILL)
+        self.goes_on(server, client)
+        daemon = self.daemon()
+        self.shown(port)
+        self.assertEqual(daemon.end(), 0)
+        self.goes_on(server, client)
+        self.daemon()
+        self.shown(port)
+
+    def test_may_hang(self):
+        daemon = self.daemon()
+        daemon.process.send_signal(signal.SIGSTOP)
+        server, client, port = self.talkers()
+        self.goes_on(server, client)
+        daemon.process.send_signal(signal.SIGCONT)
+        self.assertEqual({end["path"] for end in self.shown(port)}, {"simulated"})
+
+    def test_forgets_processes_that_end(self):
+        self.daemon()
+        server, client, port = self.talkers()
+        self.shown(port)
+        client.kill()
+        server.wait(PATIENCE_S)
+        wait_for("nobody", lambda: self.status()["processes"] == [])
+
+    def test_shows_one_that_is_stopped(self):
+        self.daemon()
+        server, client, port = self.talkers()
+        self.shown(port)
+        client.send_signal(signal.SIGSTOP)
+        self.assertEqual(len(self.status(f":{port}")["connections"]), 2)
+        client.send_signal(signal.SIGCONT)
+        self.goes_on(server, client)
+
+    def test_shows_users_their_own(self):
+        if os.geteuid() != 0:
+            self.skipTest("needs root, to be another user")
+        self.daemon()
+        _, _, port = self.talkers()
+        self.shown(port)
+        theirs, _, their_port = self.talkers(user=NOBODY)
+        self.shown(their_port)
+        status = self.status(user=NOBODY)
+        self.assertEqual({end["local"].rpartition(":")[2] == str(their_port) or end["peer"].rpartition(":")[2] == str(their_port)
+                          for end in status["connections"]}, {True})
+        self.assertEqual(status["hidden_processes"], 2)
+        self.assertIn(theirs.pid, [process["pid"] for process in status["processes"]])
+        self.assertEqual(len(self.status()["processes"]), 4)
+
+    def test_takes_no_second_daemon(self):
+        self.daemon()
+        second = subprocess.run([BIN / "sansockd", "--directory", self.directory], capture_output=True, text=True, check=False)
+        self.assertEqual(second.returncode, 1)
+        self.assertIn(f"another sansockd runs in {self.directory}", second.stderr)
+
+    def test_says_what_is_wrong_with_how_it_is_started(self):
+        for options, text in ((["--group", "no such group"], "there is no group no such group"),
+                              (["--directory", "/proc/none"], "cannot make /proc/none"),
+                              (["--directory", "/tmp/" + "x" * 120], "too long for a socket"),
+                              (["--log-level", "loud"], "loud not in")):
+            done = subprocess.run([BIN / "sansockd", *options], capture_output=True, text=True, check=False)
+            self.assertNotEqual(done.returncode, 0)
+            self.assertIn(text, done.stderr + done.stdout)
+        with contextlib.suppress(OSError):
+            os.rmdir("/tmp/" + "x" * 120)
+
+    def test_asked_where_there_is_none_says_so(self):
+        done = subprocess.run([BIN / "sansock", "status"], env=self.environment, capture_output=True, text=True, check=False)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn(f"no sansockd answers at {self.directory}/management; is it running?", done.stderr)
+
+    def agent(self):
+        """A channel like a process's."""
+        channel = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.ends.callback(channel.close)
+        channel.settimeout(PATIENCE_S)
+        channel.connect(f"{self.directory}/agents")
+        return channel
+
+    @staticmethod
+    def hello(program=b"liar"):
+        return struct.pack("<IIiIQ64s1024s", 0x3167416E, 1, os.getpid(), 0, 0, program, b"")
+
+    def closes(self, channel):
+        self.assertEqual(channel.recv(1), b"", "the daemon closes the channel")
+
+    def test_refuses_what_is_no_process(self):
+        daemon = self.daemon()
+        server, client, port = self.talkers()
+        rubbish = [b"", b"x", b"\0" * 4096, self.hello()[:-1], os.urandom(16384), b"y" * 20000]
+        for bytes_ in rubbish:
+            channel = self.agent()
+            channel.send(bytes_)
+            self.closes(channel)
+        boards = {"none": None, "pipe": os.pipe()[0], "empty": os.memfd_create("board"), "zeros": self.board(b"\0" * 65536),
+                  "no board": self.board(os.urandom(65536)), "file": os.open(__file__, os.O_RDONLY)}
+        for name, board in boards.items():
+            with self.subTest(board=name):
+                channel = self.agent()
+                if board is None:
+                    channel.send(self.hello())
+                else:
+                    socket.send_fds(channel, [self.hello()], [board])
+                self.closes(channel)
+        channel = self.agent()
+        socket.send_fds(channel, [self.hello()], [os.dup(boards["zeros"]) for _ in range(3)])
+        self.closes(channel)
+        self.assertIsNone(daemon.process.poll())
+        self.shown(port)
+        self.goes_on(server, client)
+
+    @staticmethod
+    def board(bytes_):
+        fd = os.memfd_create("board")
+        os.write(fd, bytes_)
+        return fd
+
+    @staticmethod
+    def header(fields, *, used_at=8192, entries_at=12288, entry_size=256, entries_max=16, count=None):
+        packed = b"".join(struct.pack("<24sII", name, at, size) for name, at, size in fields)
+        count = len(fields) if count is None else count
+        return struct.pack("<QIIIIII32s", 0x31647261_6F426E73, count, 1, used_at, entries_at, entry_size, entries_max, b"0.0\x1b[31m") + packed.ljust(
+            64 * 32, b"\0")
+
+    def test_takes_a_board_of_another_version_for_what_it_says(self):
+        daemon = self.daemon()
+        fields = [(b"phase", 0, 1), (b"role", 1, 1), (b"new", 4, 4), (b"sent", 8, 8), (b"detail", 16, 32), (b"reason", 48, 1)]
+        entry = (struct.pack("<BBxxIQ32sB", 5, 1, 7, 2**63, b"said\x1b[2J\n", 0)).ljust(256, b"\0")
+        bytes_ = self.header(fields).ljust(8192, b"\0") + struct.pack("<I", 1).ljust(4096, b"\0") + entry
+        channel = self.agent()
+        socket.send_fds(channel, [self.hello(b"later\x07")], [self.board(bytes_)])
+        status = wait_for("the process", lambda: (found := self.status())["processes"] and found)
+        self.assertEqual(status["processes"][0]["program"], "later\\x07")
+        self.assertEqual(status["processes"][0]["version"], "0.0\\x1b[31m")
+        self.assertEqual(len(status["connections"]), 1)
+        self.assertIsNone(status["connections"][0]["local"])
+        self.assertIsNone(daemon.process.poll())
+
+    def test_refuses_boards_that_lie(self):
+        daemon = self.daemon()
+        whole = [(b"phase", 0, 1)]
+        lies = {"too many fields": self.header(whole, count=65), "a field outside": self.header([(b"phase", 255, 8)]),
+                "a field around the end": self.header([(b"phase", 2**32 - 4, 8)]), "no name's end": self.header([(b"x" * 24, 0, 1)]),
+                "no entries": self.header(whole, entry_size=0), "huge entries": self.header(whole, entry_size=2**31),
+                "a field of nothing": self.header([(b"phase", 0, 0)]), "endless": self.header(whole, entries_max=2**31)}
+        for name, header in lies.items():
+            with self.subTest(lie=name):
+                channel = self.agent()
+                socket.send_fds(channel, [self.hello()], [self.board(header.ljust(65536, b"\xff"))])
+                self.closes(channel)
+        # Sound ones, behind which there is nothing, or less than they say.
+        channels = []
+        for more in ({"used_at": 2**32 - 8}, {"entries_at": 2**32 - 8}, {"entries_max": 2**20, "entry_size": 2**16}):
+            board = self.board(self.header(whole, **more).ljust(8192, b"\0") + b"\xff" * 8192)
+            channels.append(self.agent())
+            socket.send_fds(channels[-1], [self.hello()], [board])
+        status = wait_for("the liars", lambda: len((found := self.status())["processes"]) == 3 and found)
+        self.assertEqual(status["connections"], [])
+        board = self.board(self.header(whole).ljust(65536, b"\xff"))
+        channels.append(self.agent())
+        socket.send_fds(channels[-1], [self.hello()], [board])
+        os.ftruncate(board, 0)
+        self.status()
+        self.assertIsNone(daemon.process.poll())
+
+    def test_outlives_rubbish_from_operators(self):
+        daemon = self.daemon()
+        server, client, port = self.talkers()
+        for bytes_ in (b"GET / HTTP/1.0\r\n\r\n", b"\x80\x01\x00\x01\x7f\xff\xff\xff", b"\xff" * 100_000, os.urandom(65536),
+                       struct.pack(">I", 0x80010001) + struct.pack(">I", 6) + b"status" + struct.pack(">I", 0) + b"\x0f\0\1\x0b\x7f\xff\xff\xff"):
+            with socket.socket(socket.AF_UNIX) as caller:
+                caller.connect(f"{self.directory}/management")
+                with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                    caller.sendall(bytes_)
+        self.assertIsNone(daemon.process.poll())
+        self.shown(port)
+        self.goes_on(server, client)
+
+    def test_answers_others_while_some_say_nothing(self):
+        daemon = self.daemon()
+        _, _, port = self.talkers()
+        silent = []
+        for _ in range(32):
+            caller = socket.socket(socket.AF_UNIX)
+            self.ends.callback(caller.close)
+            caller.connect(f"{self.directory}/management")
+            silent.append(caller)
+            silent.append(self.agent())
+        self.shown(port)
+        self.assertEqual(daemon.end(), 0, "they do not keep it from ending")
+
+    def test_does_without_descriptors(self):
+        few = 40
+        daemon = self.daemon(limits=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (few, few)))
+        flood = [self.agent() for _ in range(2 * few)]
+        server, client, port = self.talkers()
+        self.goes_on(server, client)
+        self.assertIsNone(daemon.process.poll())
+        for channel in flood:
+            channel.close()
+        self.shown(port)
+
+
+def main():
+    global BIN
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--bin", type=pathlib.Path, required=True)
+    parser.add_argument("-k", action="append", default=[])
+    options = parser.parse_args()
+    BIN = options.bin
+    unittest.main(argv=[sys.argv[0], "-v", *(word for pattern in options.k for word in ("-k", pattern))])
+
+
+if __name__ == "__main__":
+    main()
