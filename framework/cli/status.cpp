@@ -13,6 +13,7 @@
 #include "cli/columns.hpp"
 #include "cli/complaint.hpp"
 #include "cli/verbs.hpp"
+#include "cli/which.hpp"
 #include "control/client.hpp"
 
 namespace sansock::cli {
@@ -36,14 +37,6 @@ struct Sample {
 /// What tells one end of a connection from all others, for as long as it lives.
 std::string name_of(const wire::Connection &connection) {
     return fmt::format("{} {} {}", connection.pid, connection.local, connection.peer);
-}
-
-/// A word is a program's name, a process's number, or an address or the end of one, as :6379.
-bool matches(const wire::Connection &connection, const std::vector<std::string> &words) {
-    return words.empty() || std::ranges::any_of(words, [&](const std::string &word) {
-               return connection.program == word || std::to_string(connection.pid) == word || connection.local.ends_with(word) ||
-                      connection.peer.ends_with(word);
-           });
 }
 
 nlohmann::json json_of(const wire::Connection &c) {
@@ -188,7 +181,7 @@ Status show(const Options &options) {
 void add_status(CLI::App &app, Invocation &invocation) {
     CLI::App *verb = app.add_subcommand("status", "Show the connections of this host, by way of sansockd");
     auto options = std::make_shared<Options>();
-    verb->add_option("which", options->words, "Only these: a program, a process's number, or an address or its end, as :6379");
+    add_which(*verb, options->words);
     verb->add_flag("--json", options->json, "As JSON, with the names of reports");
     verb->add_option("--watch", options->watch_s, "Again and again, with rates, so many seconds apart (1 without a number)")
         ->expected(0, 1)

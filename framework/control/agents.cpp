@@ -12,27 +12,52 @@
 namespace sansock::control {
 namespace {
 
-using socket::AgentMessage;
+using socket::AgentDrain;
+using socket::AgentDrained;
+using socket::AgentHead;
+using socket::AgentHello;
+using socket::AgentReload;
+using socket::AgentReloaded;
+using socket::AgentType;
 
-/// Shorter than any message ever was is none; longer ones come from later versions.
-constexpr size_t kMessageMin = sizeof(AgentMessage), kMessageMax = 16384;
+constexpr size_t kMessageMax = 16384;
 
 template <size_t size>
 std::string text_of(const char (&from)[size]) {
     return printable({from, strnlen(from, size)});
 }
 
+template <size_t size>
+std::string lines_of(const char (&from)[size]) {
+    std::string out;
+    for (std::string_view rest(from, strnlen(from, size)); !rest.empty();) {
+        const size_t end = std::min(rest.find('\n'), rest.size());
+        out += printable(rest.substr(0, end)) + '\n';
+        rest.remove_prefix(std::min(end + 1, rest.size()));
+    }
+    return out;
+}
+
 struct Received {
-    AgentMessage message;
+    alignas(8) char bytes[kMessageMax];
+    size_t size = 0;
+    AgentHead head;
     UniqueFd fd;
+
+    /// The message, which may be longer than this version knows. False: it is shorter.
+    template <class Message>
+    bool read(Message &message) const {
+        if (size < sizeof message) return false;
+        std::memcpy(&message, bytes, sizeof message);
+        return true;
+    }
 };
 
 enum class Got { kMessage, kNothing, kEnd, kRubbish };
 
 Got receive_message(int channel, Received &received) {
-    alignas(AgentMessage) char bytes[kMessageMax];
     alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int) * 4)];
-    iovec part{bytes, sizeof bytes};
+    iovec part{received.bytes, sizeof received.bytes};
     msghdr header{};
     header.msg_iov = &part;
     header.msg_iovlen = 1;
@@ -50,10 +75,9 @@ Got receive_message(int channel, Received &received) {
         }
     }
     if (got == 0) return Got::kEnd;
-    const bool whole = static_cast<size_t>(got) >= kMessageMin && (header.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) == 0 && descriptors <= 1;
-    if (!whole) return Got::kRubbish;
-    std::memcpy(&received.message, bytes, sizeof received.message);
-    return received.message.magic == socket::kAgentMagic ? Got::kMessage : Got::kRubbish;
+    received.size = static_cast<size_t>(got);
+    const bool whole = received.read(received.head) && (header.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) == 0 && descriptors <= 1;
+    return whole && received.head.magic == socket::kAgentMagic ? Got::kMessage : Got::kRubbish;
 }
 
 }  // namespace
@@ -114,11 +138,20 @@ bool Agents::receive(Agent &agent) {
             return false;
         case Got::kMessage: break;
     }
-    if (received.message.type == socket::AgentType::kHello && !agent.greeted) return greet(agent, received.message, std::move(received.fd));
-    return agent.greeted;  // what a later version says
+    AgentHello hello;
+    if (received.head.type == AgentType::kHello)
+        return !agent.greeted && received.read(hello) && greet(agent, hello, std::move(received.fd));
+    if (AgentDrained drained; received.head.type == AgentType::kDrained && received.read(drained) && drained.number == drain_number_)
+        agent.drain = drained.in_use != 0 ? Agent::kInUse : Agent::kDone;
+    if (AgentReloaded reloaded;
+        received.head.type == AgentType::kReloaded && received.read(reloaded) && reloaded.number == reload_number_) {
+        agent.reload = reloaded.done != 0 ? Agent::kReloaded : Agent::kRefused;
+        agent.why = lines_of(reloaded.why);
+    }
+    return agent.greeted;  // what a later version says means nothing
 }
 
-bool Agents::greet(Agent &agent, const AgentMessage &hello, UniqueFd fd) {
+bool Agents::greet(Agent &agent, const AgentHello &hello, UniqueFd fd) {
     auto board = BoardView::open(std::move(fd));
     if (!board) {
         spdlog::warn("uid {}, pid {}: {}", agent.who.uid, agent.who.pid, board.error().text);
@@ -132,7 +165,43 @@ bool Agents::greet(Agent &agent, const AgentMessage &hello, UniqueFd fd) {
     const auto [family, is_new] = families_.try_emplace(agent.family, Family{std::move(*board), 0});
     ++family->second.members;
     spdlog::debug("{} (uid {}, pid {}) shows itself", agent.program, agent.who.uid, agent.who.pid);
+    tell_drained(agent);  // also that nothing is: another daemon may have told it otherwise
     return true;
+}
+
+void Agents::set_drained(const std::set<config::Guid> &guids) {
+    const std::scoped_lock lock(mutex_);
+    drained_ = guids;
+    ++drain_number_;
+    for (auto &[fd, agent] : agents_) {
+        if (agent.greeted) tell_drained(agent);
+    }
+}
+
+void Agents::tell_drained(Agent &agent) const {
+    AgentDrain message{.number = drain_number_};
+    for (const config::Guid &guid : drained_) {
+        if (message.count == socket::kDrainsMax) break;
+        guid.text().copy(message.guids[message.count++].text, sizeof(socket::GuidText) - 1);
+    }
+    agent.drain = Agent::kMoving;
+    tell(agent, &message, sizeof message);
+}
+
+/// One that takes nothing more hangs, and hears what it must when it greets the daemon again.
+void Agents::tell(Agent &agent, const void *message, size_t size) {
+    if (send(agent.channel.get(), message, size, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 && errno == EAGAIN)
+        shutdown(agent.channel.get(), SHUT_RDWR);
+}
+
+void Agents::reload(bool live) {
+    const std::scoped_lock lock(mutex_);
+    const AgentReload message{.number = ++reload_number_, .live = live ? 1u : 0u};
+    for (auto &[fd, agent] : agents_) {
+        if (!agent.greeted) continue;
+        agent.reload = Agent::kUnanswered;
+        tell(agent, &message, sizeof message);
+    }
 }
 
 void Agents::visit(Visitor &visitor) {

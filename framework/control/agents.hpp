@@ -5,9 +5,11 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <string>
 #include <vector>
 
+#include "config/guid.hpp"
 #include "control/board_view.hpp"
 #include "socket/agent_message.hpp"
 
@@ -21,6 +23,9 @@ struct Agent {
     int32_t own_pid = 0;  ///< As its own pid namespace numbers it.
     uint64_t family = 0;
     std::string program, config;
+    enum Drain : uint8_t { kMoving, kInUse, kDone } drain = kDone;  ///< How far it has got with what is drained.
+    enum Reload : uint8_t { kUnanswered, kReloaded, kRefused } reload = kReloaded;
+    std::string why;  ///< It has refused to.
 };
 
 class Agents {
@@ -43,13 +48,20 @@ public:
     };
     void visit(Visitor &visitor);
 
+    /// From now on these providers are drained in every process, and no others; at most socket::kDrainsMax.
+    void set_drained(const std::set<config::Guid> &guids);
+    /// Every process reads its configuration anew; Agent::reload tells what became of it.
+    void reload(bool live);
+
 private:
     static constexpr size_t kAgentsMax = 16384;
 
     void accept_all();
     /// False: it has gone, or said what it must not.
     bool receive(Agent &agent);
-    bool greet(Agent &agent, const socket::AgentMessage &hello, UniqueFd board);
+    bool greet(Agent &agent, const socket::AgentHello &hello, UniqueFd board);
+    void tell_drained(Agent &agent) const;
+    static void tell(Agent &agent, const void *message, size_t size);
 
     std::mutex mutex_;
     UniqueFd listener_, epoll_;
@@ -59,6 +71,8 @@ private:
         size_t members;
     };
     std::map<uint64_t, Family> families_;
+    std::set<config::Guid> drained_;
+    uint32_t drain_number_ = 1, reload_number_ = 0;
 };
 
 }  // namespace sansock::control

@@ -34,6 +34,8 @@ Result<void> ask(const std::string &directory, const std::function<void(wire::Ma
         wire::ManagementClient client(
             std::make_shared<apache::thrift::protocol::TBinaryProtocol>(std::make_shared<transport::TBufferedTransport>(socket)));
         what(client);
+    } catch (const wire::Refused &refused) {
+        return fail(EPERM, refused.why);
     } catch (const apache::thrift::TException &error) {
         return fail(EPROTO, fmt::format("sansockd at {}: {}", path, error.what()));
     }

@@ -77,9 +77,13 @@ int run(const Options &options) {
     const std::string management = options.directory + "/" + socket::kManagementSocket;
     unlink(management.c_str());
 
+    auto drained = Drained::load(options.directory + "/drained");
+    if (!drained) return fail_with(drained.error());
+
     const UniqueFd stop(eventfd(0, EFD_CLOEXEC));
     Agents agents(std::move(*listener));
-    auto server = make_management_server(management, agents, access);
+    agents.set_drained(drained->guids());
+    auto server = make_management_server(management, agents, *drained, access);
     std::jthread serving_agents([&] { agents.serve(stop.get()); });
     std::jthread serving_operators([&] {
         try {

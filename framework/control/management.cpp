@@ -1,5 +1,6 @@
 #include "control/management.hpp"
 
+#include <fmt/format.h>
 #include <grp.h>
 #include <pwd.h>
 #include <spdlog/spdlog.h>
@@ -13,8 +14,12 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
+#include <thread>
 #include <vector>
 
+#include "base/printable.hpp"
+#include "config/load.hpp"
 #include "control/Management.h"
 
 namespace sansock::control {
@@ -26,6 +31,8 @@ using apache::thrift::TConnectionInfo;
 constexpr int kMessageMax = 1 << 20;  ///< Bytes of what a caller may ask.
 constexpr int kCallersMax = 64;
 constexpr int kTimeoutMs = 10'000;  ///< In which a caller must have asked, and taken some of the answer.
+
+constexpr auto kAnswersWithin = std::chrono::seconds(5);
 
 bool is_member(uid_t uid, gid_t primary, gid_t group) {
     if (group == static_cast<gid_t>(-1)) return false;
@@ -115,42 +122,161 @@ private:
     std::map<const Agent *, size_t> indexes_;
 };
 
-/// One caller's session.
-class Session final : public wire::ManagementIf {
+/// Who has yet to do what it was told.
+class Stragglers final : public Agents::Visitor {
 public:
-    Session(Agents &agents, const Access &access, const ucred &caller) : agents_(agents), access_(access), caller_(caller) {}
+    Stragglers(const std::set<config::Guid> &guids, wire::Drains &drains) : drains_(drains) {
+        for (const config::Guid &guid : guids) drains.guids.push_back(guid.text());
+    }
 
-    void status(wire::Status &status) override {
-        status.version = SANSOCK_VERSION;
-        Reader reader(caller_.uid, may_see_all(), status);
-        agents_.visit(reader);
+    void process(const Agent &agent) override {
+        ++drains_.processes;
+        if (agent.drain == Agent::kDone) return;
+        wire::Straggler straggler;
+        straggler.pid = agent.who.pid;
+        straggler.uid = static_cast<int32_t>(agent.who.uid);
+        straggler.program = agent.program;
+        straggler.in_use = agent.drain == Agent::kInUse;
+        indexes_[&agent] = drains_.stragglers.size();
+        drains_.stragglers.push_back(std::move(straggler));
+    }
+
+    void connection(const std::vector<const Agent *> &holders, const Agent &, const BoardView &board, uint32_t index) override {
+        constexpr uint64_t kProvider = 1;  // stream::Path
+        if (board.number(index, "path_out") != kProvider && board.number(index, "path_in") != kProvider) return;
+        if (std::ranges::find(drains_.guids, board.text(index, "guid")) == drains_.guids.end()) return;
+        for (const Agent *holder : holders) {
+            if (const auto found = indexes_.find(holder); found != indexes_.end()) ++drains_.stragglers[found->second].connections;
+        }
     }
 
 private:
-    [[nodiscard]] bool may_see_all() const {
+    wire::Drains &drains_;
+    std::map<const Agent *, size_t> indexes_;
+};
+
+/// The configuration files of all processes, or what became of a reload of them.
+class Configured final : public Agents::Visitor {
+public:
+    std::set<std::string> files;
+    std::vector<wire::Reloaded> outcomes;
+    bool answered = true;
+
+    void process(const Agent &agent) override {
+        if (!agent.config.empty()) files.insert(agent.config);
+        wire::Reloaded outcome;
+        outcome.pid = agent.who.pid;
+        outcome.uid = static_cast<int32_t>(agent.who.uid);
+        outcome.program = agent.program;
+        outcome.config = agent.config;
+        outcome.done = agent.reload == Agent::kReloaded;
+        outcome.why = agent.reload == Agent::kUnanswered ? "it has not answered; it will when it goes on" : agent.why;
+        answered &= agent.reload != Agent::kUnanswered;
+        outcomes.push_back(std::move(outcome));
+    }
+    void connection(const std::vector<const Agent *> &, const Agent &, const BoardView &, uint32_t) override {}
+};
+
+/// One caller's session.
+class Session final : public wire::ManagementIf {
+public:
+    Session(Agents &agents, Drained &drained, const Access &access, const ucred &caller)
+        : agents_(agents), drained_(drained), access_(access), caller_(caller) {}
+
+    void status(wire::Status &status) override {
+        status.version = SANSOCK_VERSION;
+        Reader reader(caller_.uid, may_do_all(), status);
+        agents_.visit(reader);
+    }
+
+    void drain(const std::string &guid) override {
+        change(guid, "drained", [this](const config::Guid &provider) { return drained_.add(provider); });
+    }
+    void undrain(const std::string &guid) override {
+        change(guid, "not drained any more", [this](const config::Guid &provider) { return drained_.remove(provider); });
+    }
+    void drains(wire::Drains &drains) override {
+        Stragglers stragglers(drained_.guids(), drains);
+        agents_.visit(stragglers);
+    }
+
+    void reload(std::vector<wire::Reloaded> &outcomes, bool live) override {
+        check_access();
+        check_files();
+        agents_.reload(live);
+        spdlog::info("the configuration is read anew, by uid {}, pid {}", caller_.uid, caller_.pid);
+        const auto end = std::chrono::steady_clock::now() + kAnswersWithin;
+        for (;;) {
+            Configured now;
+            agents_.visit(now);
+            outcomes = std::move(now.outcomes);
+            if (now.answered || std::chrono::steady_clock::now() > end) return;
+            std::this_thread::sleep_for(std::chrono::milliseconds(10));
+        }
+    }
+
+private:
+    void check_access() const {
+        if (!may_do_all()) refuse(fmt::format("uid {} may not; allowed: root, and the members of `sansockd --group`", caller_.uid));
+    }
+
+    /// A file that only the processes can see, in a container for instance, each of them checks for itself.
+    void check_files() {
+        Configured configured;
+        agents_.visit(configured);
+        std::string faults;
+        for (const std::string &file : configured.files) {
+            if (access(file.c_str(), R_OK) != 0) continue;
+            const auto loaded = config::load_file(file);
+            if (loaded.config) continue;
+            for (const auto &fault : loaded.config.error()) faults += fault.format() + '\n';
+        }
+        if (!faults.empty()) refuse("nothing was changed:\n" + faults.substr(0, faults.size() - 1));
+    }
+
+    template <class Change>
+    void change(const std::string &text, const char *outcome, Change make) {
+        check_access();
+        const auto guid = config::Guid::parse(text);
+        if (!guid) refuse(fmt::format("\"{}\" is no GUID, as 01234567-89ab-cdef-0123-456789abcdef", printable(text.substr(0, 60))));
+        const auto made = make(*guid);
+        if (!made) refuse(made.error().text);
+        if (!*made) return;
+        spdlog::info("provider {} is {}, by uid {}, pid {}", guid->text(), outcome, caller_.uid, caller_.pid);
+        agents_.set_drained(drained_.guids());
+    }
+    [[noreturn]] static void refuse(std::string why) {
+        wire::Refused refused;
+        refused.why = std::move(why);
+        throw refused;
+    }
+
+    [[nodiscard]] bool may_do_all() const {
         return caller_.uid == 0 || caller_.uid == geteuid() || is_member(caller_.uid, caller_.gid, access_.group);
     }
 
     Agents &agents_;
+    Drained &drained_;
     const Access &access_;
     const ucred caller_;
 };
 
 class Sessions final : public wire::ManagementIfFactory {
 public:
-    Sessions(Agents &agents, const Access &access) : agents_(agents), access_(access) {}
+    Sessions(Agents &agents, Drained &drained, const Access &access) : agents_(agents), drained_(drained), access_(access) {}
 
     wire::ManagementIf *getHandler(const TConnectionInfo &connection) override {
         ucred caller{0, static_cast<uid_t>(-1), static_cast<gid_t>(-1)};
         socklen_t size = sizeof caller;
         const auto socket = std::dynamic_pointer_cast<transport::TSocket>(connection.transport);
         if (socket != nullptr) getsockopt(socket->getSocketFD(), SOL_SOCKET, SO_PEERCRED, &caller, &size);
-        return new Session(agents_, access_, caller);
+        return new Session(agents_, drained_, access_, caller);
     }
     void releaseHandler(wire::ManagementIf *handler) override { delete handler; }
 
 private:
     Agents &agents_;
+    Drained &drained_;
     const Access access_;
 };
 
@@ -168,14 +294,15 @@ protected:
 
 }  // namespace
 
-std::unique_ptr<apache::thrift::server::TServer> make_management_server(const std::string &path, Agents &agents, const Access &access) {
+std::unique_ptr<apache::thrift::server::TServer> make_management_server(const std::string &path, Agents &agents, Drained &drained,
+                                                                        const Access &access) {
     apache::thrift::GlobalOutput.setOutputFunction([](const char *text) { spdlog::debug("thrift: {}", text); });
     auto socket = std::make_shared<BoundedServerSocket>(path);
     socket->setRecvTimeout(kTimeoutMs);
     socket->setSendTimeout(kTimeoutMs);
     socket->setListenCallback([path](THRIFT_SOCKET) { chmod(path.c_str(), 0666); });
     auto server = std::make_unique<apache::thrift::server::TThreadedServer>(
-        std::make_shared<wire::ManagementProcessorFactory>(std::make_shared<Sessions>(agents, access)), socket,
+        std::make_shared<wire::ManagementProcessorFactory>(std::make_shared<Sessions>(agents, drained, access)), socket,
         std::make_shared<transport::TBufferedTransportFactory>(), std::make_shared<apache::thrift::protocol::TBinaryProtocolFactory>());
     server->setConcurrentClientLimit(kCallersMax);
     return server;

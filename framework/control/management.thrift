@@ -62,7 +62,55 @@ struct Status {
   4: i32 hidden_processes
 }
 
+/** Why something was not done. */
+exception Refused {
+  1: string why
+}
+
+/** A process that has not yet done what it was told. */
+struct Straggler {
+  1: i32 pid
+  2: i32 uid
+  3: string program
+  /** Its connections that the drained providers still carry. */
+  4: i32 connections
+  /** None is left, but something of the provider is in use: its plugin stays loaded. */
+  5: bool in_use
+}
+
+struct Drains {
+  /** The providers that are drained. */
+  1: list<string> guids
+  /** Processes that the daemon knows. */
+  2: i32 processes
+  3: list<Straggler> stragglers
+}
+
+/** What became of a reload in one process. */
+struct Reloaded {
+  1: i32 pid
+  2: i32 uid
+  3: string program
+  /** Its configuration file; empty: the embedded default. */
+  4: string config
+  5: bool done
+  /** Why not: what is wrong with the file, or that the process has not answered. */
+  6: string why
+}
+
 service Management {
   /** The processes and connections that the caller may see: all for root and the daemon's group, else the caller's own. */
   Status status()
+
+  /** Moves all connections of a provider to TCP, in every process, and lets none to it, until it is undrained. Returns at once. */
+  void drain(1: string guid) throws (1: Refused refused)
+  void undrain(1: string guid) throws (1: Refused refused)
+  /** What is drained, and how far that has got. */
+  Drains drains()
+
+  /**
+   * Lets every process read its configuration file anew, once all of them have been found right. New connections follow it at once, those
+   * that are there already if `live`. Refused, with all faults, when a file is wrong: then nothing has changed anywhere.
+   */
+  list<Reloaded> reload(1: bool live) throws (1: Refused refused)
 }

@@ -30,7 +30,7 @@ struct HostState : std::enable_shared_from_this<HostState> {
     Result<std::shared_ptr<Loaded>> load(std::string_view name);
     Result<sansock_provider *> open(Loaded &plugin, const sansock_provider_config &config);
 
-    const Catalog catalog;
+    Catalog catalog;
     const LogSink log;
     std::mutex mutex;
     std::map<std::string, std::shared_ptr<Loaded>, std::less<>> loaded;
@@ -133,6 +133,22 @@ Result<sansock_provider *> HostState::open(Loaded &plugin, const sansock_provide
 Host::Host(Catalog catalog, LogSink log) : state_(std::make_shared<HostState>(std::move(catalog), std::move(log))) {}
 
 const Catalog &Host::catalog() const { return state_->catalog; }
+
+void Host::set_catalog(Catalog catalog) {
+    const std::lock_guard lock(state_->mutex);
+    state_->catalog = std::move(catalog);
+}
+
+bool Host::unload(std::string_view plugin) {
+    std::shared_ptr<Loaded> last;  // which goes without the lock
+    const std::lock_guard lock(state_->mutex);
+    const auto found = state_->loaded.find(plugin);
+    if (found == state_->loaded.end()) return true;
+    if (found->second.use_count() > 1) return false;
+    last = std::move(found->second);
+    state_->loaded.erase(found);
+    return true;
+}
 
 Result<Provider> Host::open(std::string_view plugin, const std::string &guid, const std::string &yaml, const std::string &origin) {
     const std::lock_guard lock(state_->mutex);

@@ -30,6 +30,10 @@ public:
     explicit Host(Catalog catalog, LogSink log = {});
 
     [[nodiscard]] const Catalog &catalog() const;
+    /// Manifests may have changed since. What is loaded stays what it was.
+    void set_catalog(Catalog catalog);
+    /// Lets go of a plugin that nothing uses, so that the next open() loads its file anew. False: it is in use.
+    bool unload(std::string_view plugin);
 
     /// Loads the plugin if need be and opens a provider. `guid` is canonical, `yaml` the operator's block, `origin`
     /// where the block begins ("file:line"). A plugin that could not be loaded is tried again each time. Any thread.

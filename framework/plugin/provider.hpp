@@ -129,6 +129,8 @@ public:
     [[nodiscard]] static Result<Provider> adopt(sansock_provider *provider, std::string name, std::shared_ptr<const void> keep_loaded);
 
     [[nodiscard]] const sansock_limits &limits() const;
+    /// Some region, queue or endpoint of it is there still.
+    [[nodiscard]] bool is_used() const { return state_.use_count() > 1; }
     /// For extensions' functions.
     [[nodiscard]] sansock_provider *get() const;
     [[nodiscard]] Result<Region> register_region(void *base, std::uint64_t length, int memfd, std::uint64_t offset);

@@ -27,7 +27,7 @@ Log::Log(const config::Logging &settings) : level_(settings.level) {
     }
 }
 
-void Log::from_plugin(std::string_view plugin, int level, std::string_view text) {
+void Log::from_plugin(std::string_view plugin, int level, std::string_view text) const {
     const auto as = level == SANSOCK_LOG_ERROR     ? config::LogLevel::error
                     : level == SANSOCK_LOG_WARNING ? config::LogLevel::warning
                     : level == SANSOCK_LOG_INFO    ? config::LogLevel::info
@@ -35,7 +35,7 @@ void Log::from_plugin(std::string_view plugin, int level, std::string_view text)
     write(as, fmt::format("plugin {}: {}", plugin, text));
 }
 
-void Log::write(config::LogLevel level, std::string_view text) {
+void Log::write(config::LogLevel level, std::string_view text) const {
     if (level > level_) return;
     // One write a line: processes that share a file do not mix theirs.
     const std::string line = fmt::format("sansock[{}]: {}\n", getpid(), text);

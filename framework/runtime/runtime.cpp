@@ -6,11 +6,14 @@
 #include <sansock/sdk/ext/shared_memory.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdlib>
 #include <cstring>
+#include <deque>
 #include <memory>
 #include <optional>
+#include <set>
 #include <vector>
 
 #include "config/load.hpp"
@@ -27,6 +30,8 @@ using socket::Choice;
 using socket::OfferBytes;
 using socket::OfferFds;
 
+constexpr uint32_t kProvidersMax = 64;  ///< Numbers that Choice::provider and the accounts have room for.
+
 uint64_t ns(std::chrono::nanoseconds time) { return static_cast<uint64_t>(time.count()); }
 
 void put(char *to, size_t size, const std::string &text) {
@@ -41,20 +46,20 @@ bool carries_messages(plugin::Provider &provider) {
 
 class ConfiguredRuntime final : public socket::Runtime {
 public:
-    ConfiguredRuntime(const socket::Launch &launch, config::Config config, Log log)
-        : program_(launch.program),
-          config_(std::move(config)),
-          log_(std::move(log)),
+    ConfiguredRuntime(const socket::Launch &launch, config::Config config)
+        : launch_(launch),
           host_(plugin::Catalog::scan(plugin::search_path(launch.plugin_path)),
-                [this](std::string_view plugin, int level, std::string_view text) { log_.from_plugin(plugin, level, text); }),
-          providers_(config_.providers.size()) {
-        fill_policy();
+                [this](std::string_view plugin, int level, std::string_view text) { log().from_plugin(plugin, level, text); }) {
+        take(std::move(config));
     }
 
-    const socket::Policy &policy() override { return policy_; }
+    const socket::Policy &policy() override { return policies_.back(); }
+    bool reload(std::span<char> why) override;
     Choice choose(const sockaddr_in6 &server, uint64_t refused, const char *wanted) override;
     bool may_share(uid_t one, uid_t other) override { return config::may_share(config_, one, other); }
-    void warn(const char *text) override { log_.warning(text); }
+    void set_drained(std::span<const socket::GuidText> guids) override;
+    bool release_drained() override;
+    void warn(const char *text) override { log().warning(text); }
     void *create(const Choice &choice) override;
     bool offer(void *endpoint, OfferBytes &bytes, OfferFds &fds) override;
     bool accept(void *endpoint, const OfferBytes &bytes, const OfferFds &fds, OfferBytes &answer, OfferFds &answer_fds) override;
@@ -73,56 +78,126 @@ public:
     }
 
 private:
+    /// What connections name by a number, which stays the same whatever becomes of the configuration.
     struct Opened {
+        config::Provider block;  ///< As it was configured last.
+        bool configured = false;
         std::optional<plugin::Provider> provider;
         Queues queues;
         bool failed = false;  ///< Said once; not tried again for every connection.
     };
 
+    void take(config::Config config);
+    uint32_t number_of(const config::Provider &block);
     void fill_policy();
+    [[nodiscard]] const Log &log() const { return *log_.load(std::memory_order_acquire); }
     plugin::Provider *provider(uint32_t index);
     static Session *session(void *endpoint) { return static_cast<Session *>(endpoint); }
     bool said(const char *what, const Result<void> &result);
     bool fits(const config::Provider &block, plugin::Provider &provider);
     void forget_parents();
     void close_retired();
-    void say(const char *what, const Error &error) { log_.error(fmt::format("{}: {}", what, error.text)); }
+    void say(const char *what, const Error &error) { log().error(fmt::format("{}: {}", what, error.text)); }
 
-    const char *const program_;
-    const config::Config config_;
-    Log log_;
+    const socket::Launch &launch_;
+    config::Config config_;
+    // Other threads may be in the middle of the one before: all stay.
+    std::deque<Log> logs_;
+    std::deque<socket::Policy> policies_;
+    std::atomic<const Log *> log_{nullptr};
     plugin::Host host_;
     std::vector<Opened> providers_;
+    std::vector<uint32_t> numbers_;  ///< Of the configuration's providers, in its order.
     std::vector<plugin::Region> regions_;
+    std::set<std::string, std::less<>> drained_;  ///< GUIDs.
     pid_t pid_ = getpid();
-    socket::Policy policy_;
     std::atomic<Session *> retired_{nullptr};  ///< A stack without a lock: an application's thread may be in a signal handler, or forking.
 };
 
+config::Loaded load(const char *file) {
+    if (*file != '\0') return config::load_file(file);
+    return {config::embedded_default(), {}};
+}
+
+/// What holds from now on. Providers whose blocks are as they were stay open.
+void ConfiguredRuntime::take(config::Config config) {
+    config_ = std::move(config);
+    log_.store(&logs_.emplace_back(config_.logging), std::memory_order_release);
+    for (Opened &opened : providers_) opened.configured = false;
+    numbers_.clear();
+    for (const config::Provider &block : config_.providers) numbers_.push_back(number_of(block));
+    for (Opened &opened : providers_) {
+        if (!opened.configured && opened.provider && !opened.provider->is_used()) opened.provider.reset();
+        opened.failed = false;  // what was missing may be there by now
+    }
+    fill_policy();
+}
+
+/// The number of the block that differs in nothing that its provider was opened with, or another one; kProvidersMax: there is none left.
+uint32_t ConfiguredRuntime::number_of(const config::Provider &block) {
+    const auto same = std::ranges::find_if(providers_, [&](const Opened &opened) {
+        return opened.block.guid == block.guid && opened.block.plugin == block.plugin && opened.block.block_yaml == block.block_yaml;
+    });
+    auto found = same != providers_.end()
+                     ? same
+                     : std::ranges::find_if(providers_, [](const Opened &opened) { return !opened.configured && !opened.provider; });
+    if (found == providers_.end() && providers_.size() == kProvidersMax) {
+        log().warning(
+            fmt::format("{}: the provider is passed over: those before the configuration was changed are in use still", block.origin));
+        return kProvidersMax;
+    }
+    if (found == providers_.end()) found = providers_.insert(found, Opened{});
+    found->block = block;
+    found->configured = true;
+    return static_cast<uint32_t>(found - providers_.begin());
+}
+
+bool ConfiguredRuntime::reload(std::span<char> why) {
+    close_retired();
+    std::string faults;
+    try {
+        auto loaded = load(launch_.config);
+        if (loaded.config) {
+            take(std::move(*loaded.config));
+            return true;
+        }
+        for (const auto &fault : loaded.config.error()) {
+            log().error(fault.format());
+            faults += fault.format() + '\n';
+        }
+    } catch (const std::exception &error) {
+        faults = error.what();
+    }
+    put(why.data(), why.size(), faults);
+    return false;
+}
+
 void ConfiguredRuntime::fill_policy() {
+    socket::Policy policy;
     // A connection becomes a candidate before anybody has looked for its route: the most eager one decides about that.
     config::UpgradeAfter earliest = config_.upgrade_after;
     for (const config::Route &route : config_.routes) {
-        const bool ours = route.programs.empty() || std::ranges::find(route.programs, program_) != route.programs.end();
+        const bool ours = route.programs.empty() || std::ranges::find(route.programs, launch_.program) != route.programs.end();
         if (!ours || route.policy == config::Policy::forbid) continue;
         earliest.calls = std::min(earliest.calls, route.upgrade_after.calls);
         earliest.bytes = std::min(earliest.bytes, route.upgrade_after.bytes);
     }
-    policy_.upgrade_after_calls = earliest.calls;
-    policy_.upgrade_after_bytes = earliest.bytes;
-    policy_.spin_ns_max = config_.waiting.policy == config::WaitPolicy::park ? 0 : static_cast<uint32_t>(ns(config_.waiting.spin_max));
-    policy_.spin_always = config_.waiting.policy == config::WaitPolicy::spin;
-    policy_.rendezvous_timeout_ns = ns(config_.timeouts.rendezvous);
-    policy_.require_timeout_ns = ns(config_.timeouts.require);
-    policy_.step_timeout_ns = ns(config_.timeouts.step);
-    policy_.path_timeout_ns = ns(config_.timeouts.path);
+    policy.upgrade_after_calls = earliest.calls;
+    policy.upgrade_after_bytes = earliest.bytes;
+    policy.spin_ns_max = config_.waiting.policy == config::WaitPolicy::park ? 0 : static_cast<uint32_t>(ns(config_.waiting.spin_max));
+    policy.spin_always = config_.waiting.policy == config::WaitPolicy::spin;
+    policy.rendezvous_timeout_ns = ns(config_.timeouts.rendezvous);
+    policy.require_timeout_ns = ns(config_.timeouts.require);
+    policy.step_timeout_ns = ns(config_.timeouts.step);
+    policy.path_timeout_ns = ns(config_.timeouts.path);
+    policies_.push_back(policy);
 }
 
 Choice ConfiguredRuntime::choose(const sockaddr_in6 &server, uint64_t refused, const char *wanted) {
     close_retired();
     Choice choice;
     const auto endpoint = config::Endpoint::from(reinterpret_cast<const sockaddr *>(&server), sizeof server);
-    const config::Route *route = endpoint ? config::match(config_, *endpoint, program_) : nullptr;
+    const config::Route *route = endpoint ? config::match(config_, *endpoint, launch_.program) : nullptr;
     if (route == nullptr) {
         choice.refused = stream::Reason::kNoRoute;
         return choice;
@@ -134,11 +209,14 @@ Choice ConfiguredRuntime::choose(const sockaddr_in6 &server, uint64_t refused, c
     }
     choice.after_calls = route->upgrade_after.calls;
     choice.after_bytes = route->upgrade_after.bytes;
+    bool drained = false;
     for (const config::Guid &guid : route->providers) {
         const config::Provider *block = config_.find(guid);
+        drained |= drained_.contains(guid.text());
+        if (drained_.contains(guid.text())) continue;
         if (block == nullptr || (wanted != nullptr && guid.text() != wanted)) continue;
-        const auto index = static_cast<uint32_t>(block - config_.providers.data());
-        if ((index < 64 && (refused >> index & 1) != 0) || provider(index) == nullptr) continue;
+        const uint32_t index = numbers_[static_cast<size_t>(block - config_.providers.data())];
+        if (index == kProvidersMax || (refused >> index & 1) != 0 || provider(index) == nullptr) continue;
         choice.provider = index;
         choice.send_buffers = block->send_buffers;
         choice.buffer_size = block->buffer_size;
@@ -152,8 +230,39 @@ Choice ConfiguredRuntime::choose(const sockaddr_in6 &server, uint64_t refused, c
                            limits.answerer_sends_first == 1};
         return choice;
     }
-    choice.refused = stream::Reason::kNoProvider;
+    choice.refused = drained ? stream::Reason::kDrained : stream::Reason::kNoProvider;
     return choice;
+}
+
+void ConfiguredRuntime::set_drained(std::span<const socket::GuidText> guids) {
+    std::set<std::string, std::less<>> now;
+    for (const socket::GuidText &guid : guids) now.insert(guid.text);
+    // What comes back may have other manifests by now.
+    if (!std::ranges::includes(now, drained_)) host_.set_catalog(plugin::Catalog::scan(plugin::search_path(launch_.plugin_path)));
+    drained_ = std::move(now);
+}
+
+bool ConfiguredRuntime::release_drained() {
+    close_retired();
+    bool all = true;
+    std::set<std::string> plugins;
+    for (Opened &opened : providers_) {
+        if (!drained_.contains(opened.block.guid.text())) continue;
+        opened.failed = false;
+        if (opened.provider && opened.provider->is_used()) {
+            all = false;
+            continue;
+        }
+        opened.provider.reset();
+        plugins.insert(opened.block.plugin);
+    }
+    // One that serves a provider that is not drained stays.
+    for (const std::string &plugin : plugins) {
+        const bool serves =
+            std::ranges::any_of(providers_, [&](const Opened &opened) { return opened.provider && opened.block.plugin == plugin; });
+        if (!serves) all &= host_.unload(plugin);
+    }
+    return all;
 }
 
 /// Opens a provider on first use.
@@ -162,11 +271,11 @@ plugin::Provider *ConfiguredRuntime::provider(uint32_t index) {
     Opened &opened = providers_[index];
     if (opened.provider) return &*opened.provider;
     if (opened.failed) return nullptr;
-    const config::Provider &block = config_.providers[index];
+    const config::Provider &block = opened.block;
     auto provider = host_.open(block.plugin, block.guid.text(), block.block_yaml, block.origin);
     if (!provider) {
         opened.failed = true;
-        log_.warning(fmt::format("provider {} is passed over: {}", block.guid.text(), provider.error().text));
+        log().warning(fmt::format("provider {} is passed over: {}", block.guid.text(), provider.error().text));
         return nullptr;
     }
     if (!fits(block, *provider)) {
@@ -182,16 +291,21 @@ bool ConfiguredRuntime::fits(const config::Provider &block, plugin::Provider &pr
     const sansock_limits &limits = provider.limits();
     if (!carries_messages(provider) || (limits.slice_count_max >= 2 && limits.receive_depth_max >= path::Credits::kReceivesMin))
         return true;
-    log_.warning(fmt::format("provider {} is passed over: plugin '{}' takes {} slices and {} receives, messages need 2 and {}",
-                             block.guid.text(), block.plugin, limits.slice_count_max, limits.receive_depth_max,
-                             path::Credits::kReceivesMin));
+    log().warning(fmt::format("provider {} is passed over: plugin '{}' takes {} slices and {} receives, messages need 2 and {}",
+                              block.guid.text(), block.plugin, limits.slice_count_max, limits.receive_depth_max,
+                              path::Credits::kReceivesMin));
     return false;
 }
 
 /// A child of fork neither uses nor closes what its parent opened: it opens its own.
 void ConfiguredRuntime::forget_parents() {
     pid_ = getpid();
-    new std::vector<Opened>(std::exchange(providers_, std::vector<Opened>(config_.providers.size())));
+    auto *parents = new std::vector<Opened>(providers_.size());
+    for (size_t i = 0; i < providers_.size(); ++i) {
+        std::swap((*parents)[i].provider, providers_[i].provider);
+        std::swap((*parents)[i].queues, providers_[i].queues);
+        providers_[i].failed = false;
+    }
     new std::vector<plugin::Region>(std::exchange(regions_, {}));
 }
 
@@ -250,11 +364,6 @@ void ConfiguredRuntime::close_retired() {
     }
 }
 
-config::Loaded load(const char *file) {
-    if (*file != '\0') return config::load_file(file);
-    return {config::embedded_default(), {}};
-}
-
 }  // namespace
 }  // namespace sansock::runtime
 
@@ -267,9 +376,8 @@ extern "C" __attribute__((visibility("default"))) sansock::socket::Runtime *sans
             for (const auto &fault : loaded.config.error()) log.error(fault.format());
             return nullptr;
         }
-        Log log(loaded.config->logging);
         // Never destroyed: connections may need it until the process is gone.
-        return new ConfiguredRuntime(launch, std::move(*loaded.config), std::move(log));
+        return new ConfiguredRuntime(launch, std::move(*loaded.config));
     } catch (const std::exception &error) {
         Log().error(error.what());
         return nullptr;

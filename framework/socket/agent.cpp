@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "socket/agent_message.hpp"
 #include "socket/channel.hpp"
@@ -35,12 +36,12 @@ void Agent::look() {
     sockaddr_un address;
     const char *directory = launch().control[0] != '\0' ? launch().control : kControlDirectory;
     if (process_.board_fd() < 0 || !control_address(directory, kAgentSocket, address)) return;
+    wait_ns_ = std::min(2 * wait_ns_, kWaitNsMax);
+    due_ns_ = now_ns() + wait_ns_ / 2;
+    if (raw_syscall(SYS_faccessat, AT_FDCWD, address.sun_path, F_OK) < 0) return;  // most hosts have none: one call, and no descriptor
     HiddenFd daemon(process_.hide(static_cast<int>(raw_syscall(SYS_socket, AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0))));
-    if (!daemon || raw_syscall(SYS_connect, daemon.get(), &address, sizeof address) < 0 || !greet(daemon.get())) {
-        due_ns_ = now_ns() + wait_ns_;
-        wait_ns_ = std::min(2 * wait_ns_, kWaitNsMax);
-        return;
-    }
+    if (!daemon || raw_syscall(SYS_connect, daemon.get(), &address, sizeof address) < 0 || !greet(daemon.get())) return;
+    due_ns_ = UINT64_MAX;
     wait_ns_ = kWaitNs;
     daemon_ = daemon.release();
     epoll_event event{EPOLLIN, {.u64 = watch_}};
@@ -49,12 +50,56 @@ void Agent::look() {
 
 void Agent::timers() {
     if (now_ns() >= due_ns_) look();
+    const Drain::Progress progress = drain_.timers();
+    if (progress != told_) tell_progress(progress);
+    reload_.timers();
+}
+
+void Agent::tell(const void *message, size_t size) const {
+    if (daemon_ >= 0) raw_syscall(SYS_sendto, daemon_, message, size, MSG_DONTWAIT | MSG_NOSIGNAL, nullptr, 0);
+}
+
+void Agent::tell_progress(Drain::Progress progress) {
+    told_ = progress;
+    const AgentDrained drained{.number = drain_number_, .in_use = progress == Drain::kInUse};
+    if (progress != Drain::kMoving) tell(&drained, sizeof drained);
+}
+
+namespace {
+
+/// A message may be longer than this version knows it.
+template <class Message>
+bool read(const char *bytes, size_t size, Message &message) {
+    if (size < sizeof message) return false;
+    memcpy(&message, bytes, sizeof message);
+    return true;
+}
+
+}  // namespace
+
+void Agent::hear(const char *message, size_t size) {
+    AgentHead head;
+    if (!read(message, size, head) || head.magic != kAgentMagic) return;
+    if (AgentDrain drain; head.type == AgentType::kDrain && read(message, size, drain) && drain.count <= kDrainsMax) hear_drain(drain);
+    if (AgentReload reload; head.type == AgentType::kReload && read(message, size, reload)) hear_reload(reload);
+}
+
+void Agent::hear_drain(const AgentDrain &drain) {
+    drain_number_ = drain.number;
+    told_ = Drain::kMoving;
+    drain_.set({drain.guids, drain.count});
+}
+
+void Agent::hear_reload(const AgentReload &reload) {
+    AgentReloaded answer{.number = reload.number};
+    answer.done = reload_.begin(reload.live != 0, answer.why) ? 1 : 0;
+    tell(&answer, sizeof answer);
 }
 
 bool Agent::greet(int daemon) const {
     const UniqueFd board(open_for_reading(process_.board_fd()));
     if (!board) return false;
-    AgentMessage hello{.type = AgentType::kHello, .pid = process_.pid(), .started = process_start_time(process_.pid())};
+    AgentHello hello{.pid = process_.pid(), .started = process_start_time(process_.pid())};
     snprintf(hello.program, sizeof hello.program, "%s", launch().program);
     snprintf(hello.config, sizeof hello.config, "%.*s", static_cast<int>(sizeof hello.config - 1), launch().config);
     iovec part{&hello, sizeof hello};
@@ -75,11 +120,12 @@ bool Agent::greet(int daemon) const {
 
 void Agent::readable() {
     char bytes[4096];
-    long got = 0;
-    do {
-        got = raw_syscall(SYS_recvfrom, daemon_, bytes, sizeof bytes, MSG_DONTWAIT, nullptr, nullptr);
-    } while (got > 0 || got == -EINTR);  // what a later daemon says, this library does not know
-    if (got == -EAGAIN) return;
+    for (;;) {
+        const long got = raw_syscall(SYS_recvfrom, daemon_, bytes, sizeof bytes, MSG_DONTWAIT, nullptr, nullptr);
+        if (got == -EAGAIN) return;
+        if (got > 0) hear(bytes, static_cast<size_t>(got));
+        if (got <= 0 && got != -EINTR) break;
+    }
     process_.close_hidden(daemon_);  // which takes it out of the epoll instance
     daemon_ = -1;
     due_ns_ = now_ns() + wait_ns_;

@@ -1,32 +1,42 @@
-// The helper's line to sansockd, where there is one: the process shows itself, and otherwise does without it.
+// The helper's line to sansockd, where there is one: the process shows itself, hears which providers are drained, and reads its
+// configuration anew. What the daemon said last holds until it says something else, also when it has gone.
 //
 // A daemon that is not there is looked for ever more rarely. (A watch on the directory would cost nothing while nothing happens; but a user
 // may have only so many, and those are for the user's programs.)
 #pragma once
-#include "socket/process.hpp"
+#include "socket/reload.hpp"
 
 namespace sansock::socket {
 
 class Agent {
 public:
-    explicit Agent(Process &process) : process_(process) {}
+    Agent(Process &process, Couriers &couriers) : process_(process), drain_(process, couriers), reload_(process, drain_) {}
     /// `epoll_fd`: the helper's, which hears of the daemon under `watch`.
     void start(int epoll_fd, uint64_t watch);
     /// The daemon has said something, or has gone.
     void readable();
     void timers();
-    [[nodiscard]] uint64_t next_due_ns() const { return due_ns_; }
+    [[nodiscard]] uint64_t next_due_ns() const { return std::min({due_ns_, drain_.next_due_ns(), reload_.next_due_ns()}); }
 
 private:
-    static constexpr uint64_t kWaitNs = 1'000'000'000, kWaitNsMax = 32'000'000'000;
+    static constexpr uint64_t kWaitNs = 2'000'000'000, kWaitNsMax = 32'000'000'000;
 
     void look();
+    void hear(const char *message, size_t size);
+    void hear_drain(const AgentDrain &drain);
+    void hear_reload(const AgentReload &reload);
+    void tell(const void *message, size_t size) const;
+    void tell_progress(Drain::Progress progress);
     [[nodiscard]] bool greet(int daemon) const;
 
     Process &process_;
     int epoll_fd_ = -1;
     uint64_t watch_ = 0;
     int daemon_ = -1;
+    Drain drain_;
+    Reload reload_;
+    uint32_t drain_number_ = 0;
+    Drain::Progress told_ = Drain::kDone;
     uint64_t due_ns_ = UINT64_MAX, wait_ns_ = kWaitNs;
 };
 

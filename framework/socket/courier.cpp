@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <sys/mman.h>
 
+#include <utility>
+
 #include "base/point.hpp"
 #include "socket/epoll.hpp"
 #include "socket/message.hpp"
@@ -135,13 +137,11 @@ stream::Reason Couriers::land(Courier &courier, const Choice &choice) {
             if (rc < 0) return rc == -ENOBUFS ? stream::Reason::kMaxMemory : stream::Reason::kNoResources;
             landing.arena.forget_fd();
             landing.provider = choice.provider;
-            landing.region = process_.runtime()->register_memory(choice.provider, &landing.arena.header(), landing.arena.shape().size());
-            if (landing.region == nullptr) {
-                landing.arena.close();
-                return stream::Reason::kNoProvider;
-            }
         }
         if (landing.provider != choice.provider) continue;
+        if (landing.region == nullptr)
+            landing.region = process_.runtime()->register_memory(choice.provider, &landing.arena.header(), landing.arena.shape().size());
+        if (landing.region == nullptr) return stream::Reason::kNoProvider;
         if (courier.carrier.open(process_.runtime()->messages(courier.endpoint), landing.arena, landing.region, choice.messages.receives))
             return stream::Reason::kNone;
         if (courier.carrier.landing().is_open())
@@ -257,6 +257,26 @@ void Couriers::fail(Courier &courier, Connection &connection) {
     connection.end().step(stream::Reason::kProviderFailed, true);
 }
 
+void Couriers::forget_windows(Peer &peer) {
+    for (sansock_region *window : peer.windows) {
+        if (window != nullptr) process_.runtime()->deregister_memory(window);
+    }
+    peer.has_windows.store(false);
+}
+
+bool Couriers::release() {
+    for (uint32_t i = 0; i < couriers_high.load(std::memory_order_relaxed); ++i) {
+        if (couriers[i].state.load(std::memory_order_acquire) != Courier::kFree) return false;
+    }
+    for (LandingArena &landing : landings_) {
+        if (landing.region != nullptr) process_.runtime()->deregister_memory(std::exchange(landing.region, nullptr));
+    }
+    for (Peer &peer : process_.peers()) {
+        if (peer.used.load(std::memory_order_acquire) != 0 && peer.has_windows.load()) forget_windows(peer);
+    }
+    return true;
+}
+
 void Couriers::sweep() {
     for (uint32_t i = 0; i < couriers_high.load(std::memory_order_relaxed); ++i) {
         if (couriers[i].state.load(std::memory_order_acquire) == Courier::kRetired) close(couriers[i]);
@@ -264,10 +284,7 @@ void Couriers::sweep() {
     for (Peer &peer : process_.peers()) {
         if (peer.used.load(std::memory_order_acquire) == 0 || !peer.has_windows.load() || peer.alive.load() || peer.connections.load() != 0)
             continue;
-        for (sansock_region *window : peer.windows) {
-            if (window != nullptr) process_.runtime()->deregister_memory(window);
-        }
-        peer.has_windows.store(false);
+        forget_windows(peer);
         expect_release(process_, peer);
     }
     if (watch_ns_ == 0 && watching.load(std::memory_order_relaxed)) {

@@ -50,6 +50,8 @@ public:
     void notified(uint32_t index);
     /// What becomes of a path that has failed, or whose epoch is over. With the connection's fd_lock held.
     void look_after(Connection &connection);
+    /// Nothing of ours is registered with any provider afterwards. False: some connection is carried.
+    bool release();
     /// Closes what was retired, and lets go of peers that are dead and unused.
     void sweep();
     void timers();
@@ -68,6 +70,7 @@ private:
     Courier *new_courier();
     stream::Reason land(Courier &courier, const Choice &choice);
     sansock_region *window_of(Peer &peer, uint32_t arena, uint32_t provider);
+    void forget_windows(Peer &peer);
     bool peer_is_gone(Connection &connection);
     void fail(Courier &courier, Connection &connection);
     void due_at(uint64_t ns) { next_due_ns_ = std::min(next_due_ns_, ns); }

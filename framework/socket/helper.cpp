@@ -53,7 +53,7 @@ Runtime *load_runtime() {
 /// The helper of this process. Its own descriptors live here, and what it knows of each peer.
 class HelperThread {
 public:
-    explicit HelperThread(Process &process) : process_(process), meetings_(process), agent_(process) {}
+    explicit HelperThread(Process &process) : process_(process), meetings_(process), agent_(process, meetings_.couriers()) {}
     bool start();
 
 private:

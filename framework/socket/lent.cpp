@@ -129,7 +129,8 @@ uint32_t collect(Process &process, std::span<Lent> places) {
         if (!connection.is_open() || !connection.is_in_family()) continue;
         const uint32_t value = connection.shared->stream.lent.load(std::memory_order_seq_cst);
         struct stat status;
-        if (value != 0 && raw_syscall(SYS_fstat, connection.fd.load(), &status) == 0) places[count++] = {status.st_ino, i, value, false};
+        if ((value & ~stream::kDrainBit) != 0 && raw_syscall(SYS_fstat, connection.fd.load(), &status) == 0)
+            places[count++] = {status.st_ino, i, value, false};
     }
     return count;
 }
@@ -140,7 +141,7 @@ bool take_back(Connection &connection, const Lent &lent) {
     if (!connection.is_open() || !connection.is_in_family()) return true;
     uint32_t value = lent.value;
     if (connection.phase() != Phase::kAttached || !connection.mapped.load(std::memory_order_acquire))
-        return connection.shared->stream.lent.compare_exchange_strong(value, 0);
+        return connection.shared->stream.lent.compare_exchange_strong(value, value & stream::kDrainBit);
     // A direction that the other program has ended has ended for the peer, too, and behind the kernel's FIN nothing leaves TCP.
     return connection.end().take_back(value, !is_established(connection.fd.load()));
 }
@@ -185,7 +186,9 @@ bool Process::is_spawning() const {
 void leave_lent(Process &process) {
     for (uint32_t i = 0; i < process.connections_used(); ++i) {
         Connection &connection = process.connection_at(i);
-        if (!process.holds(i) || connection.shared->stream.lent.load() == 0 || connection.phase() != Phase::kAttached) continue;
+        if (!process.holds(i) || (connection.shared->stream.lent.load() & ~stream::kDrainBit) == 0 ||
+            connection.phase() != Phase::kAttached)
+            continue;
         if (!connection.mapped.load(std::memory_order_acquire)) continue;
         if (connection.shared->holders.only(static_cast<uint32_t>(process.pid()))) connection.end().leave_lent();
     }

@@ -259,7 +259,8 @@ void Meetings::declined(Peer &peer, const Message &message) {
         return;
     }
     if (message.reason == static_cast<uint32_t>(stream::Reason::kHalfClosed)) return give_up(connection, stream::Reason::kHalfClosed);
-    if (message.reason == static_cast<uint32_t>(stream::Reason::kNoProvider) && meeting.choice.provider < 64) {
+    const bool drained = message.reason == static_cast<uint32_t>(stream::Reason::kDrained);
+    if ((drained || message.reason == static_cast<uint32_t>(stream::Reason::kNoProvider)) && meeting.choice.provider < 64) {
         const uint64_t refused = meeting.refused | uint64_t{1} << meeting.choice.provider, deadline = meeting.deadline_ns;
         const Choice next = process_.runtime()->choose(server_of(*connection.shared), refused, nullptr);
         if (next.refused == stream::Reason::kNone) {
@@ -272,6 +273,7 @@ void Meetings::declined(Peer &peer, const Message &message) {
             return;
         }
     }
+    if (drained) return give_up(connection, stream::Reason::kDrained);  // we shall hear of it, too
     const char *why = stream::reason_name(static_cast<stream::Reason>(message.reason));
     char what[64];
     snprintf(what, sizeof what, "declines: %s", why == nullptr ? "no reason" : why);
@@ -283,6 +285,23 @@ void Meetings::watch_socket(Connection &connection, bool bytes) {
     connection.bytes_watched = bytes;
     watch(connection.fd.load(), {Watch::kSocket, connection.index, connection.generation},
           EPOLLRDHUP | EPOLLOUT | EPOLLET | (bytes ? uint32_t{EPOLLIN} : 0));
+}
+
+/// A step back must be one send that does not block: keep no more than an empty kernel queue takes.
+void fit_window(Connection &connection, const Choice &choice) {
+    const int fd = connection.fd.load();
+    const uint64_t window = uint64_t{choice.send_buffers} * choice.buffer_size;
+    int room = 0;
+    socklen_t size = sizeof room;
+    raw_syscall(SYS_getsockopt, fd, SOL_SOCKET, SO_SNDBUF, &room, &size);
+    // The kernel doubles what is asked for, of which it grants so much; asking for less than the socket has grown to would shrink it.
+    const uint64_t grants = std::min<uint64_t>(window, send_buffer_max());
+    if (static_cast<uint64_t>(room) / 2 < grants) {
+        const int wanted = static_cast<int>(grants);
+        raw_syscall(SYS_setsockopt, fd, SOL_SOCKET, SO_SNDBUF, &wanted, sizeof wanted);
+        raw_syscall(SYS_getsockopt, fd, SOL_SOCKET, SO_SNDBUF, &room, &size);
+    }
+    connection.end().set_window(std::min(window, static_cast<uint64_t>(room) / 2), choice.send_buffers);
 }
 
 /// Both slots are known: from now on the stream decides. Or why not.
@@ -324,21 +343,11 @@ stream::Reason Meetings::attach(Connection &connection, Peer &peer, const Messag
     std::memcpy(connection.shared->guid, choice.guid, sizeof choice.guid);
     std::memcpy(connection.shared->plugin, choice.plugin, sizeof choice.plugin);
     const int fd = connection.fd.load();
-    // A step back must be one send that does not block: keep no more than an empty kernel queue takes.
-    uint64_t window = uint64_t{choice.send_buffers} * choice.buffer_size;
-    int room = 0;
-    socklen_t size = sizeof room;
-    raw_syscall(SYS_getsockopt, fd, SOL_SOCKET, SO_SNDBUF, &room, &size);
-    connection.shared->send_buffer_shown.store(static_cast<uint32_t>(room), std::memory_order_relaxed);
-    // The kernel doubles what is asked for, of which it grants so much; asking for less than the socket has grown to would shrink it.
-    const uint64_t grants = std::min<uint64_t>(window, send_buffer_max());
-    if (static_cast<uint64_t>(room) / 2 < grants) {
-        const int wanted = static_cast<int>(grants);
-        raw_syscall(SYS_setsockopt, fd, SOL_SOCKET, SO_SNDBUF, &wanted, sizeof wanted);
-        raw_syscall(SYS_getsockopt, fd, SOL_SOCKET, SO_SNDBUF, &room, &size);
-    }
-    state.out.window = std::min(window, static_cast<uint64_t>(room) / 2);
-    state.out.buffers_max = static_cast<uint16_t>(choice.send_buffers);
+    int shown = 0;
+    socklen_t size = sizeof shown;
+    raw_syscall(SYS_getsockopt, fd, SOL_SOCKET, SO_SNDBUF, &shown, &size);
+    connection.shared->send_buffer_shown.store(static_cast<uint32_t>(shown), std::memory_order_relaxed);
+    fit_window(connection, choice);
     state.out.segment_buffer = memory::kInlineBuffer;
     timeval timeout{};
     size = sizeof timeout;

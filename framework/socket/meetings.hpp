@@ -30,6 +30,9 @@ struct Watch {
     }
 };
 
+/// How much this end may keep, and in how many buffers; nothing is kept just now. With the connection's fd_lock held.
+void fit_window(Connection &connection, const Choice &choice);
+
 class Meetings {
 public:
     explicit Meetings(Process &process) : process_(process), couriers_(process) {}

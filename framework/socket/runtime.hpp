@@ -11,6 +11,7 @@
 #include <span>
 
 #include "path/endpoint.hpp"
+#include "socket/guid_text.hpp"
 #include "socket/launch.hpp"
 #include "socket/policy.hpp"
 #include "stream/state.hpp"
@@ -58,12 +59,20 @@ struct Choice {
 
 class Runtime {
 public:
+    /// What it answered before stays valid.
     virtual const Policy &policy() = 0;
+    /// Reads the configuration anew; it holds for whatever is asked from then on. False: it is wrong, `why` says all that is, and the
+    /// one before stays.
+    virtual bool reload(std::span<char> why) = 0;
     /// `server`: the address of the connection's server side.
     /// Of the route's providers the first that can be used and that is not among the `refused` ones, a bit each; or the one whose GUID
     /// is `wanted`, if the route names it.
     virtual Choice choose(const sockaddr_in6 &server, uint64_t refused, const char *wanted) = 0;
     virtual bool may_share(uid_t one, uid_t other) = 0;
+    /// The providers of these GUIDs, as text, are given to no connection until the list says otherwise.
+    virtual void set_drained(std::span<const GuidText> guids) = 0;
+    /// Closes the drained ones, and lets go of their plugins, which are looked for anew when they are wanted again. False: some are in use.
+    virtual bool release_drained() = 0;
     /// A line in the log.
     virtual void warn(const char *text) = 0;
 

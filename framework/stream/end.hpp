@@ -88,7 +88,7 @@ public:
     [[nodiscard]] bool held_back() { return ((s_.out.stopped || s_.required) && !peer_is_dead()) || holding(); }
     [[nodiscard]] bool holding();
     void stop_holding() { s_.out.held_until.store(0, std::memory_order_relaxed); }
-    /// It shall not leave TCP: for good, or as long as another program may use the socket, too.
+    /// It shall not leave TCP: for good, as long as another program may use the socket, too, or as long as the provider is drained.
     [[nodiscard]] bool stays_on_tcp() const {
         return s_.pinned.load(std::memory_order_relaxed) != 0 || s_.lent.load(std::memory_order_relaxed) != 0;
     }
@@ -98,6 +98,8 @@ public:
     [[nodiscard]] bool may_switch() const {
         return on_provider(true) || m_.peer->cold.ready.load(std::memory_order_acquire) == s_.epoch.load(std::memory_order_relaxed);
     }
+    /// The most bytes that are kept (I2), and in how many of the arena's buffers. Only while none is kept.
+    void set_window(uint64_t bytes, uint32_t buffers);
     /// Gives back what a connection that has long been silent holds of the buffers.
     void rest();
     /// Ends the connection for good, at both ends.
@@ -142,6 +144,9 @@ public:
     bool take_back(uint32_t lent, bool for_good);
     /// It is lent, and nobody will be here to take it back or to answer the peer.
     void leave_lent();
+    /// To TCP for as long as its provider is drained; and from there again.
+    void drain();
+    void undrain();
     /// Nobody is left who could answer for the peer. What it does not know of this epoch it needs no answer for.
     void peer_deserts();
     /// The socket is about to go where nobody knows this stream, whether or not a step is through. False: the kernel alone would tell

@@ -125,6 +125,12 @@ long End::send_provider(const iovec *parts, int count) {
     return sent;
 }
 
+void End::set_window(uint64_t bytes, uint32_t buffers) {
+    OutGuard guard(*this);
+    s_.out.window = bytes;
+    s_.out.buffers_max = static_cast<uint16_t>(buffers);
+}
+
 void End::rest() {
     if (!s_.out.lock.try_lock()) return;
     if (s_.out.path == Path::kProvider && !s_.out.stopped && !s_.out.replaying) {

@@ -95,7 +95,8 @@ struct State {
     std::atomic<uint32_t> step_wanted;           ///< Epoch in which somebody who holds a lock has found that it must end.
     std::atomic<uint32_t> attention;             ///< The peer's attention count as last handled.
     std::atomic<uint32_t> pinned;                ///< 1: this connection will not (again) leave TCP.
-    std::atomic<uint32_t> lent;         ///< Not 0: another program may hold the socket, so that it stays on TCP until none does any more.
+    std::atomic<uint32_t> lent;         ///< Not 0: it stays on TCP for a while. kDrainBit, and how often it was lent: another program may
+                                        ///< hold the socket, until none does any more.
     std::atomic<uint32_t> deserted;     ///< 1: no process of the peer's is left that could answer; its socket may live on.
     std::atomic<uint32_t> tcp_ended;    ///< TcpEnd, as the helper saw it while the stream was on the provider.
     std::atomic<uint32_t> peer_closed;  ///< 1: the peer's application has closed its end with nothing of ours unread.
@@ -113,6 +114,8 @@ struct State {
     std::atomic<uint32_t> step_backs;
     bool required;  ///< No byte may go over TCP: what cannot stay on the provider fails.
 };
+
+inline constexpr uint32_t kDrainBit = 1u << 31;  ///< In State::lent: the provider is drained.
 
 enum TcpEnd : uint32_t { kTcpOpen = 0, kTcpFin = 1, kTcpReset = 2 };
 

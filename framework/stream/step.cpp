@@ -270,9 +270,22 @@ void End::show_lent() {
 bool End::take_back(uint32_t lent, bool for_good) {
     StepGuard guard(*this);
     if (for_good && !has_left()) pin();
-    if (!s_.lent.compare_exchange_strong(lent, 0)) return false;
+    if (!s_.lent.compare_exchange_strong(lent, lent & kDrainBit)) return false;
     show_lent();
     return true;
+}
+
+void End::drain() {
+    {
+        StepGuard guard(*this);
+        if ((s_.lent.fetch_or(kDrainBit) & kDrainBit) == 0) show_lent();
+    }
+    step(Reason::kDrained, false);  // whoever set the bit may have died before this
+}
+
+void End::undrain() {
+    StepGuard guard(*this);
+    if ((s_.lent.fetch_and(~kDrainBit) & kDrainBit) != 0) show_lent();
 }
 
 void End::leave_lent() {

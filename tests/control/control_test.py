@@ -23,6 +23,7 @@ import unittest
 BIN = None
 PATIENCE_S = 20
 NOBODY = 65534
+SIMULATED = "41f96c03-1cad-4222-9c2b-682b71c6a8f0"
 PYTHON = "/usr/bin/python3"  # which every user may execute
 
 # Both ends of a conversation that never pauses; a line of what was said each half second.
@@ -55,6 +56,21 @@ while True:
     sent += 1
     if sent % 200 == 0:
         print(sent, flush=True)
+"""
+
+SERVICE = """
+import socket, sys
+listener = socket.create_server(('127.0.0.1', int(sys.argv[1])))
+print('listening', flush=True)
+while True:
+    end = listener.accept()[0]
+    end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    try:
+        while said := end.recv(8, socket.MSG_WAITALL):
+            end.sendall(said)
+    except ConnectionError:
+        pass
+    end.close()
 """
 
 
@@ -251,6 +267,274 @@ class Control(unittest.TestCase):
         self.assertEqual(done.returncode, 1)
         self.assertIn(f"no sansockd answers at {self.directory}/management; is it running?", done.stderr)
 
+    def sansock(self, *words, status=0, user=None):
+        """What it says, standard error included."""
+        done = subprocess.run([BIN / "sansock", *words], env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                              user=user, check=False)
+        self.assertEqual(done.returncode, status, done.stdout)
+        return done.stdout
+
+    def paths(self, port):
+        return {(end["path"], end["reason"]) for end in self.shown(port)}
+
+    def wait_for_path(self, port, path, reason):
+        wait_for(f"{path}, {reason}", lambda: self.paths(port) == {(path, reason)})
+
+    def test_drains_a_provider_and_gives_it_back(self):
+        self.daemon()
+        server, client, port = self.talkers()
+        self.wait_for_path(port, "simulated", None)
+        for _ in range(3):
+            self.assertEqual(self.sansock("drain", SIMULATED), f"provider {SIMULATED} is drained in 2 processes; its plugin can be replaced\n")
+            self.assertEqual(self.paths(port), {("tcp", "drained")})
+            self.goes_on(server, client)
+            self.assertEqual(self.paths(port), {("tcp", "drained")})
+            self.assertEqual(self.sansock("undrain", "{" + SIMULATED.upper() + "}"), f"provider {{{SIMULATED.upper()}}} takes connections again\n")
+            self.wait_for_path(port, "simulated", None)
+            self.goes_on(server, client)
+        for end in self.shown(port):
+            self.assertEqual((end["upgrades"], end["step_backs"]), (4, 3))
+
+    def test_gives_a_drained_provider_to_no_new_connection(self):
+        daemon = self.daemon()
+        self.talkers()
+        self.sansock("drain", SIMULATED)
+        _, _, port = self.talkers()
+        self.wait_for_path(port, "tcp", "drained")
+        daemon.end(signal.SIGKILL)
+        self.daemon()  # which finds what was drained
+        _, _, port = self.talkers()
+        self.wait_for_path(port, "tcp", "drained")
+        self.sansock("undrain", SIMULATED)
+        _, _, port = self.talkers()
+        self.wait_for_path(port, "simulated", None)
+
+    def test_tells_who_has_not_drained(self):
+        self.daemon()
+        server, client, port = self.talkers()
+        self.wait_for_path(port, "simulated", None)
+        client.send_signal(signal.SIGSTOP)
+        said = self.sansock("drain", SIMULATED, "--timeout", "0.5", status=1)
+        self.assertIn("after 0.5 s, some processes have not done it; it stays drained:\n", said)
+        self.assertRegex(said, rf"python3\S* \(pid {client.pid}, uid {os.getuid()}\): 1 connection on the provider\n")
+        client.send_signal(signal.SIGCONT)
+        self.sansock("drain", SIMULATED)
+        self.wait_for_path(port, "tcp", "drained")
+        self.goes_on(server, client)
+
+    def test_drains_what_carries_messages(self):
+        self.daemon()
+        config = os.path.join(self.directory, "messages.yaml")
+        pathlib.Path(config).write_text(f"providers: {{{SIMULATED}: {{plugin: simulated, simulation: {{seed: 1}}}}}}\n", encoding="utf-8")
+        self.environment["SANSOCK_CONFIG"] = config
+        server, client, port = self.talkers()
+        self.wait_for_path(port, "simulated", None)
+        self.sansock("drain", SIMULATED)
+        self.wait_for_path(port, "tcp", "drained")
+        self.goes_on(server, client)
+        self.sansock("undrain", SIMULATED)
+        self.goes_on(server, client)
+        self.assertEqual(self.paths(port), {("tcp", "drained")}, "messages carry a connection once")
+
+    def plugin(self, directory, version):
+        """A plugin's file and manifest, as a package installs them: the new file takes the old one's name."""
+        for name in ("simulated.so", "simulated.yaml"):
+            new = os.path.join(directory, name + ".new")
+            bytes_ = (BIN / "../lib/sansock/plugins" / name).read_bytes()
+            pathlib.Path(new).write_bytes(bytes_.replace(b'version: "', f'version: "{version}.'.encode()) if name.endswith("yaml") else bytes_)
+            os.rename(new, os.path.join(directory, name))
+        return os.stat(os.path.join(directory, "simulated.so")).st_ino
+
+    @staticmethod
+    def mapped(process, name):
+        """Inodes of the mapped files of this name."""
+        lines = pathlib.Path(f"/proc/{process.pid}/maps").read_text(encoding="utf-8").splitlines()
+        return {int(line.split()[4]) for line in lines if line.removesuffix(" (deleted)").endswith("/" + name)}
+
+    def test_replaces_a_plugin_under_load(self):
+        plugins = os.path.join(self.directory, "plugins")
+        os.mkdir(plugins)
+        self.environment["SANSOCK_PLUGIN_PATH"] = plugins
+        inode = self.plugin(plugins, 0)
+        self.daemon()
+        port = free_port()
+        run = [BIN / "sansock", "run", "--"]
+        redis = self.start(*run, "redis-server", "--port", str(port), "--save", "", "--dir", self.directory)
+        wait_for("redis", lambda: "Ready to accept" in redis.stdout.readline())
+        load = self.start(*run, "redis-benchmark", "-p", str(port), "-c", "8", "-n", "100000000", "-t", "get", "-q")
+        wait_for("eight connections on the provider", lambda: [end["path"] for end in self.status(redis.pid)["connections"]].count("simulated") >= 8)
+        talkers = self.talkers()
+        for version in range(1, 6):
+            self.assertEqual(self.mapped(redis, "simulated.so"), {inode})
+            self.sansock("drain", SIMULATED)
+            for process in (redis, load, *talkers[:2]):
+                self.assertEqual(self.mapped(process, "simulated.so"), set(), "let go of")
+            inode = self.plugin(plugins, version)
+            self.sansock("undrain", SIMULATED)
+            self.wait_for_path(talkers[2], "simulated", None)
+            new = self.talkers()  # for whom the new file is opened
+            self.wait_for_path(new[2], "simulated", None)
+            self.assertEqual(self.mapped(new[0], "simulated.so"), {inode})
+            once = subprocess.run([*run, "redis-benchmark", "-p", str(port), "-n", "20000", "-q", "-t", "set"], env=self.environment,
+                                  capture_output=True, text=True, check=True)
+            self.assertIn("requests per second", once.stdout)
+            self.assertNotIn("rror", once.stdout + once.stderr)
+            self.goes_on(*talkers[:2], *new[:2])
+            self.assertIsNone(load.poll())
+            self.assertIsNone(redis.poll())
+        ends = self.status(redis.pid)["connections"]
+        self.assertGreaterEqual([end["step_backs"] for end in ends].count(5), 8)
+        before = sum(end["bytes_sent"]["provider"] for end in ends)
+        wait_for("more requests", lambda: sum(end["bytes_sent"]["provider"] for end in self.status(redis.pid)["connections"]) > before)
+
+    def configure(self, text):
+        """The configuration of all that start from now on, and after a reload of those that have."""
+        config = os.path.join(self.directory, "sansock.yaml")
+        pathlib.Path(config).write_text(text, encoding="utf-8")
+        self.environment["SANSOCK_CONFIG"] = config
+        return config
+
+    def test_reloads_for_new_connections(self):
+        self.configure(f"providers: {{{SIMULATED}: {{plugin: simulated, send_buffers: 7}}}}\n")
+        self.daemon()
+        server, client, port = self.talkers()
+        self.wait_for_path(port, "simulated", None)
+        service = self.service()
+        self.configure(f"providers: {{{SIMULATED}: {{plugin: simulated, send_buffers: 9}}}}\n")
+        self.assertEqual(self.sansock("reload"), "3 of 3 processes follow the configuration as it is now\n")
+        self.goes_on(server, client)
+        self.assertEqual({end["buffers"]["max"] for end in self.shown(port)}, {7}, "not asked for")
+        self.assertEqual(self.client_of(service)["buffers"]["max"], 9)
+        self.configure(f"providers: {{{SIMULATED}: {{plugin: simulated}}}}\nroutes: [{{policy: forbid}}]\n")
+        self.sansock("reload")
+        self.assertEqual(self.client_of(service)["reason"], "forbidden")
+        self.assertEqual(self.paths(port), {("simulated", None)})
+
+    def service(self):
+        """A server for one client after the other."""
+        port = free_port()
+        process = self.start(BIN / "sansock", "run", "--", PYTHON, "-c", SERVICE, str(port))
+        self.assertEqual(process.stdout.readline(), "listening\n")
+        self.client_of((process, port))  # so that it has a helper by now
+        return process, port
+
+    def client_of(self, service):
+        """The server's end of a new connection, when that has come to wherever it goes."""
+        process, port = service
+        client = self.start(BIN / "sansock", "run", "--", PYTHON, "-c", TALKER, "talk", str(port))
+        self.assertEqual(client.stdout.readline(), "200\n")
+        self.assertEqual(client.stdout.readline(), "400\n")
+        end = wait_for("the server's end", lambda: [end for end in self.status(process.pid)["connections"] if end["state"] == "open"])[-1]
+        client.kill()
+        client.wait()
+        return end
+
+    def test_reloads_for_live_connections(self):
+        self.configure(f"providers: {{{SIMULATED}: {{plugin: simulated, send_buffers: 7}}}}\n")
+        self.daemon()
+        server, client, port = self.talkers()
+        self.wait_for_path(port, "simulated", None)
+        for buffers in (255, 5, 30):
+            self.configure(f"providers: {{{SIMULATED}: {{plugin: simulated, send_buffers: {buffers}}}}}\n")
+            self.assertEqual(self.sansock("reload", "--live"), "2 of 2 processes follow the configuration as it is now\n")
+            wait_for("the new number", lambda: {(end["path"], end["buffers"]["max"]) for end in self.shown(port)} == {("simulated", buffers)})
+            self.goes_on(server, client)
+        self.configure("routes: [{policy: forbid}]\n")
+        self.sansock("reload", "--live")
+        self.wait_for_path(port, "tcp", "forbidden")
+        self.goes_on(server, client)
+
+    def test_refuses_a_wrong_configuration_everywhere(self):
+        config = self.configure(f"providers: {{{SIMULATED}: {{plugin: simulated, send_buffers: 7}}}}\n")
+        self.daemon()
+        server, client, port = self.talkers()
+        self.wait_for_path(port, "simulated", None)
+        self.configure(f"providers: {{{SIMULATED}: {{plugin: simulated, send_buffers: 700}}}}\nroute: 1\n")
+        said = self.sansock("reload", "--live", status=1)
+        self.assertIn("sansock: nothing was changed:\n", said)
+        self.assertIn(f"{config}:1:85: send_buffers: 700 is too large; allowed: a whole number, 5 to 255\n", said)
+        self.assertIn(f'{config}:2:1: "route" is not a key', said)
+        self.assertEqual({(end["path"], end["buffers"]["max"]) for end in self.shown(port)}, {("simulated", 7)})
+        self.goes_on(server, client)
+
+    def test_reload_tells_of_who_does_not_answer(self):
+        self.daemon()
+        server, client, port = self.talkers()
+        self.shown(port)
+        client.send_signal(signal.SIGSTOP)
+        said = self.sansock("reload", status=1)
+        self.assertRegex(said, rf"python3\S* \(pid {client.pid}, uid {os.getuid()}\): it has not answered; it will when it goes on\n")
+        self.assertIn("1 of 2 processes follows the configuration as it is now\n", said)
+        client.send_signal(signal.SIGCONT)
+        self.goes_on(server, client)
+
+    def test_explains_why_and_what_to_change(self):
+        self.daemon()
+        server, _, port = self.talkers(client_in_sansock=False)
+        wait_for("a reason", lambda: self.status(server.pid)["connections"][0]["reason"] == "peer-silent")
+        said = self.sansock("explain", f":{port}")
+        self.assertRegex(said, rf"^python3\S* \(pid {server.pid}\) accepted at 127.0.0.1:{port} from 127.0.0.1:\d+\n  on       TCP; ")
+        self.assertIn(f"  route    number 1 of 1, the embedded default: prefer {SIMULATED} (simulated)\n", said)
+        self.assertIn("  why      peer-silent: nobody answered at the other end within timeouts.rendezvous\n", said)
+        self.assertIn("  change   run the peer's program under sansock, too;", said)
+        config = self.configure(f"# mine\nproviders: {{{SIMULATED}: {{plugin: simulated}}}}\nroutes:\n- port: 1\n  policy: forbid\n"
+                                f"- providers: [{SIMULATED}]\n")
+        _, client, port = self.talkers()
+        self.wait_for_path(port, "simulated", None)
+        said = self.sansock("explain", str(client.pid))
+        self.assertRegex(said, rf"^python3\S* \(pid {client.pid}\) connected from 127.0.0.1:\d+ to 127.0.0.1:{port}\n"
+                               rf"  on       simulated \({SIMULATED}\); .* sent, .* received, 9\d\.\d % of it over a provider\n")
+        self.assertIn(f"  route    number 2 of 2, {config}:6: prefer {SIMULATED} (simulated)\n", said)
+        self.assertNotIn("why", said)
+        self.assertEqual(self.sansock("explain", "nobody", status=1),
+                         "sansock: sansockd knows no such connection; a process shows its connections once one of them was worth a look\n")
+
+    def test_explains_many_once(self):
+        self.daemon()
+        port = free_port()
+        run = [BIN / "sansock", "run", "--"]
+        redis = self.start(*run, "redis-server", "--port", str(port), "--save", "", "--dir", self.directory)
+        wait_for("redis", lambda: "Ready to accept" in redis.stdout.readline())
+        self.start(*run, "redis-benchmark", "-p", str(port), "-c", "8", "-n", "100000000", "-t", "get", "-q")
+        wait_for("eight", lambda: [end["path"] for end in self.status(redis.pid)["connections"]].count("simulated") >= 8)
+        said = self.sansock("explain", str(redis.pid))
+        self.assertEqual(said.count("accepted at"), 3)
+        self.assertIn("and 5 more, of which the same is to be said\n", said)
+
+    def test_lets_only_some_drain(self):
+        if os.geteuid() != 0:
+            self.skipTest("needs root, to be another user")
+        self.daemon()
+        for words in (("drain", SIMULATED), ("undrain", SIMULATED), ("reload",)):
+            said = self.sansock(*words, status=1, user=NOBODY)
+            self.assertEqual(said, f"sansock: uid {NOBODY} may not; allowed: root, and the members of `sansockd --group`\n")
+        self.assertEqual(self.sansock("drain", "the one"  , status=1),
+                         'sansock: "the one" is no GUID, as 01234567-89ab-cdef-0123-456789abcdef\n')
+
+    def test_lets_members_of_its_group(self):
+        if os.geteuid() != 0:
+            self.skipTest("needs root, to be another user")
+        daemon = self.daemon("--group", "nogroup")
+        server, _, port = self.talkers()
+        self.shown(port)
+        found = json.loads(self.sansock("status", "--json", user=NOBODY))
+        self.assertIn(server.pid, [process["pid"] for process in found["processes"]])
+        self.assertEqual(found["hidden_processes"], 0)
+        self.sansock("drain", SIMULATED, user=NOBODY)
+        self.assertIn(f"provider {SIMULATED} is drained, by uid {NOBODY}".encode(), daemon.said())
+
+    def test_drains_only_so_many(self):
+        self.daemon()
+        for number in range(32):
+            self.sansock("drain", f"00000000-0000-0000-0000-{number:012}")
+        self.assertEqual(self.sansock("drain", SIMULATED, status=1), "sansock: 32 providers are drained already; allowed: 32\n")
+
+    def test_does_not_start_with_a_list_that_it_cannot_read(self):
+        pathlib.Path(self.directory, "drained").write_text(f"{SIMULATED}\nrubbish\n", encoding="utf-8")
+        done = subprocess.run([BIN / "sansockd", "--directory", self.directory], capture_output=True, text=True, check=False)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn(f'{self.directory}/drained:2:1: "rubbish"; allowed: up to 32 GUIDs, one a line', done.stderr)
+
     def agent(self):
         """A channel like a process's."""
         channel = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -264,7 +548,8 @@ class Control(unittest.TestCase):
         return struct.pack("<IIiIQ64s1024s", 0x3167416E, 1, os.getpid(), 0, 0, program, b"")
 
     def closes(self, channel):
-        self.assertEqual(channel.recv(1), b"", "the daemon closes the channel")
+        with contextlib.suppress(ConnectionResetError):
+            self.assertEqual(channel.recv(1), b"", "the daemon closes the channel")
 
     def test_refuses_what_is_no_process(self):
         daemon = self.daemon()

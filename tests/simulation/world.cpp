@@ -161,12 +161,28 @@ void World::run_operator() {
     }
 }
 
-/// Under the descriptor's lock, which is let go of while the other program has the socket.
+/// Under the descriptor's lock, which is let go of while the stream is to stay on TCP.
 void World::drain_or_lend(Process &p) {
     cover(p, Event::kDrain);
-    if (!scenario.lends || scheduler.random.chance(40)) {
-        scheduler.trace("drains");
+    const bool lends = scenario.lends && !scheduler.random.chance(40);
+    if (!lends && scheduler.random.chance(50)) {
+        scheduler.trace("steps back");
         p.end->step(stream::Reason::kDrained, false);
+        return;
+    }
+    if (!lends) {
+        // As framework/socket/drain.cpp, which may come to it again and again.
+        scheduler.trace("drains");
+        do {
+            p.end->drain();
+            p.fd_lock.unlock();
+            SANSOCK_POINT("call");
+            scheduler.sleep({}, scheduler.now_ns() + 1 + scheduler.random.skewed(300'000));
+            p.fd_lock.lock();
+            if (!p.mapped || p.phase != Phase::kAttached) return;
+        } while (scheduler.random.chance(30));
+        scheduler.trace("undrains");
+        p.end->undrain();
         return;
     }
     // As lend() in framework/socket/io.cpp, whose caller may be killed in the wait for the peer, or not wait at all.
