@@ -11,6 +11,7 @@
 #include "preload/real.hpp"
 #include "preload/step_back.hpp"
 #include "socket/io.hpp"
+#include "socket/young.hpp"
 
 extern "C" [[noreturn]] void __chk_fail();
 
@@ -19,6 +20,7 @@ namespace {
 
 using socket::Connection;
 using socket::KernelCall;
+using socket::YoungCall;
 
 /// What the kernel refuses of an array of buffers before it looks at the socket; 0: nothing.
 long refused(const iovec *parts, int count, int too_many) {
@@ -46,6 +48,11 @@ bool empty(const iovec *parts, int count) {
 /// One call that receives: by the kernel while the connection is the kernel's, else by the stream.
 template <class Ask>
 ssize_t receive(int fd, const iovec *parts, int count, int flags, Ask ask) {
+    if (YoungCall young(fd, false, flags); young) {
+        const ssize_t got = ask();
+        young.done(got);
+        return got;
+    }
     Connection *connection = connection_of(fd);
     if (connection == nullptr) return ask();
     if (KernelCall kernel(*connection, false); kernel.allowed()) {
@@ -60,6 +67,11 @@ ssize_t receive(int fd, const iovec *parts, int count, int flags, Ask ask) {
 
 template <class Ask>
 ssize_t send_parts(int fd, const iovec *parts, int count, int flags, Ask ask) {
+    if (YoungCall young(fd, true, flags); young) {
+        const ssize_t sent = ask();
+        young.done(sent);
+        return sent;
+    }
     Connection *connection = connection_of(fd);
     if (connection == nullptr) return ask();
     if (KernelCall kernel(*connection, true); kernel.allowed()) {
@@ -152,6 +164,11 @@ ssize_t send_file(Connection &connection, int file, off64_t *offset, size_t coun
 }
 
 ssize_t send_file_or_kernel(int out, int in, off64_t *offset, size_t count) {
+    if (YoungCall young(out, true, 0); young) {
+        const ssize_t sent = SANSOCK_REAL(sendfile64)(out, in, offset, count);
+        young.done(sent);
+        return sent;
+    }
     Connection *connection = connection_of(out);
     if (connection == nullptr) return SANSOCK_REAL(sendfile64)(out, in, offset, count);
     if (KernelCall kernel(*connection, true); kernel.allowed()) {
@@ -169,7 +186,7 @@ using namespace sansock::preload;
 
 SANSOCK_EXPORT ssize_t read(int fd, void *data, size_t size) {
     const iovec part{data, size};
-    if (size == 0 && connection_of(fd) != nullptr) return SANSOCK_REAL(read)(fd, data, size);
+    if (size == 0 && tracked_of(fd) != nullptr) return SANSOCK_REAL(read)(fd, data, size);
     return receive(fd, &part, 1, 0, [&] { return SANSOCK_REAL(read)(fd, data, size); });
 }
 SANSOCK_ALIAS(__read, read);
@@ -180,7 +197,7 @@ SANSOCK_EXPORT ssize_t __read_chk(int fd, void *data, size_t size, size_t room) 
 }
 
 SANSOCK_EXPORT ssize_t readv(int fd, const iovec *parts, int count) {
-    if (connection_of(fd) != nullptr && empty(parts, count)) return SANSOCK_REAL(readv)(fd, parts, count);
+    if (tracked_of(fd) != nullptr && empty(parts, count)) return SANSOCK_REAL(readv)(fd, parts, count);
     return receive(fd, parts, count, 0, [&] { return SANSOCK_REAL(readv)(fd, parts, count); });
 }
 

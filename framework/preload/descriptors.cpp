@@ -18,6 +18,7 @@ extern "C" {
 #include "socket/helper.hpp"
 #include "socket/io.hpp"
 #include "socket/waiting.hpp"
+#include "socket/young.hpp"
 
 namespace sansock::preload {
 namespace {
@@ -40,15 +41,13 @@ void give_number(unsigned first, unsigned last) {
 
 /// Ends what the library knows of `fd` and closes it. False: it knows nothing of it.
 bool close_known(int fd, long &result) {
+    if (in_vfork_child()) return false;
+    socket::end_young(fd);
     if (Connection *connection = connection_of(fd)) {
-        if (in_vfork_child()) return false;
         result = socket::close_descriptor(fd, *connection);
         return true;
     }
-    if (Epoll *epoll = epoll_of(fd)) {
-        if (in_vfork_child()) return false;
-        socket::close_epoll(fd, *epoll);
-    }
+    if (Epoll *epoll = epoll_of(fd)) socket::close_epoll(fd, *epoll);
     return false;
 }
 
@@ -74,7 +73,7 @@ int duplicated(int fd, int copy) {
 }
 
 void set_nonblocking(int fd, bool on) {
-    if (Connection *connection = connection_of(fd)) {
+    if (Connection *connection = tracked_of(fd)) {
         connection->shared->blocking.store(on ? socket::Blocking::kNo : socket::Blocking::kYes, std::memory_order_relaxed);
     }
 }
@@ -214,8 +213,8 @@ SANSOCK_EXPORT int ioctl(int fd, unsigned long request, ...) noexcept {
     va_start(arguments, request);
     void *argument = va_arg(arguments, void *);
     va_end(arguments);
-    Connection *connection = connection_of(fd);
-    if (connection != nullptr && !is_understood(request)) step_back(fd, sansock::stream::Reason::kUnmodelled);
+    if (!is_understood(request)) step_back(fd, sansock::stream::Reason::kUnmodelled);
+    Connection *connection = tracked_of(fd);
     const int rc = SANSOCK_REAL(ioctl)(fd, request, argument);
     if (rc != 0 || connection == nullptr || argument == nullptr) return rc;
     if (request == FIONBIO) {

@@ -10,6 +10,7 @@
 #include "socket/epoll.hpp"
 #include "socket/poll.hpp"
 #include "socket/waiting.hpp"
+#include "socket/young.hpp"
 
 extern "C" [[noreturn]] void __chk_fail();
 
@@ -25,7 +26,7 @@ uint64_t from_timespec(const timespec *t) {
 }
 
 bool any_stream_in(int count, const fd_set *a, const fd_set *b, const fd_set *c) {
-    const socket::Process *process = socket::Process::get();
+    socket::Process *process = socket::Process::get();
     if (process == nullptr) return false;
     for (int fd = 0; fd < count; ++fd) {
         const bool in_set = (a != nullptr && FD_ISSET(fd, a)) || (b != nullptr && FD_ISSET(fd, b)) || (c != nullptr && FD_ISSET(fd, c));
@@ -132,6 +133,8 @@ SANSOCK_EXPORT int epoll_create1(int flags) noexcept {
 
 SANSOCK_EXPORT int epoll_ctl(int epfd, int operation, int fd, epoll_event *event) noexcept {
     socket_::Epoll *epoll = epoll_of(epfd);
+    if (long result; epoll != nullptr && socket_::control_young(*epoll, operation, fd, event, result))
+        return static_cast<int>(answer(result));
     socket_::Connection *connection = epoll == nullptr ? nullptr : connection_of(fd);
     socket_::Epoll *inner = epoll == nullptr ? nullptr : epoll_of(fd);
     if (inner != nullptr) return static_cast<int>(answer(socket_::nest(*epoll, operation, fd, *inner, event)));

@@ -38,9 +38,16 @@ inline long answer(long result) {
     return -1;
 }
 
+/// A young one grows up for it.
 inline socket::Connection *connection_of(int fd) {
-    const socket::Process *process = socket::Process::get();
+    socket::Process *process = socket::Process::get();
     return process == nullptr ? nullptr : process->connection(fd);
+}
+
+/// For what means nothing to a young one.
+inline socket::Connection *tracked_of(int fd) {
+    const socket::Process *process = socket::Process::get();
+    return process == nullptr ? nullptr : process->tracked(fd);
 }
 
 inline socket::Epoll *epoll_of(int fd) {

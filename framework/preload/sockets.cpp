@@ -10,6 +10,7 @@
 #include "preload/step_back.hpp"
 #include "socket/io.hpp"
 #include "socket/waiting.hpp"
+#include "socket/young.hpp"
 
 namespace sansock::preload {
 namespace {
@@ -25,7 +26,7 @@ bool is_tcp(int fd) {
 void track_accepted(int listener, int fd, int family) {
     if (fd < 0 || !is_inet(family)) return;
     const int saved = errno;
-    if (socket::track(fd, socket::Role::kAccept) != nullptr) install_fault_handler();
+    if (socket::begin_young(fd, socket::Role::kAccept) || socket::track(fd, socket::Role::kAccept) != nullptr) install_fault_handler();
     // What only the kernel can do for the listener it does for every connection that comes from it.
     const socket::Connection *parent = connection_of(listener);
     if (parent != nullptr && parent->reason() == stream::Reason::kUnmodelled) step_back(fd, stream::Reason::kUnmodelled);
@@ -55,7 +56,7 @@ SANSOCK_EXPORT int socket(int domain, int type, int protocol) noexcept {
     const bool stream = (type & ~(SOCK_NONBLOCK | SOCK_CLOEXEC)) == SOCK_STREAM && (protocol == 0 || protocol == IPPROTO_TCP);
     if (fd < 0 || !is_inet(domain) || !stream) return fd;
     const int saved = errno;
-    socket_::track(fd, socket_::Role::kNone);
+    if (!socket_::begin_young(fd, socket_::Role::kNone)) socket_::track(fd, socket_::Role::kNone);
     errno = saved;
     return fd;
 }
@@ -64,6 +65,11 @@ SANSOCK_EXPORT int connect(int fd, const sockaddr *address, socklen_t length) {
     const int rc = SANSOCK_REAL(connect)(fd, address, length);
     if ((rc < 0 && errno != EINPROGRESS) || address == nullptr) return rc;
     const int saved = errno;
+    if (is_inet(address->sa_family) && socket_::connect_young(fd)) {
+        install_fault_handler();
+        errno = saved;
+        return rc;
+    }
     socket_::Connection *connection = connection_of(fd);
     if (connection != nullptr && address->sa_family == AF_UNSPEC) {
         socket_::disconnected(*connection);
@@ -123,7 +129,7 @@ SANSOCK_EXPORT int getsockopt(int fd, int level, int option, void *value, sockle
     // It maps the pages that TCP has received.
     if (level == IPPROTO_TCP && option == TCP_ZEROCOPY_RECEIVE) step_back(fd, sansock::stream::Reason::kUnmodelled);
     const int rc = SANSOCK_REAL(getsockopt)(fd, level, option, value, length);
-    socket_::Connection *connection = rc == 0 ? connection_of(fd) : nullptr;
+    socket_::Connection *connection = rc == 0 ? tracked_of(fd) : nullptr;
     if (connection == nullptr || !connection->mapped.load(std::memory_order_acquire)) return rc;
     if (level == SOL_SOCKET && option == SO_SNDBUF && *length >= sizeof(int)) {
         if (const uint32_t shown = connection->shared->send_buffer_shown.load(std::memory_order_relaxed); shown != 0) {
@@ -144,8 +150,8 @@ SANSOCK_EXPORT int getsockopt(int fd, int level, int option, void *value, sockle
 }
 
 SANSOCK_EXPORT int setsockopt(int fd, int level, int option, const void *value, socklen_t length) noexcept {
-    socket_::Connection *connection = connection_of(fd);
-    if (connection != nullptr && needs_kernel(level, option)) step_back(fd, sansock::stream::Reason::kUnmodelled);
+    if (needs_kernel(level, option)) step_back(fd, sansock::stream::Reason::kUnmodelled);
+    socket_::Connection *connection = tracked_of(fd);
     const int rc = SANSOCK_REAL(setsockopt)(fd, level, option, value, length);
     if (rc == 0 && connection != nullptr && level == SOL_SOCKET && option == SO_SNDBUF) connection->shared->send_buffer_shown.store(0);
     if (rc == 0 && connection != nullptr && level == SOL_SOCKET && (option == SO_RCVTIMEO || option == SO_SNDTIMEO) &&

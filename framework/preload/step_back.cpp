@@ -6,6 +6,7 @@
 
 #include "preload/real.hpp"
 #include "socket/io.hpp"
+#include "socket/young.hpp"
 
 namespace sansock::preload {
 
@@ -46,6 +47,7 @@ void inherited_leave(socket::Process *process, Leave leave) {
 void image_spawns() {
     socket::Process *process = socket::Process::get();
     if (process == nullptr) return;
+    grow_all_up(*process);  // a vfork child cannot
     process->begin_spawn();
     inherited_leave(process, socket::lend);
 }

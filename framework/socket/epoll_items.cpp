@@ -193,6 +193,28 @@ int epoll_control(Epoll &epoll, int operation, int fd, Connection &connection, e
     return 0;
 }
 
+void adopt_item(Epoll &epoll, Connection &connection, int fd, uint32_t events, uint64_t data) {
+    EpollItem *item = Process::get()->new_item();
+    if (item == nullptr) return;
+    stream::Guard guard(connection.items_lock);
+    item->epoll = &epoll;
+    item->connection = &connection;
+    item->generation = connection.generation;
+    item->fd = fd;
+    item->events = events;
+    item->data = data;
+    item->live = true;
+    item->in_kernel = true;
+    if (kernel_control(epoll, EPOLL_CTL_MOD, *item, events) < 0) {  // the instance is another one by now
+        item->live = false;
+        item->in_kernel = false;
+        return Process::get()->free_item(item);
+    }
+    item->next_of_connection = connection.items.load();
+    connection.items.store(item, std::memory_order_release);
+    epoll.items.fetch_add(1, std::memory_order_relaxed);
+}
+
 namespace {
 
 /// Unlinks the items of a connection that `doomed` picks and gives them back.

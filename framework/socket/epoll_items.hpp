@@ -16,6 +16,8 @@ inline bool in_user_space(const Connection &connection) {
 
 /// epoll_ctl in the kernel, for a registration of ours.
 long kernel_control(Epoll &epoll, int operation, EpollItem &item, uint32_t events);
+/// An item for what the kernel has watched under the application's own data.
+void adopt_item(Epoll &epoll, Connection &connection, int fd, uint32_t events, uint64_t data);
 /// Tells the kernel what it must watch for an item from now on.
 void sync_kernel(EpollItem &item);
 /// The kernel has told of an item that the application has removed: it need not watch it any more.

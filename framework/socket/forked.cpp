@@ -2,11 +2,13 @@
 #include "socket/helper.hpp"
 #include "socket/process.hpp"
 #include "socket/waiting.hpp"
+#include "socket/young.hpp"
 
 namespace sansock::socket {
 
 void Process::before_fork() {
     if (fork_lock_.held_by_me()) return;  // a signal handler that forks, in the middle of a fork
+    grow_all_up(*this);
     fork_lock_.lock();
     has_children_.store(true, std::memory_order_relaxed);
     unborn_ = Holders::unborn(shared_->forks.fetch_add(1, std::memory_order_relaxed));
@@ -102,7 +104,7 @@ void Process::after_fork_in_child() {
 
 void Process::disown_descriptors() {
     for (int fd = 0; fd <= highest_fd(); ++fd) {
-        if (Connection *c = connection(fd)) {
+        if (Connection *c = tracked(fd)) {
             c->mapped.store(false, std::memory_order_release);
             c->fd.store(-1);
             c->items.store(nullptr);

@@ -110,6 +110,9 @@ KernelCall::KernelCall(Connection &connection, bool sending)
     allowed_ = connection.phase() == Phase::kTcpOnly;
 }
 
+KernelCall::KernelCall(Connection &connection, bool sending, UnderWay)
+    : connection_(connection), generation_(connection.generation), sending_(sending), counted_(true), allowed_(true) {}
+
 void KernelCall::done(long moved, int flags) {
     if (connection_.generation != generation_) return;
     SharedConnection &shared = *connection_.shared;
@@ -347,7 +350,7 @@ Connection *track(int fd, Role role) {
     if (fd < 0) return nullptr;
     Process *process = Process::get_or_create();
     if (process == nullptr) return nullptr;
-    if (Connection *stale = process->connection(fd)) forget_descriptor(fd, *stale);  // the kernel has just given the number out anew
+    if (Connection *stale = process->tracked(fd)) forget_descriptor(fd, *stale);  // the kernel has just given the number out anew
     Connection *connection = process->new_connection(fd, role);
     if (connection != nullptr && role != Role::kNone) expect_upgrade(*connection);
     return connection;

@@ -15,6 +15,9 @@ void become_candidate(Connection &connection);
 class KernelCall {
 public:
     KernelCall(Connection &connection, bool sending);
+    /// One that was counted when it began.
+    enum UnderWay { kUnderWay };
+    KernelCall(Connection &connection, bool sending, UnderWay);
     /// The caller may ask the kernel, and must say done() then.
     [[nodiscard]] bool allowed() const { return allowed_; }
     /// `moved`: the call's result.

@@ -5,6 +5,7 @@
 #include "socket/helper.hpp"
 #include "socket/process.hpp"
 #include "socket/waiting.hpp"
+#include "socket/young.hpp"
 
 namespace sansock::socket {
 namespace {
@@ -16,18 +17,25 @@ constexpr int kPassedMax = 8;  ///< Places that other threads still look at, pas
 
 }  // namespace
 
-void Process::bind(int fd, Connection &connection) {
+void Process::reach(int fd) {
     int highest = highest_fd_.load(std::memory_order_relaxed);
     while (highest < fd && !highest_fd_.compare_exchange_weak(highest, fd)) {
     }
+}
+
+void Process::bind_young(int fd) {
+    reach(fd);
+    table_[fd].store(kYoungKind, std::memory_order_release);
+}
+
+void Process::bind(int fd, Connection &connection) {
+    reach(fd);
     connection.refs.fetch_add(1, std::memory_order_relaxed);
     table_[fd].store(kConnectionKind | connection.index, std::memory_order_release);
 }
 
 void Process::bind(int fd, Epoll &epoll) {
-    int highest = highest_fd_.load(std::memory_order_relaxed);
-    while (highest < fd && !highest_fd_.compare_exchange_weak(highest, fd)) {
-    }
+    reach(fd);
     epoll.refs.fetch_add(1, std::memory_order_relaxed);
     table_[fd].store(kEpollKind | static_cast<uint32_t>(&epoll - epolls_), std::memory_order_release);
 }
@@ -195,6 +203,7 @@ void Process::come_back() {
 }
 
 void Process::crowd_all() {
+    grow_all_up(*this);
     for (uint32_t i = 0; i < connections_used(); ++i) {
         if (holds(i)) shared_connections_[i].holders.crowd();
     }

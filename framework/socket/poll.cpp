@@ -179,7 +179,7 @@ long kernel_poll(pollfd *fds, nfds_t count, uint64_t timeout_ns, const sigset_t 
 }  // namespace
 
 bool poll_has_ours(const pollfd *fds, nfds_t count) {
-    const Process *process = Process::get();
+    Process *process = Process::get();
     if (process == nullptr) return false;
     bool ours = false;
     for (nfds_t i = 0; i < count; ++i) {

@@ -8,6 +8,7 @@
 
 #include "socket/board.hpp"
 #include "socket/helper.hpp"
+#include "socket/young.hpp"
 
 namespace sansock::socket {
 namespace {
@@ -44,6 +45,7 @@ memory::Account *Process::reserve_accounts() { return reserve_array<memory::Acco
 
 bool Process::reserve() {
     table_ = reserve_array<std::atomic<uint32_t>>(kDescriptorsMax, MAP_PRIVATE);
+    young_of_fd_ = reserve_array<Young>(kYoungMax, MAP_PRIVATE);
     connections_ = reserve_array<Connection>(kConnectionsMax, MAP_PRIVATE);
     epolls_ = reserve_array<Epoll>(kEpollsMax, MAP_PRIVATE);
     items_ = reserve_array<EpollItem>(kItemsMax, MAP_PRIVATE);
@@ -56,8 +58,8 @@ bool Process::reserve() {
     submitted_next_ = reserve_array<std::atomic<uint32_t>>(kConnectionsMax + 1, MAP_PRIVATE);
     hidden_ = reserve_array<std::atomic<uint64_t>>(kDescriptorsMax, MAP_PRIVATE);
     pid_ = static_cast<int>(raw_syscall(SYS_getpid));
-    return hidden_ != nullptr && table_ != nullptr && reserve_board() && connections_ != nullptr && epolls_ != nullptr &&
-           items_ != nullptr && peers_ != nullptr && accounts_ != nullptr && submitted_next_ != nullptr;
+    return hidden_ != nullptr && table_ != nullptr && young_of_fd_ != nullptr && reserve_board() && connections_ != nullptr &&
+           epolls_ != nullptr && items_ != nullptr && peers_ != nullptr && accounts_ != nullptr && submitted_next_ != nullptr;
 }
 
 namespace {
@@ -112,7 +114,12 @@ void Process::note_hidden(int fd) {
 }
 
 int Process::hidden_in(unsigned first, unsigned last) const {
-    if (helper_state_.load(std::memory_order_acquire) != 2) return -1;
+    if (helper_state_.load(std::memory_order_acquire) != 2) {  // nothing lives by any but this one
+        const auto board = static_cast<unsigned>(board_fd_);
+        if (board_fd_ < 0 || board < first || board > last || board >= kDescriptorsMax) return -1;
+        const uint64_t inode = hidden_[board].load(std::memory_order_relaxed);
+        return inode != 0 && inode_of(board_fd_) == inode ? board_fd_ : -1;
+    }
     const unsigned from = std::max(first, hidden_from_.load(std::memory_order_relaxed));
     const unsigned to = std::min(last, hidden_to_.load(std::memory_order_relaxed));
     for (unsigned fd = from; fd <= to; ++fd) {

@@ -13,6 +13,8 @@
 
 namespace sansock::socket {
 
+struct Young;
+
 inline constexpr uint32_t kConnectionsMax = 65536;
 inline constexpr uint32_t kDescriptorsMax = 1 << 20;
 inline constexpr uint32_t kPeersMax = 2048;
@@ -133,10 +135,20 @@ public:
     static Process *get_or_create();
 
     // --- descriptors ---
-    [[nodiscard]] Connection *connection(int fd) const {
+    /// A young one (socket/young.hpp) grows up for it.
+    [[nodiscard]] Connection *connection(int fd) {
+        const uint32_t entry = entry_of(fd);
+        if ((entry & kKindMask) == kConnectionKind) return &connections_[entry & kIndexMask];
+        return __builtin_expect((entry & kKindMask) == kYoungKind, 0) ? grow_up(fd) : nullptr;
+    }
+    /// nullptr also for a young one.
+    [[nodiscard]] Connection *tracked(int fd) const {
         const uint32_t entry = entry_of(fd);
         return (entry & kKindMask) == kConnectionKind ? &connections_[entry & kIndexMask] : nullptr;
     }
+    [[nodiscard]] bool is_young(int fd) const { return (entry_of(fd) & kKindMask) == kYoungKind; }
+    [[nodiscard]] Young &young(int fd);
+    void bind_young(int fd);
     [[nodiscard]] Epoll *epoll(int fd) const {
         const uint32_t entry = entry_of(fd);
         return (entry & kKindMask) == kEpollKind ? &epolls_[entry & kIndexMask] : nullptr;
@@ -284,7 +296,7 @@ public:
     long close_hidden(int fd);
 
 private:
-    static constexpr uint32_t kKindMask = 0xc000'0000u, kConnectionKind = 0x8000'0000u, kEpollKind = 0x4000'0000u;
+    static constexpr uint32_t kKindMask = 0xc000'0000u, kConnectionKind = 0x8000'0000u, kEpollKind = 0x4000'0000u, kYoungKind = kKindMask;
     static constexpr uint32_t kIndexMask = ~kKindMask;
     static constexpr uint32_t kSpawners = 64;
 
@@ -306,6 +318,8 @@ private:
         if (static_cast<uint32_t>(fd) >= kDescriptorsMax) return 0;
         return table_[fd].load(std::memory_order_acquire);
     }
+    void reach(int fd);
+    Connection *grow_up(int fd);
     static void give_up_kept(EpollItem &item);
     bool reserve();
     bool reserve_board();
@@ -322,6 +336,7 @@ private:
     static std::atomic<Process *> instance_;
 
     std::atomic<uint32_t> *table_ = nullptr;
+    Young *young_of_fd_ = nullptr;
     std::atomic<int> highest_fd_{0};
     std::atomic<uint64_t> *hidden_ = nullptr;  ///< The inode of each descriptor of our own when it was hidden; 0: none was.
     std::atomic<unsigned> hidden_from_{kDescriptorsMax}, hidden_to_{0};

@@ -8,6 +8,7 @@
 #include "socket/channel.hpp"
 #include "socket/launch.hpp"
 #include "socket/process.hpp"
+#include "socket/young.hpp"
 #include "stream/reason.hpp"
 
 namespace sansock::socket {
@@ -129,6 +130,7 @@ void report_all() {
     if (process == nullptr) return;
     const UniqueFd file(open_report());
     if (!file) return;
+    grow_all_up(*process);
     for (uint32_t i = 0; i < process->connections_used(); ++i) {
         Connection &connection = process->connection_at(i);
         if (!connection.is_open() || connection.generation != connection.shared->generation.load()) continue;

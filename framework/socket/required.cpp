@@ -43,6 +43,8 @@ bool names_require(const char *file) {
     return false;
 }
 
+}  // namespace
+
 /// Without `sansock run`, which knows, a file that may say so is taken to say so until the helper has read it.
 bool may_require() {
     static std::atomic<char> known{Launch::kUnknown};
@@ -54,8 +56,6 @@ bool may_require() {
     }
     return answer == Launch::kYes;
 }
-
-}  // namespace
 
 void expect_upgrade(Connection &connection) {
     if (!may_require()) return;

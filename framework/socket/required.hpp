@@ -7,6 +7,8 @@
 
 namespace sansock::socket {
 
+/// Some route may say `require`.
+bool may_require();
 /// An established connection is new: its meeting begins at once where it may be required.
 void expect_upgrade(Connection &connection);
 
