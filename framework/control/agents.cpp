@@ -5,7 +5,11 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
+#include <chrono>
 #include <cstring>
+#include <thread>
+#include <utility>
 
 #include "base/printable.hpp"
 
@@ -21,6 +25,7 @@ using socket::AgentReloaded;
 using socket::AgentType;
 
 constexpr size_t kMessageMax = 16384;
+constexpr auto kFullFor = std::chrono::milliseconds(100);
 
 template <size_t size>
 std::string text_of(const char (&from)[size]) {
@@ -55,6 +60,20 @@ struct Received {
 
 enum class Got { kMessage, kNothing, kEnd, kRubbish };
 
+/// What a message brings and nobody wants. Of a file system in user space a close may take for ever, so that it is another thread's; and
+/// while many of those hang, no message brings anything.
+constexpr int kClosersMax = 32;
+std::atomic<int> closers{0};
+
+void close_elsewhere(UniqueFd fd) {
+    if (!fd) return;
+    ++closers;
+    std::thread([number = fd.release()] {
+        close(number);
+        --closers;
+    }).detach();
+}
+
 Got receive_message(int channel, Received &received) {
     alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int) * 4)];
     iovec part{received.bytes, sizeof received.bytes};
@@ -62,7 +81,7 @@ Got receive_message(int channel, Received &received) {
     header.msg_iov = &part;
     header.msg_iovlen = 1;
     header.msg_control = control;
-    header.msg_controllen = sizeof control;
+    header.msg_controllen = closers < kClosersMax ? sizeof control : 0;
     const ssize_t got = recvmsg(channel, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
     if (got < 0) return errno == EAGAIN || errno == EINTR ? Got::kNothing : Got::kEnd;
     size_t descriptors = 0;
@@ -71,7 +90,7 @@ Got receive_message(int channel, Received &received) {
         for (size_t at = 0; at + sizeof(int) <= entry->cmsg_len - CMSG_LEN(0); at += sizeof(int), ++descriptors) {
             int fd;
             std::memcpy(&fd, CMSG_DATA(entry) + at, sizeof fd);
-            received.fd.reset(fd);  // the last one; those before it are closed
+            close_elsewhere(std::exchange(received.fd, UniqueFd(fd)));
         }
     }
     if (got == 0) return Got::kEnd;
@@ -92,44 +111,62 @@ void Agents::serve(int stop) {
     for (;;) {
         epoll_event events[64];
         const int count = epoll_wait(epoll_.get(), events, std::size(events), -1);
-        const std::scoped_lock lock(mutex_);
-        for (int i = 0; i < count; ++i) {
-            const int fd = events[i].data.fd;
-            if (fd == stop) return;
-            if (fd == listener_.get()) {
-                accept_all();
-                continue;
+        bool full = false;
+        {
+            const std::scoped_lock lock(mutex_);
+            bool some_come = false;
+            for (int i = 0; i < count; ++i) {
+                const int fd = events[i].data.fd;
+                if (fd == stop) return;
+                if (fd == listener_.get()) {
+                    some_come = true;
+                } else if (const auto found = agents_.find(fd); found != agents_.end() && !receive(found->second)) {
+                    forget(found);
+                }
             }
-            const auto found = agents_.find(fd);
-            if (found == agents_.end() || receive(found->second)) continue;
-            if (const auto family = families_.find(found->second.family); family != families_.end() && --family->second.members == 0)
-                families_.erase(family);
-            agents_.erase(found);
+            full = some_come && !accept_all();
         }
+        if (full) std::this_thread::sleep_for(kFullFor);  // or it would be told of those who wait again at once
     }
 }
 
-void Agents::accept_all() {
+void Agents::forget(std::map<int, Agent>::iterator gone) {
+    if (const auto family = families_.find(gone->second.family); family != families_.end() && --family->second.members == 0)
+        families_.erase(family);
+    if (const auto user = of_user_.find(gone->second.who.uid); --user->second == 0) of_user_.erase(user);
+    agents_.erase(gone);
+    full_ = false;
+}
+
+/// False: there is no descriptor for those who are left.
+bool Agents::accept_all() {
     for (;;) {
         UniqueFd channel(accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
         if (!channel) {
             if (errno == ECONNABORTED || errno == EINTR) continue;
-            if (errno != EAGAIN) spdlog::warn("a process cannot be greeted: {}", std::strerror(errno));
-            return;
+            if (errno == EAGAIN) return true;
+            if (!std::exchange(full_, true)) spdlog::warn("processes cannot be greeted: {}", std::strerror(errno));
+            return false;
         }
         Agent agent;
         socklen_t size = sizeof agent.who;
         if (agents_.size() >= kAgentsMax || getsockopt(channel.get(), SOL_SOCKET, SO_PEERCRED, &agent.who, &size) != 0) continue;
+        if (agent.who.uid != 0 && of_user_[agent.who.uid] >= kAgentsOfUserMax) continue;
         const int fd = channel.get();
         epoll_event event{EPOLLIN | EPOLLRDHUP, {.fd = fd}};
         if (epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) != 0) continue;
         agent.channel = std::move(channel);
+        ++of_user_[agent.who.uid];
         agents_.insert_or_assign(fd, std::move(agent));
     }
 }
 
 bool Agents::receive(Agent &agent) {
     Received received;
+    struct Closer {  // whatever becomes of the message
+        ~Closer() { close_elsewhere(std::move(fd)); }
+        UniqueFd &fd;
+    } closer{received.fd};
     switch (receive_message(agent.channel.get(), received)) {
         case Got::kNothing: return true;
         case Got::kEnd: return false;
@@ -139,8 +176,7 @@ bool Agents::receive(Agent &agent) {
         case Got::kMessage: break;
     }
     AgentHello hello;
-    if (received.head.type == AgentType::kHello)
-        return !agent.greeted && received.read(hello) && greet(agent, hello, std::move(received.fd));
+    if (received.head.type == AgentType::kHello) return !agent.greeted && received.read(hello) && greet(agent, hello, received.fd);
     if (AgentDrained drained; received.head.type == AgentType::kDrained && received.read(drained) && drained.number == drain_number_)
         agent.drain = drained.in_use != 0 ? Agent::kInUse : Agent::kDone;
     if (AgentReloaded reloaded;
@@ -151,8 +187,8 @@ bool Agents::receive(Agent &agent) {
     return agent.greeted;  // what a later version says means nothing
 }
 
-bool Agents::greet(Agent &agent, const AgentHello &hello, UniqueFd fd) {
-    auto board = BoardView::open(std::move(fd));
+bool Agents::greet(Agent &agent, const AgentHello &hello, UniqueFd &fd) {
+    auto board = BoardView::open(fd);
     if (!board) {
         spdlog::warn("uid {}, pid {}: {}", agent.who.uid, agent.who.pid, board.error().text);
         return false;
@@ -206,7 +242,8 @@ void Agents::reload(bool live) {
 
 void Agents::visit(Visitor &visitor) {
     const std::scoped_lock lock(mutex_);
-    std::map<uint64_t, std::vector<const Agent *>> members;
+    std::map<BoardView::Family, std::vector<const Agent *>> members;
+    uint64_t bytes = 0;
     for (const auto &[fd, agent] : agents_) {
         if (!agent.greeted) continue;
         visitor.process(agent);
@@ -214,7 +251,9 @@ void Agents::visit(Visitor &visitor) {
     }
     for (const auto &[family, agents] : members) {
         BoardView &board = families_.at(family).board;
-        if (!board.refresh()) continue;
+        const bool wanted = std::ranges::any_of(agents, [&](const Agent *agent) { return visitor.wants(*agent); });
+        if (!wanted || bytes > kBytesOfVisitMax || !board.refresh()) continue;
+        bytes += board.bytes_read();
         for (uint32_t i = 0; i < board.count(); ++i) {
             constexpr uint64_t kTracked = 3;  // socket::Phase; those before it have no connection
             if (board.number(i, "phase") < kTracked) continue;

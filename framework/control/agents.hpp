@@ -21,7 +21,7 @@ struct Agent {
     ucred who{};  ///< As the kernel vouches.
     bool greeted = false;
     int32_t own_pid = 0;  ///< As its own pid namespace numbers it.
-    uint64_t family = 0;
+    BoardView::Family family{};
     std::string program, config;
     enum Drain : uint8_t { kMoving, kInUse, kDone } drain = kDone;  ///< How far it has got with what is drained.
     enum Reload : uint8_t { kUnanswered, kReloaded, kRefused } reload = kReloaded;
@@ -40,6 +40,8 @@ public:
     class Visitor {
     public:
         virtual void process(const Agent &agent) = 0;
+        /// Whether it wants to see the connections of a family, of which this is a process.
+        [[nodiscard]] virtual bool wants(const Agent &agent) const = 0;
         /// An entry of the board of its family that is in use, with all of its processes that are known.
         virtual void connection(const std::vector<const Agent *> &holders, const Agent &family, const BoardView &board, uint32_t index) = 0;
 
@@ -54,12 +56,14 @@ public:
     void reload(bool live);
 
 private:
-    static constexpr size_t kAgentsMax = 16384;
+    static constexpr size_t kAgentsMax = 16384, kAgentsOfUserMax = 4096;
+    static constexpr uint64_t kBytesOfVisitMax = uint64_t{1} << 30;
 
-    void accept_all();
+    bool accept_all();
+    void forget(std::map<int, Agent>::iterator gone);
     /// False: it has gone, or said what it must not.
     bool receive(Agent &agent);
-    bool greet(Agent &agent, const socket::AgentHello &hello, UniqueFd board);
+    bool greet(Agent &agent, const socket::AgentHello &hello, UniqueFd &board);
     void tell_drained(Agent &agent) const;
     static void tell(Agent &agent, const void *message, size_t size);
 
@@ -70,7 +74,9 @@ private:
         BoardView board;
         size_t members;
     };
-    std::map<uint64_t, Family> families_;
+    std::map<BoardView::Family, Family> families_;
+    std::map<uid_t, size_t> of_user_;
+    bool full_ = false;  ///< There was no descriptor for a process, and the log has that.
     std::set<config::Guid> drained_;
     uint32_t drain_number_ = 1, reload_number_ = 0;
 };

@@ -1,11 +1,10 @@
 #include "control/board_view.hpp"
 
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <fmt/format.h>
-#include <linux/magic.h>
 #include <netinet/in.h>
 #include <sys/stat.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -19,9 +18,9 @@ namespace {
 using socket::BoardField;
 using socket::BoardHeader;
 
-constexpr uint32_t kEntrySizeMax = 64 * 1024, kEntriesMax = 1 << 20;
+constexpr uint32_t kEntrySizeMin = 256, kEntrySizeMax = 64 * 1024, kEntriesMax = 65536;
 /// All entries of a process together; one that shows more shows only the first of them.
-constexpr uint64_t kBytesMax = uint64_t{256} << 20;
+constexpr uint64_t kBytesMax = uint64_t{128} << 20;
 
 template <size_t size>
 std::string text_of(const char (&from)[size]) {
@@ -45,7 +44,7 @@ bool read_exactly(int fd, void *to, size_t size, uint64_t offset) {
 bool is_sound(const BoardHeader &header) {
     if (header.magic != socket::kBoardMagic || header.fields > socket::kBoardFieldsMax || header.reasons > socket::kBoardReasonsMax)
         return false;
-    if (header.entry_size == 0 || header.entry_size > kEntrySizeMax || header.entries_max > kEntriesMax) return false;
+    if (header.entry_size < kEntrySizeMin || header.entry_size > kEntrySizeMax || header.entries_max > kEntriesMax) return false;
     return std::all_of(header.field, header.field + header.fields, [&](const BoardField &field) {
         return field.size > 0 && uint64_t{field.offset} + field.size <= header.entry_size &&
                memchr(field.name, '\0', sizeof field.name) != nullptr;
@@ -54,17 +53,17 @@ bool is_sound(const BoardHeader &header) {
 
 }  // namespace
 
-Result<BoardView> BoardView::open(UniqueFd fd) {
-    BoardView view(std::move(fd));
+Result<BoardView> BoardView::open(UniqueFd &fd) {
+    BoardView view;
+    // Which a file system in user space does not get to see: of that any process could let us wait for ever.
+    if (fcntl(fd.get(), F_GET_SEALS) < 0) return fail(EPROTO, "what it shows is no memory");
     struct stat status {};
-    if (fstat(view.fd_.get(), &status) != 0) return fail_errno("cannot look at the board");
-    struct statfs system {};  // of a file system in user space any process could let us wait for ever
-    const bool in_memory = fstatfs(view.fd_.get(), &system) == 0 && system.f_type == TMPFS_MAGIC;
-    if (!in_memory || !S_ISREG(status.st_mode) || !read_exactly(view.fd_.get(), &view.header_, sizeof view.header_, 0) ||
-        !is_sound(view.header_))
+    if (fstat(fd.get(), &status) != 0) return fail_errno("cannot look at the board");
+    if (!S_ISREG(status.st_mode) || !read_exactly(fd.get(), &view.header_, sizeof view.header_, 0) || !is_sound(view.header_))
         return fail(EPROTO, "what it shows is no board");
-    view.inode_ = status.st_ino;
+    view.family_ = {status.st_dev, status.st_ino};
     view.version_ = text_of(view.header_.version);
+    view.fd_ = std::move(fd);
     return view;
 }
 

@@ -4,6 +4,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/result.hpp"
@@ -14,17 +15,19 @@ namespace sansock::control {
 
 class BoardView {
 public:
-    /// Checks the header. Fails with EPROTO where the memory is no board.
-    static Result<BoardView> open(UniqueFd fd);
+    /// Checks the header, and takes the descriptor over. Fails with EPROTO where it is no board's; then it is the caller's still.
+    static Result<BoardView> open(UniqueFd &fd);
 
     /// Equal for the boards of one family.
-    [[nodiscard]] uint64_t family() const { return inode_; }
+    using Family = std::pair<uint64_t, uint64_t>;  ///< Device and inode.
+    [[nodiscard]] Family family() const { return family_; }
     [[nodiscard]] const std::string &version() const { return version_; }
     /// Reads the entries as they are now; false: nothing can be read any more.
     bool refresh();
     /// Gives back what refresh() has read.
     void forget() { count_ = 0, entries_ = {}; }
     [[nodiscard]] uint32_t count() const { return count_; }
+    [[nodiscard]] uint64_t bytes_read() const { return entries_.size(); }
 
     /// Of entry `index` as last read. Absent fields are 0, or empty.
     [[nodiscard]] uint64_t number(uint32_t index, std::string_view field) const;
@@ -35,11 +38,11 @@ public:
     [[nodiscard]] std::string reason(uint64_t number) const;
 
 private:
-    explicit BoardView(UniqueFd fd) : fd_(std::move(fd)) {}
+    BoardView() = default;
     [[nodiscard]] std::string_view bytes(uint32_t index, std::string_view field) const;
 
     UniqueFd fd_;
-    uint64_t inode_ = 0;
+    Family family_{};
     socket::BoardHeader header_{};
     std::string version_;
     uint32_t count_ = 0;

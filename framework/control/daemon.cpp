@@ -7,13 +7,18 @@
 #include <spdlog/spdlog.h>
 #include <sys/eventfd.h>
 #include <sys/file.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <atomic>
+#include <chrono>
 #include <cstring>
 #include <filesystem>
+#include <memory>
+#include <mutex>
 #include <thread>
 
 #include "control/agents.hpp"
@@ -57,6 +62,47 @@ int fail_with(const Error &error) {
     return 1;
 }
 
+/// Serves operators for as long as it lives. Thrift's server ends when a caller cannot be accepted, for want of descriptors say: then
+/// there is another one.
+class Operators {
+public:
+    Operators(std::string path, Agents &agents, Drained &drained, const Access &access)
+        : thread_([this, path = std::move(path), &agents, &drained, access] {
+              while (!stopped_) {
+                  unlink(path.c_str());
+                  {
+                      const std::scoped_lock lock(mutex_);
+                      server_ = make_management_server(path, agents, drained, access);
+                  }
+                  try {
+                      server_->serve();
+                  } catch (const std::exception &error) {
+                      spdlog::error("cannot listen at {}: {}", path, error.what());
+                  }
+                  if (!stopped_) std::this_thread::sleep_for(kAgainAfter);
+              }
+              ended_ = true;
+          }) {}
+    void stop() {
+        stopped_ = true;
+        while (!ended_) {  // one that has not begun yet does not hear it
+            {
+                const std::scoped_lock lock(mutex_);
+                if (server_) server_->stop();
+            }
+            std::this_thread::sleep_for(std::chrono::milliseconds(10));
+        }
+    }
+
+private:
+    static constexpr auto kAgainAfter = std::chrono::milliseconds(200);
+
+    std::atomic<bool> stopped_{false}, ended_{false};
+    std::mutex mutex_;
+    std::unique_ptr<apache::thrift::server::TServer> server_;
+    std::jthread thread_;
+};
+
 int run(const Options &options) {
     Access access;
     if (!options.group.empty()) {
@@ -70,12 +116,16 @@ int run(const Options &options) {
     sigaddset(&ends, SIGINT);
     pthread_sigmask(SIG_BLOCK, &ends, nullptr);  // before any thread, so that all of them leave the signals to this one
     signal(SIGPIPE, SIG_IGN);
+    rlimit files{};
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0) {  // two for each process
+        files.rlim_cur = files.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &files);
+    }
     const auto lock = take_directory(options.directory);
     if (!lock) return fail_with(lock.error());
     auto listener = listen_for_agents(options.directory);
     if (!listener) return fail_with(listener.error());
     const std::string management = options.directory + "/" + socket::kManagementSocket;
-    unlink(management.c_str());
 
     auto drained = Drained::load(options.directory + "/drained");
     if (!drained) return fail_with(drained.error());
@@ -83,21 +133,13 @@ int run(const Options &options) {
     const UniqueFd stop(eventfd(0, EFD_CLOEXEC));
     Agents agents(std::move(*listener));
     agents.set_drained(drained->guids());
-    auto server = make_management_server(management, agents, *drained, access);
     std::jthread serving_agents([&] { agents.serve(stop.get()); });
-    std::jthread serving_operators([&] {
-        try {
-            server->serve();
-        } catch (const std::exception &error) {
-            spdlog::error("cannot listen at {}: {}", management, error.what());
-            kill(getpid(), SIGTERM);
-        }
-    });
+    Operators operators(management, agents, *drained, access);
     spdlog::info("sansockd {} listens in {}", SANSOCK_VERSION, options.directory);
     int signal = 0;
     sigwait(&ends, &signal);
     spdlog::info("ends on {}", strsignal(signal));
-    server->stop();
+    operators.stop();
     const uint64_t one = 1;
     if (write(stop.get(), &one, sizeof one) < 0) return 1;
     return 0;

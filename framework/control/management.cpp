@@ -29,8 +29,8 @@ namespace transport = apache::thrift::transport;
 using apache::thrift::TConnectionInfo;
 
 constexpr int kMessageMax = 1 << 20;  ///< Bytes of what a caller may ask.
-constexpr int kCallersMax = 64;
-constexpr int kTimeoutMs = 10'000;  ///< In which a caller must have asked, and taken some of the answer.
+constexpr int kCallersMax = 256;
+constexpr int kTimeoutMs = 2'000;  ///< In which a caller must have asked, and taken some of the answer.
 
 constexpr auto kAnswersWithin = std::chrono::seconds(5);
 
@@ -64,6 +64,8 @@ public:
         status_.processes.push_back(std::move(process));
     }
 
+    [[nodiscard]] bool wants(const Agent &agent) const override { return may_see(agent); }
+
     void connection(const std::vector<const Agent *> &holders, const Agent &family, const BoardView &board, uint32_t index) override {
         const Agent &agent = holders.empty() ? family : *holders.front();
         if (!may_see(agent)) return;
@@ -74,7 +76,9 @@ public:
         read(board, index, connection);
         if (connection.role.empty()) return;
         for (const Agent *holder : holders.empty() ? std::vector{&family} : holders) {
-            wire::Process &process = status_.processes[indexes_.at(holder)];
+            const auto found = indexes_.find(holder);  // a family may have processes of several users
+            if (found == indexes_.end()) continue;
+            wire::Process &process = status_.processes[found->second];
             process.version = board.version();
             ++process.connections;
             process.on_provider += connection.reason.empty() ? 1 : 0;
@@ -125,11 +129,13 @@ private:
 /// Who has yet to do what it was told.
 class Stragglers final : public Agents::Visitor {
 public:
-    Stragglers(const std::set<config::Guid> &guids, wire::Drains &drains) : drains_(drains) {
+    Stragglers(const std::set<config::Guid> &guids, uid_t caller, bool sees_all, wire::Drains &drains)
+        : caller_(caller), sees_all_(sees_all), drains_(drains) {
         for (const config::Guid &guid : guids) drains.guids.push_back(guid.text());
     }
 
     void process(const Agent &agent) override {
+        if (!may_see(agent)) return;
         ++drains_.processes;
         if (agent.drain == Agent::kDone) return;
         wire::Straggler straggler;
@@ -141,6 +147,8 @@ public:
         drains_.stragglers.push_back(std::move(straggler));
     }
 
+    [[nodiscard]] bool wants(const Agent &agent) const override { return may_see(agent) && agent.drain == Agent::kMoving; }
+
     void connection(const std::vector<const Agent *> &holders, const Agent &, const BoardView &board, uint32_t index) override {
         constexpr uint64_t kProvider = 1;  // stream::Path
         if (board.number(index, "path_out") != kProvider && board.number(index, "path_in") != kProvider) return;
@@ -151,6 +159,10 @@ public:
     }
 
 private:
+    [[nodiscard]] bool may_see(const Agent &agent) const { return sees_all_ || agent.who.uid == caller_; }
+
+    const uid_t caller_;
+    const bool sees_all_;
     wire::Drains &drains_;
     std::map<const Agent *, size_t> indexes_;
 };
@@ -163,7 +175,9 @@ public:
     bool answered = true;
 
     void process(const Agent &agent) override {
-        if (!agent.config.empty()) files.insert(agent.config);
+        // Of others the daemon opens nothing that they name: they look at their files themselves.
+        const bool trusted = agent.who.uid == 0 || agent.who.uid == geteuid();
+        if (!agent.config.empty() && trusted) files.insert(agent.config);
         wire::Reloaded outcome;
         outcome.pid = agent.who.pid;
         outcome.uid = static_cast<int32_t>(agent.who.uid);
@@ -174,6 +188,7 @@ public:
         answered &= agent.reload != Agent::kUnanswered;
         outcomes.push_back(std::move(outcome));
     }
+    [[nodiscard]] bool wants(const Agent &) const override { return false; }
     void connection(const std::vector<const Agent *> &, const Agent &, const BoardView &, uint32_t) override {}
 };
 
@@ -196,7 +211,7 @@ public:
         change(guid, "not drained any more", [this](const config::Guid &provider) { return drained_.remove(provider); });
     }
     void drains(wire::Drains &drains) override {
-        Stragglers stragglers(drained_.guids(), drains);
+        Stragglers stragglers(drained_.guids(), caller_.uid, may_do_all(), drains);
         agents_.visit(stragglers);
     }
 
@@ -239,6 +254,8 @@ private:
         check_access();
         const auto guid = config::Guid::parse(text);
         if (!guid) refuse(fmt::format("\"{}\" is no GUID, as 01234567-89ab-cdef-0123-456789abcdef", printable(text.substr(0, 60))));
+        static std::mutex order;  // what is sent last is what holds
+        const std::scoped_lock lock(order);
         const auto made = make(*guid);
         if (!made) refuse(made.error().text);
         if (!*made) return;

@@ -8,6 +8,7 @@
 #include <ctime>
 #include <map>
 #include <mutex>
+#include <utility>
 
 #include "plugin/library.hpp"
 
@@ -137,6 +138,11 @@ const Catalog &Host::catalog() const { return state_->catalog; }
 void Host::set_catalog(Catalog catalog) {
     const std::lock_guard lock(state_->mutex);
     state_->catalog = std::move(catalog);
+}
+
+void Host::abandon() {
+    const std::lock_guard lock(state_->mutex);
+    new auto(std::exchange(state_->loaded, {}));
 }
 
 bool Host::unload(std::string_view plugin) {

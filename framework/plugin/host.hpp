@@ -34,6 +34,8 @@ public:
     void set_catalog(Catalog catalog);
     /// Lets go of a plugin that nothing uses, so that the next open() loads its file anew. False: it is in use.
     bool unload(std::string_view plugin);
+    /// In a child of fork: what is loaded is the parent's, and stays as it is for ever.
+    void abandon();
 
     /// Loads the plugin if need be and opens a provider. `guid` is canonical, `yaml` the operator's block, `origin`
     /// where the block begins ("file:line"). A plugin that could not be loaded is tried again each time. Any thread.

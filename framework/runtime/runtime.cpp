@@ -153,6 +153,7 @@ uint32_t ConfiguredRuntime::number_of(const config::Provider &block) {
 }
 
 bool ConfiguredRuntime::reload(std::span<char> why) {
+    if (pid_ != getpid()) forget_parents();
     close_retired();
     std::string faults;
     try {
@@ -243,6 +244,7 @@ void ConfiguredRuntime::set_drained(std::span<const socket::GuidText> guids) {
 }
 
 bool ConfiguredRuntime::release_drained() {
+    if (pid_ != getpid()) forget_parents();
     close_retired();
     bool all = true;
     std::set<std::string> plugins;
@@ -307,6 +309,7 @@ void ConfiguredRuntime::forget_parents() {
         providers_[i].failed = false;
     }
     new std::vector<plugin::Region>(std::exchange(regions_, {}));
+    host_.abandon();
 }
 
 void *ConfiguredRuntime::create(const Choice &choice) {

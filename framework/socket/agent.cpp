@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -29,6 +30,11 @@ void Agent::start(int epoll_fd, uint64_t watch) {
     epoll_fd_ = epoll_fd;
     watch_ = watch;
     look();
+    if (daemon_ < 0) return;
+    // What is drained is to be known before the first connection is given a provider. A daemon that is there answers at once.
+    pollfd daemon{daemon_, POLLIN, 0};
+    const timespec patience{0, kAnswerNs};
+    if (raw_syscall(SYS_ppoll, &daemon, 1, &patience, nullptr, 8) > 0) readable();
 }
 
 void Agent::look() {
@@ -44,6 +50,7 @@ void Agent::look() {
     due_ns_ = UINT64_MAX;
     wait_ns_ = kWaitNs;
     daemon_ = daemon.release();
+    process_.set_daemon_fd(daemon_);
     epoll_event event{EPOLLIN, {.u64 = watch_}};
     raw_syscall(SYS_epoll_ctl, epoll_fd_, EPOLL_CTL_ADD, daemon_, &event);
 }
@@ -126,7 +133,9 @@ void Agent::readable() {
         if (got > 0) hear(bytes, static_cast<size_t>(got));
         if (got <= 0 && got != -EINTR) break;
     }
-    process_.close_hidden(daemon_);  // which takes it out of the epoll instance
+    raw_syscall(SYS_epoll_ctl, epoll_fd_, EPOLL_CTL_DEL, daemon_, nullptr);  // a child that was just forked may have it, too
+    process_.set_daemon_fd(-1);
+    process_.close_hidden(daemon_);
     daemon_ = -1;
     due_ns_ = now_ns() + wait_ns_;
 }

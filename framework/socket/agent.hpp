@@ -21,6 +21,8 @@ public:
 private:
     static constexpr uint64_t kWaitNs = 2'000'000'000, kWaitNsMax = 32'000'000'000;
 
+    static constexpr long kAnswerNs = 20'000'000;
+
     void look();
     void hear(const char *message, size_t size);
     void hear_drain(const AgentDrain &drain);

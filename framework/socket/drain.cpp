@@ -15,6 +15,7 @@ void Drain::set(std::span<const GuidText> guids) {
     progress_ = kMoving;
     wait_ns_ = kWaitNs;
     due_ns_ = 0;
+    met_by_ns_ = now_ns() + 2 * process_.policy().rendezvous_timeout_ns;
 }
 
 bool Drain::is_drained(const char *guid) const {
@@ -43,7 +44,6 @@ bool Drain::apply(Connection &connection) {
     return connection.courier.load(std::memory_order_acquire) == nullptr;
 }
 
-/// A connection that was about to be attached when its provider was drained is found the next time.
 Drain::Progress Drain::timers() {
     if (now_ns() < due_ns_) return progress_;
     bool all = true;
@@ -51,7 +51,9 @@ Drain::Progress Drain::timers() {
     if (all && count_ > 0) couriers_.release();  // or not, where messages of another provider are under way
     const bool released = all && (process_.runtime() == nullptr || process_.runtime()->release_drained());
     progress_ = released ? kDone : all ? kInUse : kMoving;
-    due_ns_ = released ? UINT64_MAX : now_ns() + wait_ns_;
+    // A connection that was about to be attached when its provider was drained is found the next time.
+    const uint64_t now = now_ns();
+    due_ns_ = released && now >= met_by_ns_ ? UINT64_MAX : now + wait_ns_;
     wait_ns_ = std::min(2 * wait_ns_, kWaitNsMax);
     return progress_;
 }

@@ -35,6 +35,7 @@ private:
     uint32_t count_ = 0;
     Progress progress_ = kDone;
     uint64_t due_ns_ = UINT64_MAX, wait_ns_ = kWaitNs;
+    uint64_t met_by_ns_ = 0;  ///< By then whoever began to meet before has done so, or given it up.
 };
 
 }  // namespace sansock::socket

@@ -195,7 +195,10 @@ int epoll_control(Epoll &epoll, int operation, int fd, Connection &connection, e
 
 void adopt_item(Epoll &epoll, Connection &connection, int fd, uint32_t events, uint64_t data) {
     EpollItem *item = Process::get()->new_item();
-    if (item == nullptr) return;
+    if (item == nullptr) {  // the kernel alone will tell of it
+        connection.shared->stream.pinned.store(1, std::memory_order_relaxed);
+        return connection.set_reason(stream::Reason::kNoResources);
+    }
     stream::Guard guard(connection.items_lock);
     item->epoll = &epoll;
     item->connection = &connection;

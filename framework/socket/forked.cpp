@@ -34,6 +34,7 @@ void Process::after_fork_in_child() {
     critical_depth = 0;  // the fork was made under a lock that is replaced below
     pid_ = static_cast<int>(raw_syscall(SYS_getpid));
     new (&fork_lock_) ProcessLock();
+    forget_young(*this);
     is_child_ = true;
     left_.store(false, std::memory_order_relaxed);
     has_children_.store(false, std::memory_order_relaxed);
@@ -53,6 +54,7 @@ void Process::after_fork_in_child() {
     // The helper did not come along; its doorbell is the parent's. Channels stay open for sending only.
     if (helper_doorbell_ >= 0) close_hidden(helper_doorbell_);
     helper_doorbell_ = -1;
+    if (const int daemon = daemon_fd_.exchange(-1); daemon >= 0) close_hidden(daemon);
     helper_state_.store(0, std::memory_order_release);
     submitted_head_.store(0, std::memory_order_relaxed);
     for (uint32_t i = 0; i < connections_used(); ++i) {

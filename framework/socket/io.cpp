@@ -352,7 +352,9 @@ Connection *track(int fd, Role role) {
     if (process == nullptr) return nullptr;
     if (Connection *stale = process->tracked(fd)) forget_descriptor(fd, *stale);  // the kernel has just given the number out anew
     Connection *connection = process->new_connection(fd, role);
-    if (connection != nullptr && role != Role::kNone) expect_upgrade(*connection);
+    if (connection == nullptr) return nullptr;
+    process->bind(fd, *connection);
+    if (role != Role::kNone) expect_upgrade(*connection);
     return connection;
 }
 

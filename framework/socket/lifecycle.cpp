@@ -150,7 +150,7 @@ long close_one(const Closing &closing, Connection &connection) {
         if (connection.fd.load() == closing.fd) {
             stream::Guard guard(connection.fd_lock);
             for (int other = 0; other <= process.highest_fd(); ++other) {
-                if (process.connection(other) == &connection) {
+                if (process.tracked(other) == &connection) {
                     connection.fd.store(other);
                     break;
                 }

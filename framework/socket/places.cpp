@@ -98,7 +98,6 @@ Connection *Process::new_connection(int fd, Role role) {
         begin(connection, role);
     }
     connection.fd.store(fd);  // from now on the helper may look at it
-    bind(fd, connection);
     return &connection;
 }
 

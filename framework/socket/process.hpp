@@ -159,6 +159,7 @@ public:
     [[nodiscard]] int highest_fd() const { return highest_fd_.load(std::memory_order_relaxed); }
 
     // --- connections ---
+    /// The caller binds `fd` to it.
     Connection *new_connection(int fd, Role role);
     /// The shared half starts anew, for a connection that is none of its former self's.
     void begin(Connection &connection, Role role);
@@ -213,6 +214,8 @@ public:
 
     /// What the family shows of its connections (socket/board.hpp); -1: there was no descriptor for it.
     [[nodiscard]] int board_fd() const { return board_fd_; }
+    /// The helper's line to sansockd, which a child of fork has no part in; -1: none.
+    void set_daemon_fd(int fd) { daemon_fd_.store(fd, std::memory_order_relaxed); }
 
     /// What this process's own arenas of a provider take together.
     [[nodiscard]] memory::Account *account(uint32_t provider) { return provider < kAccounts ? &accounts_[provider] : nullptr; }
@@ -341,6 +344,7 @@ private:
     std::atomic<uint64_t> *hidden_ = nullptr;  ///< The inode of each descriptor of our own when it was hidden; 0: none was.
     std::atomic<unsigned> hidden_from_{kDescriptorsMax}, hidden_to_{0};
     int board_fd_ = -1;
+    std::atomic<int> daemon_fd_{-1};
     Shared *shared_ = nullptr;
     SharedConnection *shared_connections_ = nullptr;
     Connection *connections_ = nullptr;

@@ -15,8 +15,10 @@ bool Reload::begin(bool live, std::span<char> why) {
     }
     if (!process_.runtime()->reload(why)) return false;
     process_.set_policy(process_.runtime()->policy());
-    due_ns_ = live ? 0 : UINT64_MAX;
-    wait_ns_ = kWaitNs;
+    if (live) {
+        due_ns_ = 0;
+        wait_ns_ = kWaitNs;
+    }
     return true;
 }
 
@@ -33,8 +35,12 @@ bool Reload::apply(Connection &connection) {
         end.step(choice.refused, true);
         return true;
     }
-    // Over messages the credits were agreed on when the ends met.
-    if (connection.courier.load(std::memory_order_acquire) != nullptr || shared.stream.out.buffers_max == choice.send_buffers) return true;
+    // Over messages the credits were agreed on when the ends met; what must not use TCP cannot step back.
+    const bool stays = connection.courier.load(std::memory_order_acquire) != nullptr || shared.stream.required;
+    if (stays || shared.stream.out.buffers_max == choice.send_buffers) {
+        end.undrain();  // it may have been waiting for its peer with other numbers
+        return true;
+    }
     end.drain();
     if (!end.at_rest_on_tcp()) return false;
     fit_window(connection, choice);

@@ -1,6 +1,7 @@
 #include "socket/young.hpp"
 
 #include "base/guarded_copy.hpp"
+#include "socket/channel.hpp"
 #include "socket/epoll_items.hpp"
 #include "socket/io.hpp"
 #include "socket/launch.hpp"
@@ -11,6 +12,7 @@ namespace sansock::socket {
 namespace {
 
 constexpr uint8_t kInsideMax = UINT8_MAX;
+constexpr int kLooksMax = 256;  ///< Two system calls each.
 
 /// The kernel knows the registration by the application's own data until now. That it tells of it once more is what MOD does.
 void take_registration_over(Connection &connection, int fd, const Young &young) {
@@ -63,6 +65,24 @@ void end_young(int fd) {
     if (!process->is_young(fd)) return;
     ++young.serial;
     process->unbind(fd);
+}
+
+Connection *find_young(Process &process, const sockaddr_in6 &local, const sockaddr_in6 &remote) {
+    int looks = kLooksMax;
+    for (int fd = 0; fd <= process.highest_fd() && looks > 0; ++fd) {
+        sockaddr_in6 its_local{}, its_remote{};
+        if (!process.is_young(fd)) continue;
+        --looks;
+        if (socket_addresses(fd, its_local, its_remote) && same_address(its_local, local) && same_address(its_remote, remote))
+            return process.connection(fd);
+    }
+    return nullptr;
+}
+
+void forget_young(Process &process) {
+    for (int fd = 0; fd <= process.highest_fd(); ++fd) {
+        if (process.is_young(fd)) process.unbind(fd);
+    }
 }
 
 void grow_all_up(Process &process) {
@@ -127,15 +147,18 @@ bool control_young(Epoll &epoll, int operation, int fd, epoll_event *event, long
     return true;
 }
 
-/// nullptr: there is no place for it, and it stays with the kernel.
+/// nullptr: there is no place for it, and it stays with the kernel. Until all is in its place the descriptor stands for the young one, on
+/// whose lock whoever comes meanwhile waits.
 Connection *Process::grow_up(int fd) {
     if (raw_syscall(SYS_getpid) != pid_) return nullptr;  // a vfork child, whose parent's books these are
     Young &young = young_of_fd_[fd];
     stream::Guard guard(young.lock);
     if (!is_young(fd)) return tracked(fd);  // another thread was faster
-    unbind(fd);
     Connection *connection = new_connection(fd, young.role);
-    if (connection == nullptr) return nullptr;
+    if (connection == nullptr) {
+        unbind(fd);
+        return nullptr;
+    }
     SharedConnection &shared = *connection->shared;
     shared.stream.out.out.store(young.out, std::memory_order_relaxed);
     shared.stream.in.in.store(young.in, std::memory_order_relaxed);
@@ -145,6 +168,7 @@ Connection *Process::grow_up(int fd) {
     young.grown = connection->index + 1;
     young.generation = connection->generation;
     if (young.epoll != nullptr) take_registration_over(*connection, fd, young);
+    bind(fd, *connection);
     return connection;
 }
 

@@ -18,7 +18,7 @@ struct alignas(64) Young {
     uint32_t generation;  ///< Of that one.
     Role role;
     uint8_t inside_in, inside_out;  ///< Threads in the kernel's read and write path.
-    uint16_t calls;
+    uint32_t calls;
     uint32_t events;   ///< As registered with `epoll`, which is nullptr where it is registered nowhere.
     uint64_t in, out;  ///< Bytes.
     uint64_t data;
@@ -38,6 +38,11 @@ bool connect_young(int fd);
 void end_young(int fd);
 /// All of them, before somebody else gets to have their sockets as well.
 void grow_all_up(Process &process);
+
+/// The peer wants to move a connection that has hardly moved here: it grows up. nullptr: it is not among those that were looked at.
+Connection *find_young(Process &process, const sockaddr_in6 &local, const sockaddr_in6 &remote);
+/// In a child of fork: those that came while the fork was made. What is done to their registrations would be done to the parent's.
+void forget_young(Process &process);
 
 /// A call into the kernel's read or write path.
 class YoungCall {

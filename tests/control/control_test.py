@@ -96,7 +96,11 @@ class Daemon:
         before = os.path.getsize(self.log.name)
         self.process = subprocess.Popen([BIN / "sansockd", "--directory", directory, "--log-level", "debug", *options], stderr=self.log,
                                         preexec_fn=limits)
-        wait_for("a daemon that listens", lambda: b" listens in " in self.said()[before:])
+        wait_for("a daemon that listens", lambda: b" listens in " in self.said()[before:] and self.answers())
+
+    def answers(self):
+        with socket.socket(socket.AF_UNIX) as caller:
+            return caller.connect_ex(f"{self.directory}/management") == 0
 
     def said(self):
         return pathlib.Path(self.log.name).read_bytes()
@@ -278,7 +282,10 @@ class Control(unittest.TestCase):
         return {(end["path"], end["reason"]) for end in self.shown(port)}
 
     def wait_for_path(self, port, path, reason):
-        wait_for(f"{path}, {reason}", lambda: self.paths(port) == {(path, reason)})
+        try:
+            wait_for(f"{path}, {reason}", lambda: self.paths(port) == {(path, reason)})
+        except AssertionError as error:
+            raise AssertionError(f"{error}; there are {self.paths(port)}") from error
 
     def test_drains_a_provider_and_gives_it_back(self):
         self.daemon()
@@ -617,7 +624,7 @@ class Control(unittest.TestCase):
                 self.closes(channel)
         # Sound ones, behind which there is nothing, or less than they say.
         channels = []
-        for more in ({"used_at": 2**32 - 8}, {"entries_at": 2**32 - 8}, {"entries_max": 2**20, "entry_size": 2**16}):
+        for more in ({"used_at": 2**32 - 8}, {"entries_at": 2**32 - 8}, {"entries_max": 2**16, "entry_size": 2**16}):
             board = self.board(self.header(whole, **more).ljust(8192, b"\0") + b"\xff" * 8192)
             channels.append(self.agent())
             socket.send_fds(channels[-1], [self.hello()], [board])
@@ -665,6 +672,7 @@ class Control(unittest.TestCase):
         self.assertIsNone(daemon.process.poll())
         for channel in flood:
             channel.close()
+        wait_for("an answer", lambda: subprocess.run([BIN / "sansock", "status"], env=self.environment, capture_output=True, check=False).returncode == 0)
         self.shown(port)
 
 

@@ -11,7 +11,11 @@
 namespace sansock::hostile {
 
 /// Nothing here waits longer for a program that hangs.
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+inline constexpr int kPatienceMs = 30'000;
+#else
 inline constexpr int kPatienceMs = 5'000;
+#endif
 
 struct Launch {
     std::string sansock = SANSOCK_PROGRAM;
