@@ -10,7 +10,6 @@
 #include "base/point.hpp"
 #include "socket/io.hpp"
 #include "socket/required.hpp"
-#include "socket/young.hpp"
 
 namespace sansock::socket {
 namespace {
@@ -336,7 +335,7 @@ Connection *Meetings::find(const sockaddr_in6 &local, const sockaddr_in6 &remote
         }
         if (same_address(connection.shared->local, local) && same_address(connection.shared->remote, remote)) return &connection;
     }
-    return find_young(process_, local, remote);
+    return nullptr;
 }
 
 }  // namespace sansock::socket

@@ -57,6 +57,7 @@ Scenario Scenario::of(uint64_t seed) {
     s.late_drain = random.chance(50) ? static_cast<int>(random.below(2)) : -1;
     if (s.fault == Fault::kPressure) s.late_drain = s.victim;  // or it might never be felt
     s.lends = s.fault != Fault::kLeave && random.chance(40);   // of those few enough meet what leaving is about
+    s.undrains = random.chance(10);
     return s;
 }
 

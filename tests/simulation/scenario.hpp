@@ -46,6 +46,7 @@ struct Scenario {
     int at_point;       ///< The fault comes when the victim passes this point, -1: any ...
     uint32_t at_count;  ///< ... for the n-th time after the first 64 KiB have moved each way.
     int late_drain;     ///< Side at which an operator asks for one more STEP once the fault is there, -1: none does.
+    bool undrains;      ///< The operator drains for a while, in place of a single STEP.
     bool lends;         ///< The operator lends the socket to another program now and then, which does nothing with it, in place of a drain.
     bool silent_peer;   ///< kLeave: the peer is stopped at the same moment.
 

@@ -165,7 +165,7 @@ void World::run_operator() {
 void World::drain_or_lend(Process &p) {
     cover(p, Event::kDrain);
     const bool lends = scenario.lends && !scheduler.random.chance(40);
-    if (!lends && scheduler.random.chance(50)) {
+    if (!lends && !scenario.undrains) {
         scheduler.trace("steps back");
         p.end->step(stream::Reason::kDrained, false);
         return;
