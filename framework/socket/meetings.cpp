@@ -10,6 +10,7 @@
 #include "base/point.hpp"
 #include "socket/io.hpp"
 #include "socket/required.hpp"
+#include "socket/young.hpp"
 
 namespace sansock::socket {
 namespace {
@@ -322,20 +323,26 @@ Connection *Meetings::first_of(const Channel &channel) {
     return first;
 }
 
+/// One that has not moved yet, between these two. Its addresses are looked up when first asked for.
+static bool is_unmoved_between(Connection &connection, const sockaddr_in6 &local, const sockaddr_in6 &remote) {
+    if (!connection.is_open()) return false;
+    const Phase phase = connection.phase();
+    if (phase != Phase::kTracked && phase != Phase::kMeeting) return false;
+    if (connection.shared->remote.sin6_family == 0) {
+        stream::Guard guard(connection.fd_lock);
+        const int fd = connection.fd.load();
+        if (fd < 0 || !socket_addresses(fd, connection.shared->local, connection.shared->remote)) return false;
+    }
+    return same_address(connection.shared->local, local) && same_address(connection.shared->remote, remote);
+}
+
 Connection *Meetings::find(const sockaddr_in6 &local, const sockaddr_in6 &remote) {
     for (uint32_t i = 0; i < process_.connections_used(); ++i) {
         Connection &connection = process_.connection_at(i);
-        if (!connection.is_open()) continue;
-        const Phase phase = connection.phase();
-        if (phase != Phase::kTracked && phase != Phase::kMeeting) continue;
-        if (connection.shared->remote.sin6_family == 0) {
-            stream::Guard guard(connection.fd_lock);
-            const int fd = connection.fd.load();
-            if (fd < 0 || !socket_addresses(fd, connection.shared->local, connection.shared->remote)) continue;
-        }
-        if (same_address(connection.shared->local, local) && same_address(connection.shared->remote, remote)) return &connection;
+        if (is_unmoved_between(connection, local, remote)) return &connection;
     }
-    return nullptr;
+    Connection *grown = find_young(process_, local, remote);
+    return grown != nullptr && is_unmoved_between(*grown, local, remote) ? grown : nullptr;
 }
 
 }  // namespace sansock::socket

@@ -1,6 +1,7 @@
 #include "socket/young.hpp"
 
 #include "base/guarded_copy.hpp"
+#include "socket/channel.hpp"
 #include "socket/epoll_items.hpp"
 #include "socket/io.hpp"
 #include "socket/launch.hpp"
@@ -11,6 +12,7 @@ namespace sansock::socket {
 namespace {
 
 constexpr uint8_t kInsideMax = UINT8_MAX;
+constexpr int kLooksMax = 256;  ///< Two system calls each.
 
 /// The kernel knows the registration by the application's own data until now. That it tells of it once more is what MOD does.
 void take_registration_over(Connection &connection, int fd, const Young &young) {
@@ -63,6 +65,18 @@ void end_young(int fd) {
     if (!process->is_young(fd)) return;
     ++young.serial;
     process->unbind(fd);
+}
+
+Connection *find_young(Process &process, const sockaddr_in6 &local, const sockaddr_in6 &remote) {
+    int looks = kLooksMax;
+    for (int fd = 0; fd <= process.highest_fd() && looks > 0; ++fd) {
+        sockaddr_in6 its_local{}, its_remote{};
+        if (!process.is_young(fd)) continue;
+        --looks;
+        if (socket_addresses(fd, its_local, its_remote) && same_address(its_local, local) && same_address(its_remote, remote))
+            return process.connection(fd);
+    }
+    return nullptr;
 }
 
 void forget_young(Process &process) {
@@ -148,13 +162,13 @@ Connection *Process::grow_up(int fd) {
     SharedConnection &shared = *connection->shared;
     shared.stream.out.out.store(young.out, std::memory_order_relaxed);
     shared.stream.in.in.store(young.in, std::memory_order_relaxed);
-    shared.calls_in.store(young.calls, std::memory_order_relaxed);
     shared.stream.kernel_reads.store(young.inside_in, std::memory_order_relaxed);
     shared.stream.kernel_writes.store(young.inside_out, std::memory_order_relaxed);
     young.grown = connection->index + 1;
     young.generation = connection->generation;
     if (young.epoll != nullptr) take_registration_over(*connection, fd, young);
     bind(fd, *connection);
+    shared.calls_in.fetch_add(young.calls);  // last: the helper may answer a proposal for one that has had calls
     return connection;
 }
 

@@ -39,6 +39,8 @@ void end_young(int fd);
 /// All of them, before somebody else gets to have their sockets as well.
 void grow_all_up(Process &process);
 
+/// The peer wants to move a connection that has hardly moved here: it grows up. nullptr: it is not among those that were looked at.
+Connection *find_young(Process &process, const sockaddr_in6 &local, const sockaddr_in6 &remote);
 /// In a child of fork: those that came while the fork was made. What is done to their registrations would be done to the parent's.
 void forget_young(Process &process);
 
