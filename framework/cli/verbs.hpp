@@ -32,6 +32,7 @@ void add_check(CLI::App &app, Invocation &invocation);
 void add_config(CLI::App &app, Invocation &invocation);
 void add_providers(CLI::App &app, Invocation &invocation);
 void add_status(CLI::App &app, Invocation &invocation);
+void add_top(CLI::App &app, Invocation &invocation);
 void add_explain(CLI::App &app, Invocation &invocation);
 void add_reload(CLI::App &app, Invocation &invocation);
 void add_drain(CLI::App &app, Invocation &invocation);
@@ -41,7 +42,7 @@ void add_export_registry(CLI::App &app, Invocation &invocation);
 void add_bench(CLI::App &app, Invocation &invocation);
 
 /// In the order of the help.
-inline constexpr AddVerb kVerbs[] = {add_run,    add_check, add_config,  add_providers,       add_status,          add_explain,
+inline constexpr AddVerb kVerbs[] = {add_run,    add_check, add_config,  add_providers,       add_status,          add_top,  add_explain,
                                      add_reload, add_drain, add_undrain, add_import_registry, add_export_registry, add_bench};
 
 }  // namespace sansock::cli

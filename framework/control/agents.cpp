@@ -131,8 +131,10 @@ void Agents::serve(int stop) {
 }
 
 void Agents::forget(std::map<int, Agent>::iterator gone) {
-    if (const auto family = families_.find(gone->second.family); family != families_.end() && --family->second.members == 0)
+    if (const auto family = families_.find(gone->second.family); family != families_.end() && --family->second.members == 0) {
+        if (family->second.board->refresh()) ended_[family->second.user].add(Counts::of(*family->second.board));
         families_.erase(family);
+    }
     if (const auto user = of_user_.find(gone->second.who.uid); --user->second == 0) of_user_.erase(user);
     agents_.erase(gone);
     full_ = false;
@@ -195,10 +197,10 @@ bool Agents::greet(Agent &agent, const AgentHello &hello, UniqueFd &fd) {
     }
     agent.greeted = true;
     agent.own_pid = hello.pid;
-    agent.family = board->family();
+    agent.family = (*board)->family();
     agent.program = text_of(hello.program);
     agent.config = text_of(hello.config);
-    const auto [family, is_new] = families_.try_emplace(agent.family, Family{std::move(*board), 0});
+    const auto [family, is_new] = families_.try_emplace(agent.family, Family{std::move(*board), 0, agent.who.uid});
     ++family->second.members;
     spdlog::debug("{} (uid {}, pid {}) shows itself", agent.program, agent.who.uid, agent.who.pid);
     tell_drained(agent);  // also that nothing is: another daemon may have told it otherwise
@@ -240,6 +242,21 @@ void Agents::reload(bool live) {
     }
 }
 
+CountsOfUsers Agents::counts() {
+    const std::scoped_lock lock(mutex_);
+    CountsOfUsers now = ended_;
+    for (auto &[id, family] : families_) {
+        if (family.board->refresh()) now[family.user].add(Counts::of(*family.board));
+        family.board->forget();
+    }
+    for (auto &[uid, counts] : now) {
+        Counts &told = told_[uid];
+        told.raise_to(counts);
+        counts = told;
+    }
+    return now;
+}
+
 void Agents::visit(Visitor &visitor) {
     const std::scoped_lock lock(mutex_);
     std::map<BoardView::Family, std::vector<const Agent *>> members;
@@ -250,14 +267,14 @@ void Agents::visit(Visitor &visitor) {
         members[agent.family].push_back(&agent);
     }
     for (const auto &[family, agents] : members) {
-        BoardView &board = families_.at(family).board;
+        BoardView &board = *families_.at(family).board;
         const bool wanted = std::ranges::any_of(agents, [&](const Agent *agent) { return visitor.wants(*agent); });
         if (!wanted || bytes > kBytesOfVisitMax || !board.refresh()) continue;
         bytes += board.bytes_read();
-        for (uint32_t i = 0; i < board.count(); ++i) {
+        for (uint32_t i = 0; i < board.connections.count(); ++i) {
             constexpr uint64_t kTracked = 3;  // socket::Phase; those before it have no connection
-            if (board.number(i, "phase") < kTracked) continue;
-            const auto pids = board.numbers(i, "holders");
+            if (board.connections.number(i, "phase") < kTracked) continue;
+            const auto pids = board.connections.numbers(i, "holders");
             std::vector<const Agent *> holders;
             std::ranges::copy_if(agents, std::back_inserter(holders), [&](const Agent *agent) {
                 return std::ranges::find(pids, static_cast<uint32_t>(agent->own_pid)) != pids.end();

@@ -11,6 +11,7 @@
 
 #include "config/guid.hpp"
 #include "control/board_view.hpp"
+#include "control/counters.hpp"
 #include "socket/agent_message.hpp"
 
 namespace sansock::control {
@@ -50,6 +51,10 @@ public:
     };
     void visit(Visitor &visitor);
 
+    /// What all processes have done since the daemon runs, and those that run since they do, by user. No count falls from one call to the
+    /// next.
+    CountsOfUsers counts();
+
     /// From now on these providers are drained in every process, and no others; at most socket::kDrainsMax.
     void set_drained(const std::set<config::Guid> &guids);
     /// Every process reads its configuration anew; Agent::reload tells what became of it.
@@ -71,10 +76,13 @@ private:
     UniqueFd listener_, epoll_;
     std::map<int, Agent> agents_;  ///< By channel.
     struct Family {
-        BoardView board;
+        std::unique_ptr<BoardView> board;
         size_t members;
+        uid_t user;  ///< Of the first of them.
     };
     std::map<BoardView::Family, Family> families_;
+    CountsOfUsers ended_;  ///< Of families that are gone.
+    CountsOfUsers told_;   ///< A connection that ends meanwhile may be missed, or seen twice, for a moment.
     std::map<uid_t, size_t> of_user_;
     bool full_ = false;  ///< There was no descriptor for a process, and the log has that.
     std::set<config::Guid> drained_;

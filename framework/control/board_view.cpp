@@ -17,9 +17,10 @@ namespace {
 
 using socket::BoardField;
 using socket::BoardHeader;
+using socket::BoardTable;
 
-constexpr uint32_t kEntrySizeMin = 256, kEntrySizeMax = 64 * 1024, kEntriesMax = 65536;
-/// All entries of a process together; one that shows more shows only the first of them.
+constexpr uint32_t kRowSizeMin = 16, kRowSizeMax = 64 * 1024, kRowsMax = 65536;
+/// All rows of a table; one that has more shows only the first of them.
 constexpr uint64_t kBytesMax = uint64_t{128} << 20;
 
 template <size_t size>
@@ -41,67 +42,92 @@ bool read_exactly(int fd, void *to, size_t size, uint64_t offset) {
     return true;
 }
 
-bool is_sound(const BoardHeader &header) {
-    if (header.magic != socket::kBoardMagic || header.fields > socket::kBoardFieldsMax || header.reasons > socket::kBoardReasonsMax)
+bool is_sound(const BoardTable &table) {
+    if (table.fields > socket::kBoardFieldsMax || table.row_size < kRowSizeMin || table.row_size > kRowSizeMax || table.rows_max > kRowsMax)
         return false;
-    if (header.entry_size < kEntrySizeMin || header.entry_size > kEntrySizeMax || header.entries_max > kEntriesMax) return false;
-    return std::all_of(header.field, header.field + header.fields, [&](const BoardField &field) {
-        return field.size > 0 && uint64_t{field.offset} + field.size <= header.entry_size &&
+    return std::all_of(table.field, table.field + table.fields, [&](const BoardField &field) {
+        return field.size > 0 && uint64_t{field.offset} + field.size <= table.row_size &&
                memchr(field.name, '\0', sizeof field.name) != nullptr;
     });
 }
 
+bool is_sound(const BoardHeader &header) {
+    return header.magic == socket::kBoardMagic && header.reasons <= socket::kBoardReasonsMax && is_sound(header.connections) &&
+           is_sound(header.totals) && is_sound(header.providers);
+}
+
 }  // namespace
 
-Result<BoardView> BoardView::open(UniqueFd &fd) {
-    BoardView view;
+Result<std::unique_ptr<BoardView>> BoardView::open(UniqueFd &fd) {
+    std::unique_ptr<BoardView> view(new BoardView);
     // Which a file system in user space does not get to see: of that any process could let us wait for ever.
     if (fcntl(fd.get(), F_GET_SEALS) < 0) return fail(EPROTO, "what it shows is no memory");
     struct stat status {};
     if (fstat(fd.get(), &status) != 0) return fail_errno("cannot look at the board");
-    if (!S_ISREG(status.st_mode) || !read_exactly(fd.get(), &view.header_, sizeof view.header_, 0) || !is_sound(view.header_))
+    if (!S_ISREG(status.st_mode) || !read_exactly(fd.get(), &view->header_, sizeof view->header_, 0) || !is_sound(view->header_))
         return fail(EPROTO, "what it shows is no board");
-    view.family_ = {status.st_dev, status.st_ino};
-    view.version_ = text_of(view.header_.version);
-    view.fd_ = std::move(fd);
+    view->family_ = {status.st_dev, status.st_ino};
+    view->version_ = text_of(view->header_.version);
+    view->fd_ = std::move(fd);
     return view;
 }
 
 bool BoardView::refresh() {
+    return connections.refresh(fd_.get(), header_.connections) && totals.refresh(fd_.get(), header_.totals) &&
+           providers.refresh(fd_.get(), header_.providers);
+}
+
+void BoardView::forget() {
+    connections.forget();
+    totals.forget();
+    providers.forget();
+}
+
+uint64_t BoardView::bytes_read() const { return connections.bytes_.size() + totals.bytes_.size() + providers.bytes_.size(); }
+
+std::string BoardView::reason(uint64_t number) const { return number < header_.reasons ? text_of(header_.reason[number]) : std::string(); }
+
+bool BoardRows::refresh(int fd, const BoardTable &table) {
     uint32_t used = 0;
-    if (!read_exactly(fd_.get(), &used, sizeof used, header_.used_at)) return false;
-    count_ = std::min({used, header_.entries_max, static_cast<uint32_t>(kBytesMax / header_.entry_size)});
-    entries_.resize(size_t{count_} * header_.entry_size);
-    return read_exactly(fd_.get(), entries_.data(), entries_.size(), header_.entries_at);
+    if (!read_exactly(fd, &used, sizeof used, table.used_at)) return false;
+    table_ = &table;
+    count_ = std::min({used, table.rows_max, static_cast<uint32_t>(kBytesMax / table.row_size)});
+    bytes_.resize(size_t{count_} * table.row_size);
+    return read_exactly(fd, bytes_.data(), bytes_.size(), table.rows_at);
 }
 
-std::string_view BoardView::bytes(uint32_t index, std::string_view name) const {
-    const BoardField *const end = header_.field + header_.fields;
-    const BoardField *const field = std::find_if(header_.field, end, [&](const BoardField &one) { return name == one.name; });
-    if (field == end || index >= count_) return {};
-    return std::string_view(entries_).substr(size_t{index} * header_.entry_size + field->offset, field->size);
+std::string_view BoardRows::bytes(uint32_t index, std::string_view name) const {
+    if (index >= count_) return {};
+    const BoardField *const end = table_->field + table_->fields;
+    const BoardField *const field = std::find_if(table_->field, end, [&](const BoardField &one) { return name == one.name; });
+    if (field == end) return {};
+    return std::string_view(bytes_).substr(size_t{index} * table_->row_size + field->offset, field->size);
 }
 
-uint64_t BoardView::number(uint32_t index, std::string_view field) const {
+uint64_t BoardRows::number(uint32_t index, std::string_view field) const {
     const std::string_view from = bytes(index, field);
     uint64_t number = 0;
     if (from.size() <= sizeof number) std::memcpy(&number, from.data(), from.size());
     return number;
 }
 
-std::string BoardView::text(uint32_t index, std::string_view field) const {
+std::string BoardRows::text(uint32_t index, std::string_view field) const {
     const std::string_view from = bytes(index, field);
     return printable(from.substr(0, from.find('\0')));
 }
 
-std::vector<uint32_t> BoardView::numbers(uint32_t index, std::string_view field) const {
+template <class Word>
+std::vector<Word> BoardRows::words(uint32_t index, std::string_view field) const {
     const std::string_view from = bytes(index, field);
-    std::vector<uint32_t> found(from.size() / sizeof(uint32_t));
-    std::memcpy(found.data(), from.data(), found.size() * sizeof(uint32_t));
+    std::vector<Word> found(from.size() / sizeof(Word));
+    std::memcpy(found.data(), from.data(), found.size() * sizeof(Word));
     return found;
 }
 
-std::string BoardView::address(uint32_t index, std::string_view field) const {
+std::vector<uint32_t> BoardRows::numbers(uint32_t index, std::string_view field) const { return words<uint32_t>(index, field); }
+std::vector<uint64_t> BoardRows::counts(uint32_t index, std::string_view field) const { return words<uint64_t>(index, field); }
+
+std::string BoardRows::address(uint32_t index, std::string_view field) const {
     const std::string_view from = bytes(index, field);
     sockaddr_in6 address{};
     if (from.size() != sizeof address) return {};
@@ -112,7 +138,5 @@ std::string BoardView::address(uint32_t index, std::string_view field) const {
     inet_ntop(mapped ? AF_INET : AF_INET6, mapped ? &address.sin6_addr.s6_addr[12] : address.sin6_addr.s6_addr, text, sizeof text);
     return mapped ? fmt::format("{}:{}", text, ntohs(address.sin6_port)) : fmt::format("[{}]:{}", text, ntohs(address.sin6_port));
 }
-
-std::string BoardView::reason(uint64_t number) const { return number < header_.reasons ? text_of(header_.reason[number]) : std::string(); }
 
 }  // namespace sansock::control

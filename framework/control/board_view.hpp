@@ -1,7 +1,7 @@
 // Reads what a process shows of its connections (socket/board.hpp), which may be of another version, or lie.
 #pragma once
 #include <cstdint>
-#include <optional>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -13,40 +13,61 @@
 
 namespace sansock::control {
 
+/// The rows of one of its tables, as they were when they were read last.
+class BoardRows {
+public:
+    [[nodiscard]] uint32_t count() const { return count_; }
+
+    /// Of row `index`. Absent fields are 0, or empty.
+    [[nodiscard]] uint64_t number(uint32_t index, std::string_view field) const;
+    [[nodiscard]] std::string text(uint32_t index, std::string_view field) const;
+    [[nodiscard]] std::string address(uint32_t index, std::string_view field) const;
+    /// Arrays of 4, or 8, bytes each.
+    [[nodiscard]] std::vector<uint32_t> numbers(uint32_t index, std::string_view field) const;
+    [[nodiscard]] std::vector<uint64_t> counts(uint32_t index, std::string_view field) const;
+
+private:
+    friend class BoardView;
+    bool refresh(int fd, const socket::BoardTable &table);
+    void forget() { count_ = 0, bytes_ = {}; }
+    [[nodiscard]] std::string_view bytes(uint32_t index, std::string_view field) const;
+    template <class Word>
+    [[nodiscard]] std::vector<Word> words(uint32_t index, std::string_view field) const;
+
+    const socket::BoardTable *table_ = nullptr;
+    uint32_t count_ = 0;
+    std::string bytes_;
+};
+
 class BoardView {
 public:
     /// Checks the header, and takes the descriptor over. Fails with EPROTO where it is no board's; then it is the caller's still.
-    static Result<BoardView> open(UniqueFd &fd);
+    static Result<std::unique_ptr<BoardView>> open(UniqueFd &fd);
+    BoardView(const BoardView &) = delete;
+    BoardView &operator=(const BoardView &) = delete;
 
     /// Equal for the boards of one family.
     using Family = std::pair<uint64_t, uint64_t>;  ///< Device and inode.
     [[nodiscard]] Family family() const { return family_; }
     [[nodiscard]] const std::string &version() const { return version_; }
-    /// Reads the entries as they are now; false: nothing can be read any more.
+    /// Reads all rows as they are now; false: nothing can be read any more.
     bool refresh();
     /// Gives back what refresh() has read.
-    void forget() { count_ = 0, entries_ = {}; }
-    [[nodiscard]] uint32_t count() const { return count_; }
-    [[nodiscard]] uint64_t bytes_read() const { return entries_.size(); }
+    void forget();
+    [[nodiscard]] uint64_t bytes_read() const;
 
-    /// Of entry `index` as last read. Absent fields are 0, or empty.
-    [[nodiscard]] uint64_t number(uint32_t index, std::string_view field) const;
-    [[nodiscard]] std::string text(uint32_t index, std::string_view field) const;
-    [[nodiscard]] std::string address(uint32_t index, std::string_view field) const;
-    [[nodiscard]] std::vector<uint32_t> numbers(uint32_t index, std::string_view field) const;
+    BoardRows connections, totals, providers;
+
     /// The name of a reason's number; empty: none.
     [[nodiscard]] std::string reason(uint64_t number) const;
 
 private:
     BoardView() = default;
-    [[nodiscard]] std::string_view bytes(uint32_t index, std::string_view field) const;
 
     UniqueFd fd_;
     Family family_{};
     socket::BoardHeader header_{};
     std::string version_;
-    uint32_t count_ = 0;
-    std::string entries_;
 };
 
 }  // namespace sansock::control

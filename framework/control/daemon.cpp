@@ -22,6 +22,7 @@
 #include <thread>
 
 #include "control/agents.hpp"
+#include "control/http.hpp"
 #include "control/management.hpp"
 
 namespace sansock::control {
@@ -30,6 +31,7 @@ namespace {
 struct Options {
     std::string directory = socket::kControlDirectory;
     std::string group;
+    std::string http;
     std::string level = "info";
 };
 
@@ -132,14 +134,25 @@ int run(const Options &options) {
 
     const UniqueFd stop(eventfd(0, EFD_CLOEXEC));
     Agents agents(std::move(*listener));
+    std::unique_ptr<HttpServer> http;
+    if (!options.http.empty()) {
+        auto listening = HttpServer::listen(options.http, agents);
+        if (!listening) return fail_with(listening.error());
+        http = std::move(*listening);
+    }
     agents.set_drained(drained->guids());
     std::jthread serving_agents([&] { agents.serve(stop.get()); });
     Operators operators(management, agents, *drained, access);
+    std::jthread serving_http([&] {
+        if (http) http->serve();
+    });
     spdlog::info("sansockd {} listens in {}", SANSOCK_VERSION, options.directory);
+    if (http) spdlog::info("its page is at http://{}/, metrics at http://{}/metrics", http->where(), http->where());
     int signal = 0;
     sigwait(&ends, &signal);
     spdlog::info("ends on {}", strsignal(signal));
     operators.stop();
+    if (http) http->stop();
     const uint64_t one = 1;
     if (write(stop.get(), &one, sizeof one) < 0) return 1;
     return 0;
@@ -157,6 +170,7 @@ int main(int count, char **arguments) {
     Options options;
     app.add_option("--directory", options.directory, "Where its sockets are")->envname("SANSOCK_CONTROL")->capture_default_str();
     app.add_option("--group", options.group, "Whose members may see all processes, as root may");
+    app.add_option("--http", options.http, "Address and port of the status page and the metrics, which whoever reaches it can read");
     app.add_option("--log-level", options.level, "How much to say")
         ->check(CLI::IsMember({"error", "warning", "info", "debug"}))
         ->capture_default_str();

@@ -20,13 +20,12 @@ void put(char (&to)[size], const char *text) {
     snprintf(to, size, "%s", text);
 }
 
-}  // namespace
-
-#define FIELD(name, member) \
-    { name, static_cast<uint32_t>(offsetof(SharedConnection, member)), static_cast<uint32_t>(sizeof(SharedConnection{}.member)) }
+#define FIELD_OF(row, name, member) \
+    { name, static_cast<uint32_t>(offsetof(row, member)), static_cast<uint32_t>(sizeof(static_cast<row *>(nullptr)->member)) }
+#define FIELD(name, member) FIELD_OF(SharedConnection, name, member)
 
 /// In the order of `sansock status --json`.
-constexpr BoardField kFields[] = {
+constexpr BoardField kOfConnection[] = {
     FIELD("phase", phase),
     FIELD("role", role),
     FIELD("generation", generation),
@@ -51,22 +50,51 @@ constexpr BoardField kFields[] = {
     FIELD("consumed", stream.out.consumed),
     FIELD("buffers_held", stream.out.buffers_held),
     FIELD("buffers_max", stream.out.buffers_max),
+    FIELD("full", stream.out.full),
+    FIELD("sizes", stream.out.sizes),
     {"holders", static_cast<uint32_t>(offsetof(SharedConnection, holders)) + Holders::list_at(), Holders::list_size()},
 };
-static_assert(std::size(kFields) <= kBoardFieldsMax);
 
-void describe_board(BoardHeader &header, uint64_t used_at, uint64_t entries_at) {
-    header.fields = std::size(kFields);
-    std::copy(std::begin(kFields), std::end(kFields), header.field);
+constexpr BoardField kOfFamily[] = {
+    FIELD_OF(Tally, "connections", connections), FIELD_OF(Tally, "sent", sent),         FIELD_OF(Tally, "received", received),
+    FIELD_OF(Tally, "sleeps", sleeps),           FIELD_OF(Tally, "slept_ns", slept_ns),
+};
+
+constexpr BoardField kOfProvider[] = {
+    FIELD_OF(ProviderTally, "guid", guid),         FIELD_OF(ProviderTally, "plugin", plugin),
+    FIELD_OF(ProviderTally, "sent", sent),         FIELD_OF(ProviderTally, "received", received),
+    FIELD_OF(ProviderTally, "upgrades", upgrades), FIELD_OF(ProviderTally, "step_backs", step_backs),
+    FIELD_OF(ProviderTally, "full", full),         FIELD_OF(ProviderTally, "sizes", sizes),
+};
+
+static_assert(kBoardSizes == stream::kSizes);
+
+template <size_t count>
+void describe(BoardTable &table, const BoardField (&fields)[count], const BoardTable &rows) {
+    static_assert(count <= kBoardFieldsMax);
+    table = rows;
+    table.fields = count;
+    std::copy_n(fields, count, table.field);
+}
+
+}  // namespace
+
+void describe_board(BoardHeader &header, const BoardPlaces &places) {
+    describe(header.connections, kOfConnection,
+             {.used_at = places.used, .rows_at = places.connections, .row_size = sizeof(SharedConnection), .rows_max = kConnectionsMax});
+    // The one row is there from the start: any word that is not zero counts it.
+    describe(header.totals, kOfFamily,
+             {.used_at = offsetof(BoardHeader, magic), .rows_at = places.tally, .row_size = sizeof(Tally), .rows_max = 1});
+    describe(header.providers, kOfProvider,
+             {.used_at = places.tally + static_cast<uint32_t>(offsetof(Tally, providers)),
+              .rows_at = places.tally + static_cast<uint32_t>(offsetof(Tally, of_provider)),
+              .row_size = sizeof(ProviderTally),
+              .rows_max = Tally::kProviders});
     header.reasons = kBoardReasonsMax;
     for (uint32_t i = 0; i < kBoardReasonsMax; ++i) {
         const char *name = stream::reason_name(static_cast<stream::Reason>(i));
         if (name != nullptr) put(header.reason[i], name);
     }
-    header.used_at = static_cast<uint32_t>(used_at);
-    header.entries_at = static_cast<uint32_t>(entries_at);
-    header.entry_size = sizeof(SharedConnection);
-    header.entries_max = kConnectionsMax;
     put(header.version, SANSOCK_VERSION);
     header.magic = kBoardMagic;
 }

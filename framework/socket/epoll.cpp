@@ -366,8 +366,12 @@ static int wait_both(Epoll &epoll, epoll_event *events, int size, uint64_t timeo
             first_nap = (epoll.blocked || epoll.held || inner_blocked) && left > kFirstSleepNs;
             if (first_nap) left = kFirstSleepNs;
             if (epoll.ready_head != nullptr) left = 0;
+            const uint64_t asleep_since = ticks();
             const int found = kernel_wait(epoll, events, size, left, mask, &parking);
-            if (deadline != 0) sleep_meter.learn();
+            if (deadline != 0) {
+                sleep_meter.learn();
+                note_sleep(asleep_since);
+            }
             if (found < 0) return found;
             translate(epoll, process, answer, found);
         }

@@ -104,6 +104,7 @@ Connection *Process::new_connection(int fd, Role role) {
 void Process::begin(Connection &connection, Role role) {
     SharedConnection &shared = shared_connections_[connection.index];
     const uint32_t generation = shared.generation.load(std::memory_order_relaxed) + 1;
+    if (generation != 1) shared_->tally.add(shared);
     shared.~SharedConnection();
     new (&shared) SharedConnection{};
     shared.generation.store(generation, std::memory_order_relaxed);

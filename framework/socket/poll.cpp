@@ -224,6 +224,7 @@ int poll_both(pollfd *fds, nfds_t count, uint64_t timeout_ns, const sigset_t *ma
         Parking parking(&set, process, id);
         // A publication in the very moment of parking may be missed: the first sleep is short, and after it comes a look that needs no
         // new announcement.
+        const uint64_t asleep_since = ticks();
         for (bool first = true; rc == 0; first = false) {
             const Look now = prepare(process, fds, count, kernel, id);
             if (now.new_waker) park(process, id);  // its peer may be one that has not heard yet that we sleep
@@ -245,6 +246,7 @@ int poll_both(pollfd *fds, nfds_t count, uint64_t timeout_ns, const sigset_t *ma
             uint64_t woken;
             raw_syscall(SYS_read, kernel[count].fd, &woken, sizeof woken);
         }
+        if (at != 0) note_sleep(asleep_since);
         if (one != nullptr && at != 0) one->spin_in.learn(static_cast<uint32_t>(std::min<uint64_t>(now_ns() - at, 1'000'000)));
         if (rc < 0) return static_cast<int>(rc);
         ready = judge(process, fds, count, kernel);

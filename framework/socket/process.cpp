@@ -88,8 +88,8 @@ bool Process::reserve_board() {
     shared_ = reinterpret_cast<Shared *>(base + kSharedAt);
     shared_connections_ = reinterpret_cast<SharedConnection *>(base + kEntriesAt);
     if (fd >= 0) {
-        const auto used_at = reinterpret_cast<char *>(&shared_->fresh) - base;
-        describe_board(*static_cast<BoardHeader *>(memory), static_cast<uint64_t>(used_at), kEntriesAt);
+        const auto place = [base](const void *what) { return static_cast<uint32_t>(static_cast<const char *>(what) - base); };
+        describe_board(*static_cast<BoardHeader *>(memory), {place(&shared_->fresh), kEntriesAt, place(&shared_->tally)});
     }
     return true;
 }

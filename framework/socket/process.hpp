@@ -10,6 +10,7 @@
 #include "memory/arena.hpp"
 #include "socket/connection.hpp"
 #include "socket/runtime.hpp"
+#include "socket/tally.hpp"
 
 namespace sansock::socket {
 
@@ -212,6 +213,7 @@ public:
     /// Tells every peer that it may find `id` in our hot lines. False: one of them cannot be told.
     bool tell_peers(uint16_t id);
 
+    [[nodiscard]] Tally &tally() { return shared_->tally; }
     /// What the family shows of its connections (socket/board.hpp); -1: there was no descriptor for it.
     [[nodiscard]] int board_fd() const { return board_fd_; }
     /// The helper's line to sansockd, which a child of fork has no part in; -1: none.
@@ -314,6 +316,7 @@ private:
         std::atomic<uint32_t> wake_users[memory::kWakeObjects];  ///< That which used it last: whose descriptor peers know.
         /// Who is starting other programs: a process, and how many of its threads. One that is killed leaves its entry behind.
         std::atomic<uint64_t> spawners[kSpawners];
+        Tally tally;
         std::atomic<uint32_t> unlisted_spawns;  ///< Of those for whom there was no place; if one was killed, nothing lent comes back.
     };
 

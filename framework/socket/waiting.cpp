@@ -143,6 +143,8 @@ Spin::Spin(SpinPolicy &policy, uint32_t longest_ns, bool peer_on_my_cpu)
 
 void Spin::lost_processor(uint64_t now) { contested_at.store(now, std::memory_order_relaxed); }
 
+void note_sleep(uint64_t since_ticks) { Process::get()->tally().add_sleep(ns_of_ticks(ticks() - since_ticks)); }
+
 void Spin::learn() {
     const auto waited = static_cast<uint32_t>(std::min<uint64_t>(ns_of_ticks(ticks() - start_), kLongWaitNs));
     if (budget_ != 0 && waited <= longest_ns_ && policy_.mean_wait_ns > longest_ns_) {
@@ -433,6 +435,7 @@ int wait_for(Connection &connection, bool sending, uint64_t deadline_ns, uint64_
     }
     carry(connection);
     int result = 0;
+    const uint64_t asleep_since = ticks();
     {
         Announced announced(outer, state, sending ? mine.parked_out : mine.parked_in, sending ? state.sleepers_out : state.sleepers_in);
         full_fence();
@@ -456,6 +459,7 @@ int wait_for(Connection &connection, bool sending, uint64_t deadline_ns, uint64_
         }
     }
     spin.learn();
+    note_sleep(asleep_since);
     return moved() ? 0 : result;
 }
 

@@ -67,6 +67,9 @@ private:
     uint32_t longest_ns_;
 };
 
+/// This thread has slept since then, on connections of which a provider carries one.
+void note_sleep(uint64_t since_ticks);
+
 /// Blocks until a direction of an attached connection deserves another look: for a receiver, until more than `ahead` bytes lie
 /// before it. 0, -EINTR, or -EAGAIN at the deadline.
 int wait_for(Connection &connection, bool sending, uint64_t deadline_ns, uint64_t ahead = 0, Undo *outer = nullptr);

@@ -64,6 +64,7 @@ void end_young(int fd) {
     stream::Guard guard(young.lock);
     if (!process->is_young(fd)) return;
     ++young.serial;
+    if (young.role != Role::kNone) process->tally().add(young.out, young.in);
     process->unbind(fd);
 }
 

@@ -1,5 +1,8 @@
 #include <sys/socket.h>
 
+#include <algorithm>
+#include <bit>
+
 #include "base/cpu.hpp"
 #include "base/guarded_copy.hpp"
 #include "base/point.hpp"
@@ -10,6 +13,14 @@ namespace {
 
 /// Large messages are published in pieces, so that the reader copies one while the writer copies the next.
 constexpr size_t kPublishMax = 32 * 1024;
+
+/// Under a lock, so that it need not be one operation.
+void count_one(std::atomic<uint64_t> &counter) { counter.store(counter.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed); }
+
+void count_size(OutState &out, uint64_t size) {
+    const auto bits = static_cast<uint32_t>(std::bit_width((size - 1) | 1));  // 6 for up to 64 bytes
+    count_one(out.sizes[std::min((std::max(bits, 5u) - 5) / 2, kSizes - 1)]);
+}
 
 }  // namespace
 
@@ -89,8 +100,10 @@ long End::send_provider(const iovec *parts, int count) {
                     return -ECONNRESET;
                 }
                 if (out.consumed != believed) continue;  // it moved while we were looking
+                count_one(out.full);
                 return -EAGAIN;
             }
+            count_one(out.full);
             break;
         }
         size_t filled = 0;
@@ -122,6 +135,7 @@ long End::send_provider(const iovec *parts, int count) {
     const auto cpu = static_cast<uint16_t>(current_cpu());
     if (m_.mine->hot.cpu.load(std::memory_order_relaxed) != cpu) m_.mine->hot.cpu.store(cpu, std::memory_order_relaxed);
     out.bytes_provider.store(out.bytes_provider.load(std::memory_order_relaxed) + static_cast<uint64_t>(sent), std::memory_order_relaxed);
+    if (sent > 0) count_size(out, static_cast<uint64_t>(sent));
     return sent;
 }
 

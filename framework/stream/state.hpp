@@ -40,6 +40,9 @@ enum class Reason : uint8_t {
     kStandardIo,  ///< The socket was given to stdio.
 };
 
+/// Messages are counted by their size: up to 64 bytes, up to four times as many each, and all that are longer than 1 MiB.
+inline constexpr uint32_t kSizes = 9;
+
 /// Sending half. All written under `lock`, but for what is atomic.
 struct OutState {
     FamilyLock lock;
@@ -67,6 +70,8 @@ struct OutState {
     bool guarded;           ///< The linger guard is on: the kernel has not taken all of a replay yet.
     uint32_t woken_ticket;  ///< The peer's parked_in ticket that was woken last.
     std::atomic<uint64_t> bytes_provider;
+    std::atomic<uint64_t> full;           ///< Sends that found no room for all of it, for the peer had yet to read.
+    std::atomic<uint64_t> sizes[kSizes];  ///< Calls that sent by the provider, by what they sent.
     CopyPolicy copy;
 };
 

@@ -5,7 +5,6 @@
 
 Nothing that happens to the daemon may disturb a connection, so the connections here talk all the while.
 """
-import argparse
 import contextlib
 import json
 import os
@@ -15,149 +14,11 @@ import signal
 import socket
 import struct
 import subprocess
-import sys
-import tempfile
-import time
-import unittest
 
-BIN = None
-PATIENCE_S = 20
-NOBODY = 65534
-SIMULATED = "41f96c03-1cad-4222-9c2b-682b71c6a8f0"
-PYTHON = "/usr/bin/python3"  # which every user may execute
-
-# Both ends of a conversation that never pauses; a line of what was said each half second.
-TALKER = """
-import socket, sys, time
-role, port = sys.argv[1], int(sys.argv[2])
-if role == 'serve':
-    listener = socket.create_server(('127.0.0.1', port))
-    print('listening', flush=True)
-    end = listener.accept()[0]
-else:
-    end = socket.create_connection(('127.0.0.1', port))
-end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-sent = 0
-while True:
-    word = b'%08d' % sent
-    if role == 'serve':
-        said = end.recv(8, socket.MSG_WAITALL)
-        if not said:
-            break
-        assert said == word, (said, word)
-        end.sendall(said)
-    else:
-        end.sendall(word)
-        said = end.recv(8, socket.MSG_WAITALL)
-        if not said:
-            break
-        assert said == word, (said, word)
-        time.sleep(0.001)
-    sent += 1
-    if sent % 200 == 0:
-        print(sent, flush=True)
-"""
-
-SERVICE = """
-import socket, sys
-listener = socket.create_server(('127.0.0.1', int(sys.argv[1])))
-print('listening', flush=True)
-while True:
-    end = listener.accept()[0]
-    end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    try:
-        while said := end.recv(8, socket.MSG_WAITALL):
-            end.sendall(said)
-    except ConnectionError:
-        pass
-    end.close()
-"""
+from harness import ControlCase, free_port, hello, main, NOBODY, PATIENCE_S, PYTHON, SERVICE, SIMULATED, TALKER, tool, wait_for
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def wait_for(what, condition, patience_s=PATIENCE_S):
-    end = time.monotonic() + patience_s
-    while time.monotonic() < end:
-        if result := condition():
-            return result
-        time.sleep(0.02)
-    raise AssertionError(f"{what} did not come to be within {patience_s} s")
-
-
-class Daemon:
-    def __init__(self, directory, *options, limits=None):
-        self.directory = directory
-        self.log = open(os.path.join(directory, "log"), "ab")
-        before = os.path.getsize(self.log.name)
-        self.process = subprocess.Popen([BIN / "sansockd", "--directory", directory, "--log-level", "debug", *options], stderr=self.log,
-                                        preexec_fn=limits)
-        wait_for("a daemon that listens", lambda: b" listens in " in self.said()[before:] and self.answers())
-
-    def answers(self):
-        with socket.socket(socket.AF_UNIX) as caller:
-            return caller.connect_ex(f"{self.directory}/management") == 0
-
-    def said(self):
-        return pathlib.Path(self.log.name).read_bytes()
-
-    def end(self, how=signal.SIGTERM):
-        self.process.send_signal(how)
-        status = self.process.wait(PATIENCE_S)
-        self.log.close()
-        return status
-
-
-class Control(unittest.TestCase):
-    def setUp(self):
-        self.ends = contextlib.ExitStack()
-        self.addCleanup(self.ends.close)
-        self.directory = self.ends.enter_context(tempfile.TemporaryDirectory(prefix="sansock-control-"))
-        os.chmod(self.directory, 0o755)
-        self.environment = dict(os.environ, SANSOCK_CONTROL=self.directory)
-
-    def daemon(self, *options, **more):
-        daemon = Daemon(self.directory, *options, **more)
-        self.ends.callback(lambda: daemon.process.poll() is None and daemon.end(signal.SIGKILL))
-        return daemon
-
-    def start(self, *command, user=None):
-        process = subprocess.Popen(command, env=self.environment, stdout=subprocess.PIPE, text=True, user=user)
-        self.ends.callback(process.stdout.close)
-        self.ends.callback(process.wait)
-        self.ends.callback(process.kill)
-        return process
-
-    def talkers(self, *, client_in_sansock=True, user=None):
-        """A server and its client, which talk."""
-        port = free_port()
-        run = [BIN / "sansock", "run", "--"]
-        server = self.start(*run, PYTHON, "-c", TALKER, "serve", str(port), user=user)
-        self.assertEqual(server.stdout.readline(), "listening\n")
-        client = self.start(*(run if client_in_sansock else []), PYTHON, "-c", TALKER, "talk", str(port), user=user)
-        self.assertEqual(client.stdout.readline(), "200\n")
-        return server, client, port
-
-    def goes_on(self, *talkers):
-        for talker in talkers:
-            before = int(talker.stdout.readline())
-            wait_for("the conversation", lambda: int(talker.stdout.readline()) > before)
-
-    def status(self, *words, user=None):
-        done = subprocess.run([BIN / "sansock", "status", "--json", *map(str, words)], env=self.environment, capture_output=True, text=True,
-                              user=user, check=False)
-        self.assertEqual(done.returncode, 0, done.stderr)
-        return json.loads(done.stdout)
-
-    def shown(self, port, count=2):
-        """The ends of the connections at this port, once there are so many."""
-        return wait_for(f"{count} ends at port {port}",
-                        lambda: (found := self.status(f":{port}")["connections"]) and len(found) == count and found)
-
+class Control(ControlCase):
     def test_shows_who_is_on_a_provider(self):
         self.daemon()
         server, client, port = self.talkers()
@@ -183,9 +44,9 @@ class Control(unittest.TestCase):
         self.daemon()
         server, _, port = self.talkers()
         self.shown(port)
-        lines = subprocess.run([BIN / "sansock", "status", str(server.pid)], env=self.environment, capture_output=True, text=True,
+        lines = subprocess.run([tool("sansock"), "status", str(server.pid)], env=self.environment, capture_output=True, text=True,
                                check=True).stdout.splitlines()
-        self.assertRegex(lines[0], "^PROGRAM +PID +ROLE +LOCAL +PEER +PATH +SENT +RECEIVED +KEPT +BUFFERS +WHY ON TCP$")
+        self.assertRegex(lines[0], "^PROGRAM +PID +ROLE +LOCAL +PEER +PATH +SENT +RECEIVED +KEPT +BUFFERS +FULL +WHY ON TCP$")
         self.assertRegex(lines[1], rf"^python3\S* +{server.pid} +accept +127.0.0.1:{port} +127.0.0.1:\d+ +simulated ")
         self.assertEqual(lines[2], "1 connection of 1 process: 1 on a provider, 0 on TCP")
 
@@ -193,7 +54,7 @@ class Control(unittest.TestCase):
         self.daemon()
         _, client, port = self.talkers()
         self.shown(port)
-        watch = self.start(BIN / "sansock", "status", "--watch", "0.2", str(client.pid))
+        watch = self.start(tool("sansock"), "status", "--watch", "0.2", str(client.pid))
         wait_for("a rate", lambda: "/s" in watch.stdout.readline())
 
     def test_may_come_late_and_go(self):
@@ -238,9 +99,9 @@ class Control(unittest.TestCase):
         if os.geteuid() != 0:
             self.skipTest("needs root, to be another user")
         try:
-            subprocess.run([BIN / "sansock", "--version"], user=NOBODY, stdout=subprocess.DEVNULL, check=True)
+            subprocess.run([tool("sansock"), "--version"], user=NOBODY, stdout=subprocess.DEVNULL, check=True)
         except PermissionError:
-            self.skipTest(f"needs {BIN} where other users may execute what is in it")
+            self.skipTest(f"needs {tool('')} where other users may execute what is in it")
 
     def test_shows_users_their_own(self):
         self.needs_another_user()
@@ -258,7 +119,7 @@ class Control(unittest.TestCase):
 
     def test_takes_no_second_daemon(self):
         self.daemon()
-        second = subprocess.run([BIN / "sansockd", "--directory", self.directory], capture_output=True, text=True, check=False)
+        second = subprocess.run([tool("sansockd"), "--directory", self.directory], capture_output=True, text=True, check=False)
         self.assertEqual(second.returncode, 1)
         self.assertIn(f"another sansockd runs in {self.directory}", second.stderr)
 
@@ -267,20 +128,20 @@ class Control(unittest.TestCase):
                               (["--directory", "/proc/none"], "cannot make /proc/none"),
                               (["--directory", "/tmp/" + "x" * 120], "too long for a socket"),
                               (["--log-level", "loud"], "loud not in")):
-            done = subprocess.run([BIN / "sansockd", *options], capture_output=True, text=True, check=False)
+            done = subprocess.run([tool("sansockd"), *options], capture_output=True, text=True, check=False)
             self.assertNotEqual(done.returncode, 0)
             self.assertIn(text, done.stderr + done.stdout)
         with contextlib.suppress(OSError):
             os.rmdir("/tmp/" + "x" * 120)
 
     def test_asked_where_there_is_none_says_so(self):
-        done = subprocess.run([BIN / "sansock", "status"], env=self.environment, capture_output=True, text=True, check=False)
+        done = subprocess.run([tool("sansock"), "status"], env=self.environment, capture_output=True, text=True, check=False)
         self.assertEqual(done.returncode, 1)
         self.assertIn(f"no sansockd answers at {self.directory}/management; is it running?", done.stderr)
 
     def sansock(self, *words, status=0, user=None):
         """What it says, standard error included."""
-        done = subprocess.run([BIN / "sansock", *words], env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        done = subprocess.run([tool("sansock"), *words], env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                               user=user, check=False)
         self.assertEqual(done.returncode, status, done.stdout)
         return done.stdout
@@ -354,7 +215,7 @@ class Control(unittest.TestCase):
         """A plugin's file and manifest, as a package installs them: the new file takes the old one's name."""
         for name in ("simulated.so", "simulated.yaml"):
             new = os.path.join(directory, name + ".new")
-            bytes_ = (BIN / "../lib/sansock/plugins" / name).read_bytes()
+            bytes_ = (tool("../lib/sansock/plugins") / name).read_bytes()
             pathlib.Path(new).write_bytes(bytes_.replace(b'version: "', f'version: "{version}.'.encode()) if name.endswith("yaml") else bytes_)
             os.rename(new, os.path.join(directory, name))
         return os.stat(os.path.join(directory, "simulated.so")).st_ino
@@ -372,7 +233,7 @@ class Control(unittest.TestCase):
         inode = self.plugin(plugins, 0)
         self.daemon()
         port = free_port()
-        run = [BIN / "sansock", "run", "--"]
+        run = [tool("sansock"), "run", "--"]
         redis = self.start(*run, "redis-server", "--port", str(port), "--save", "", "--dir", self.directory)
         wait_for("redis", lambda: "Ready to accept" in redis.stdout.readline())
         load = self.start(*run, "redis-benchmark", "-p", str(port), "-c", "8", "-n", "100000000", "-t", "get", "-q")
@@ -427,7 +288,7 @@ class Control(unittest.TestCase):
     def service(self):
         """A server for one client after the other."""
         port = free_port()
-        process = self.start(BIN / "sansock", "run", "--", PYTHON, "-c", SERVICE, str(port))
+        process = self.start(tool("sansock"), "run", "--", PYTHON, "-c", SERVICE, str(port))
         self.assertEqual(process.stdout.readline(), "listening\n")
         self.client_of((process, port))  # so that it has a helper by now
         return process, port
@@ -435,7 +296,7 @@ class Control(unittest.TestCase):
     def client_of(self, service):
         """The server's end of a new connection, when that has come to wherever it goes."""
         process, port = service
-        client = self.start(BIN / "sansock", "run", "--", PYTHON, "-c", TALKER, "talk", str(port))
+        client = self.start(tool("sansock"), "run", "--", PYTHON, "-c", TALKER, "talk", str(port))
         self.assertEqual(client.stdout.readline(), "200\n")
         self.assertEqual(client.stdout.readline(), "400\n")
         end = wait_for("the server's end", lambda: [end for end in self.status(process.pid)["connections"] if end["state"] == "open"])[-1]
@@ -506,7 +367,7 @@ class Control(unittest.TestCase):
     def test_explains_many_once(self):
         self.daemon()
         port = free_port()
-        run = [BIN / "sansock", "run", "--"]
+        run = [tool("sansock"), "run", "--"]
         redis = self.start(*run, "redis-server", "--port", str(port), "--save", "", "--dir", self.directory)
         wait_for("redis", lambda: "Ready to accept" in redis.stdout.readline())
         self.start(*run, "redis-benchmark", "-p", str(port), "-c", "8", "-n", "100000000", "-t", "get", "-q")
@@ -543,7 +404,7 @@ class Control(unittest.TestCase):
 
     def test_does_not_start_with_a_list_that_it_cannot_read(self):
         pathlib.Path(self.directory, "drained").write_text(f"{SIMULATED}\nrubbish\n", encoding="utf-8")
-        done = subprocess.run([BIN / "sansockd", "--directory", self.directory], capture_output=True, text=True, check=False)
+        done = subprocess.run([tool("sansockd"), "--directory", self.directory], capture_output=True, text=True, check=False)
         self.assertEqual(done.returncode, 1)
         self.assertIn(f'{self.directory}/drained:2:1: "rubbish"; allowed: up to 32 GUIDs, one a line', done.stderr)
 
@@ -555,10 +416,6 @@ class Control(unittest.TestCase):
         channel.connect(f"{self.directory}/agents")
         return channel
 
-    @staticmethod
-    def hello(program=b"liar"):
-        return struct.pack("<IIiIQ64s1024s", 0x3167416E, 1, os.getpid(), 0, 0, program, b"")
-
     def closes(self, channel):
         with contextlib.suppress(ConnectionResetError):
             self.assertEqual(channel.recv(1), b"", "the daemon closes the channel")
@@ -566,7 +423,7 @@ class Control(unittest.TestCase):
     def test_refuses_what_is_no_process(self):
         daemon = self.daemon()
         server, client, port = self.talkers()
-        rubbish = [b"", b"x", b"\0" * 4096, self.hello()[:-1], os.urandom(16384), b"y" * 20000]
+        rubbish = [b"", b"x", b"\0" * 4096, hello()[:-1], os.urandom(16384), b"y" * 20000]
         for bytes_ in rubbish:
             channel = self.agent()
             channel.send(bytes_)
@@ -577,12 +434,12 @@ class Control(unittest.TestCase):
             with self.subTest(board=name):
                 channel = self.agent()
                 if board is None:
-                    channel.send(self.hello())
+                    channel.send(hello())
                 else:
-                    socket.send_fds(channel, [self.hello()], [board])
+                    socket.send_fds(channel, [hello()], [board])
                 self.closes(channel)
         channel = self.agent()
-        socket.send_fds(channel, [self.hello()], [os.dup(boards["zeros"]) for _ in range(3)])
+        socket.send_fds(channel, [hello()], [os.dup(boards["zeros"]) for _ in range(3)])
         self.closes(channel)
         self.assertIsNone(daemon.process.poll())
         self.shown(port)
@@ -594,12 +451,20 @@ class Control(unittest.TestCase):
         os.write(fd, bytes_)
         return fd
 
-    @staticmethod
-    def header(fields, *, used_at=8192, entries_at=12288, entry_size=256, entries_max=16, count=None):
+    FIELDS_MAX = 40
+
+    @classmethod
+    def table(cls, fields, *, used_at=8192, rows_at=12288, row_size=256, rows_max=16, count=None):
         packed = b"".join(struct.pack("<24sII", name, at, size) for name, at, size in fields)
-        count = len(fields) if count is None else count
-        return struct.pack("<QIIIIII32s", 0x31647261_6F426E73, count, 1, used_at, entries_at, entry_size, entries_max, b"0.0\x1b[31m") + packed.ljust(
-            64 * 32, b"\0")
+        return struct.pack("<IIIII", used_at, rows_at, row_size, rows_max, len(fields) if count is None else count) + packed.ljust(
+            cls.FIELDS_MAX * 32, b"\0")
+
+    @classmethod
+    def header(cls, fields, *, totals=None, providers=None, **more):
+        """The tables of totals and providers have nothing in them, unless they are given."""
+        nothing = cls.table([], rows_max=0)
+        head = struct.pack("<Q32s", 0x31647261_6F426E73, b"0.0\x1b[31m")
+        return head + cls.table(fields, **more) + (totals or nothing) + (providers or nothing) + struct.pack("<I", 1)
 
     def test_takes_a_board_of_another_version_for_what_it_says(self):
         daemon = self.daemon()
@@ -607,7 +472,7 @@ class Control(unittest.TestCase):
         entry = (struct.pack("<BBxxIQ32sB", 5, 1, 7, 2**63, b"said\x1b[2J\n", 0)).ljust(256, b"\0")
         bytes_ = self.header(fields).ljust(8192, b"\0") + struct.pack("<I", 1).ljust(4096, b"\0") + entry
         channel = self.agent()
-        socket.send_fds(channel, [self.hello(b"later\x07")], [self.board(bytes_)])
+        socket.send_fds(channel, [hello(b"later\x07")], [self.board(bytes_)])
         status = wait_for("the process", lambda: (found := self.status())["processes"] and found)
         self.assertEqual(status["processes"][0]["program"], "later\\x07")
         self.assertEqual(status["processes"][0]["version"], "0.0\\x1b[31m")
@@ -618,26 +483,28 @@ class Control(unittest.TestCase):
     def test_refuses_boards_that_lie(self):
         daemon = self.daemon()
         whole = [(b"phase", 0, 1)]
-        lies = {"too many fields": self.header(whole, count=65), "a field outside": self.header([(b"phase", 255, 8)]),
+        lies = {"too many fields": self.header(whole, count=41), "a field outside": self.header([(b"phase", 255, 8)]),
                 "a field around the end": self.header([(b"phase", 2**32 - 4, 8)]), "no name's end": self.header([(b"x" * 24, 0, 1)]),
-                "no entries": self.header(whole, entry_size=0), "huge entries": self.header(whole, entry_size=2**31),
-                "a field of nothing": self.header([(b"phase", 0, 0)]), "endless": self.header(whole, entries_max=2**31)}
+                "no entries": self.header(whole, row_size=0), "huge entries": self.header(whole, row_size=2**31),
+                "a field of nothing": self.header([(b"phase", 0, 0)]), "endless": self.header(whole, rows_max=2**31),
+                "wrong totals": self.header(whole, totals=self.table([(b"sent", 252, 8)])),
+                "wrong providers": self.header(whole, providers=self.table(whole, count=41))}
         for name, header in lies.items():
             with self.subTest(lie=name):
                 channel = self.agent()
-                socket.send_fds(channel, [self.hello()], [self.board(header.ljust(65536, b"\xff"))])
+                socket.send_fds(channel, [hello()], [self.board(header.ljust(65536, b"\xff"))])
                 self.closes(channel)
         # Sound ones, behind which there is nothing, or less than they say.
         channels = []
-        for more in ({"used_at": 2**32 - 8}, {"entries_at": 2**32 - 8}, {"entries_max": 2**16, "entry_size": 2**16}):
+        for more in ({"used_at": 2**32 - 8}, {"rows_at": 2**32 - 8}, {"rows_max": 2**16, "row_size": 2**16}):
             board = self.board(self.header(whole, **more).ljust(8192, b"\0") + b"\xff" * 8192)
             channels.append(self.agent())
-            socket.send_fds(channels[-1], [self.hello()], [board])
+            socket.send_fds(channels[-1], [hello()], [board])
         status = wait_for("the liars", lambda: len((found := self.status())["processes"]) == 3 and found)
         self.assertEqual(status["connections"], [])
         board = self.board(self.header(whole).ljust(65536, b"\xff"))
         channels.append(self.agent())
-        socket.send_fds(channels[-1], [self.hello()], [board])
+        socket.send_fds(channels[-1], [hello()], [board])
         os.ftruncate(board, 0)
         self.status()
         self.assertIsNone(daemon.process.poll())
@@ -677,18 +544,8 @@ class Control(unittest.TestCase):
         self.assertIsNone(daemon.process.poll())
         for channel in flood:
             channel.close()
-        wait_for("an answer", lambda: subprocess.run([BIN / "sansock", "status"], env=self.environment, capture_output=True, check=False).returncode == 0)
+        wait_for("an answer", lambda: subprocess.run([tool("sansock"), "status"], env=self.environment, capture_output=True, check=False).returncode == 0)
         self.shown(port)
-
-
-def main():
-    global BIN
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--bin", type=pathlib.Path, required=True)
-    parser.add_argument("-k", action="append", default=[])
-    options = parser.parse_args()
-    BIN = options.bin
-    unittest.main(argv=[sys.argv[0], "-v", *(word for pattern in options.k for word in ("-k", pattern))])
 
 
 if __name__ == "__main__":

@@ -73,7 +73,7 @@ TEST(Limits, OfMemoryKeepTheNextOnesOnTcp) {
         for (const auto &client : clients) EXPECT_TRUE(client->alive()) << client->log();
     }
     std::this_thread::sleep_for(std::chrono::milliseconds(500));  // what they had is kept for a moment after they have gone
-    Victim late({"connect", port, "2000"});
+    Victim late({"connect", port, std::to_string(2 * kPatienceMs)});
     EXPECT_EQ("end", late.ending()) << late.log();
     EXPECT_EQ("simulated", late.record()["path"]) << late.record();
     EXPECT_EQ("end", server.ending()) << server.log();

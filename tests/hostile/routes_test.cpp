@@ -56,9 +56,9 @@ TEST_P(Routes, SayWhereAConnectionGoes) {
     const ConfigFile file(way.providers + routes + kAtOnce);
     const Launch launch{.program = SANSOCK_STEPS, .config = file.path()};
     const std::string six = way.six ? "6" : "";
-    Victim server({"accept" + six + "=" + port, "talk=3000"}, launch);
+    Victim server({"accept" + six + "=" + port, "talk=500", kHelpersTurn, "talk=2500"}, launch);
     ASSERT_EQ(std::stoi(port), server.port()) << server.log();
-    Victim client({"connect" + six, port, "talk=3000"}, launch);
+    Victim client({"connect" + six, port, "talk=500", kHelpersTurn, "talk=2500"}, launch);
     EXPECT_EQ("end", client.ending()) << client.log();
     EXPECT_EQ("end", server.ending()) << server.log();
     for (Victim *victim : {&server, &client}) {
@@ -123,8 +123,9 @@ TEST(RoutesOfTwoFiles, MeetAtAProviderThatBothName) {
     const ConfigFile both(kTwo + "simulated\n" + kEither + kAtOnce), one(kProviders + kAtOnce);
     for (const bool client_names_both : {false, true}) {
         SCOPED_TRACE(client_names_both);
-        Victim server({"accept", "talk=3000"}, {.program = SANSOCK_STEPS, .config = (client_names_both ? one : both).path()});
-        Victim client({"connect", std::to_string(server.port()), "talk=3000"},
+        Victim server({"accept", "talk=500", kHelpersTurn, "talk=2500"},
+                      {.program = SANSOCK_STEPS, .config = (client_names_both ? one : both).path()});
+        Victim client({"connect", std::to_string(server.port()), "talk=500", kHelpersTurn, "talk=2500"},
                       {.program = SANSOCK_STEPS, .config = (client_names_both ? both : one).path()});
         EXPECT_EQ("end", client.ending()) << client.log();
         EXPECT_EQ("end", server.ending()) << server.log();
@@ -161,8 +162,8 @@ std::string logged(const std::string &level, std::string &on_stderr) {
                                << ", target: " << file.beside("log") << "}\n"
                                << kAtOnce;
     const Launch launch{.program = SANSOCK_STEPS, .config = file.path()};
-    Victim server({"accept", "talk=3000"}, launch);
-    Victim client({"connect", std::to_string(server.port()), "talk=3000"}, launch);
+    Victim server({"accept", "talk=500", kHelpersTurn, "talk=2500"}, launch);
+    Victim client({"connect", std::to_string(server.port()), "talk=500", kHelpersTurn, "talk=2500"}, launch);
     EXPECT_EQ("end", client.ending()) << client.log();
     EXPECT_EQ("end", server.ending()) << server.log();
     EXPECT_EQ("no-provider", server.record()["reason"]) << server.record();

@@ -17,6 +17,9 @@ inline constexpr int kPatienceMs = 30'000;
 inline constexpr int kPatienceMs = 5'000;
 #endif
 
+/// A step of programs that talk faster than their helpers look into the matter.
+inline const std::string kHelpersTurn = "pause=" + std::to_string(kPatienceMs / 50);
+
 struct Launch {
     std::string sansock = SANSOCK_PROGRAM;
     std::string program = SANSOCK_VICTIM;
