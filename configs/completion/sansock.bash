@@ -8,7 +8,7 @@ _sansock() {
         fi
         if [[ -z $verb && ${COMP_WORDS[i]} != -* ]]; then verb=${COMP_WORDS[i]}; fi
     done
-    local verbs="run check config providers status top explain reload drain undrain import-registry export-registry bench"
+    local verbs="run check config providers status top explain reload drain undrain log-level import-registry export-registry bench"
     local options="--help"
     case $before in
         --config | --report | --output | -o) _filedir; return ;;
@@ -25,7 +25,7 @@ _sansock() {
         explain) options+=" --directory" ;;
         reload) options+=" --live --directory" ;;
         drain) options+=" --timeout --directory" ;;
-        undrain) options+=" --directory" ;;
+        undrain | log-level) options+=" --directory" ;;
         import-registry) options+=" --output --plugin" ;;
         export-registry) options+=" --output" ;;
         bench) options+=" --config --json --quick --pairs --only" ;;
@@ -36,6 +36,7 @@ _sansock() {
             drain | undrain)
                 COMPREPLY=($(compgen -W "$(sansock status --json 2>/dev/null | sed -n 's/.*"provider": "\([^"]*\)".*/\1/p' | sort -u)" -- "$word"))
                 return ;;
+            log-level) COMPREPLY=($(compgen -W "error warning info debug" -- "$word")); return ;;
             status | top | explain)
                 COMPREPLY=($(compgen -W "$options $(sansock status --json 2>/dev/null | sed -n 's/.*"program": "\([^" ]*\)".*/\1/p' | sort -u)" -- "$word"))
                 return ;;

@@ -3,13 +3,13 @@
 #include <fmt/format.h>
 #include <grp.h>
 #include <signal.h>
-#include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 #include <sys/eventfd.h>
 #include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
+#include <systemd/sd-daemon.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -23,7 +23,9 @@
 
 #include "control/agents.hpp"
 #include "control/http.hpp"
+#include "control/log.hpp"
 #include "control/management.hpp"
+#include "control/reload.hpp"
 
 namespace sansock::control {
 namespace {
@@ -33,6 +35,7 @@ struct Options {
     std::string group;
     std::string http;
     std::string level = "info";
+    bool journald = false;
 };
 
 /// Held for as long as the daemon runs: its sockets are its own while it has the lock, and those that it finds are of one that is dead.
@@ -105,6 +108,20 @@ private:
     std::jthread thread_;
 };
 
+/// As `sansock reload`, for whoever is used to signals.
+void reload_on_signal(Agents &agents) {
+    if (const std::string faults = faults_of_files(agents); !faults.empty()) return spdlog::error("nothing was changed:\n{}", faults);
+    size_t done = 0, all = 0;
+    for (const auto &outcome : reload(agents, false)) {
+        ++all;
+        done += outcome.done ? 1 : 0;
+        if (!outcome.done)
+            spdlog::warn("{} (uid {}, pid {}) has not read its configuration anew: {}", outcome.program, outcome.uid, outcome.pid,
+                         outcome.why);
+    }
+    spdlog::info("{} of {} processes have read their configuration anew", done, all);
+}
+
 int run(const Options &options) {
     Access access;
     if (!options.group.empty()) {
@@ -112,11 +129,10 @@ int run(const Options &options) {
         if (found == nullptr) return fail_with({ENOENT, fmt::format("there is no group {}", options.group)});
         access.group = found->gr_gid;
     }
-    sigset_t ends;
-    sigemptyset(&ends);
-    sigaddset(&ends, SIGTERM);
-    sigaddset(&ends, SIGINT);
-    pthread_sigmask(SIG_BLOCK, &ends, nullptr);  // before any thread, so that all of them leave the signals to this one
+    sigset_t awaited;
+    sigemptyset(&awaited);
+    for (const int number : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&awaited, number);
+    pthread_sigmask(SIG_BLOCK, &awaited, nullptr);  // before any thread, so that all of them leave the signals to this one
     signal(SIGPIPE, SIG_IGN);
     rlimit files{};
     if (getrlimit(RLIMIT_NOFILE, &files) == 0) {  // two for each process
@@ -148,8 +164,12 @@ int run(const Options &options) {
     });
     spdlog::info("sansockd {} listens in {}", SANSOCK_VERSION, options.directory);
     if (http) spdlog::info("its page is at http://{}/, metrics at http://{}/metrics", http->where(), http->where());
+    sd_notify(0, "READY=1");
     int signal = 0;
-    sigwait(&ends, &signal);
+    while (sigwait(&awaited, &signal) != 0 || signal == SIGHUP) {
+        if (signal == SIGHUP) reload_on_signal(agents);
+    }
+    sd_notify(0, "STOPPING=1");
     spdlog::info("ends on {}", strsignal(signal));
     operators.stop();
     if (http) http->stop();
@@ -163,8 +183,7 @@ int run(const Options &options) {
 
 int main(int count, char **arguments) {
     using namespace sansock::control;
-    spdlog::set_default_logger(spdlog::stderr_logger_mt("sansockd"));
-    spdlog::set_pattern("%Y-%m-%d %H:%M:%S.%e %l: %v");
+    open_log(false);
     CLI::App app("The daemon of sansock: shows operators the connections of this host.", "sansockd");
     app.set_version_flag("--version", "sansockd " SANSOCK_VERSION);
     Options options;
@@ -174,7 +193,9 @@ int main(int count, char **arguments) {
     app.add_option("--log-level", options.level, "How much to say")
         ->check(CLI::IsMember({"error", "warning", "info", "debug"}))
         ->capture_default_str();
+    app.add_flag("--journald", options.journald, "Log to journald itself, instead of standard error");
     CLI11_PARSE(app, count, arguments);
-    spdlog::set_level(spdlog::level::from_str(options.level));
+    if (options.journald) open_log(true);
+    set_log_level(options.level);
     return run(options);
 }

@@ -14,14 +14,13 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <chrono>
-#include <thread>
 #include <vector>
 
 #include "base/printable.hpp"
-#include "config/load.hpp"
 #include "control/Management.h"
 #include "control/connections.hpp"
+#include "control/log.hpp"
+#include "control/reload.hpp"
 
 namespace sansock::control {
 namespace {
@@ -32,8 +31,6 @@ using apache::thrift::TConnectionInfo;
 constexpr int kMessageMax = 1 << 20;  ///< Bytes of what a caller may ask.
 constexpr int kCallersMax = 256;
 constexpr int kTimeoutMs = 2'000;  ///< In which a caller must have asked, and taken some of the answer.
-
-constexpr auto kAnswersWithin = std::chrono::seconds(5);
 
 bool is_member(uid_t uid, gid_t primary, gid_t group) {
     if (group == static_cast<gid_t>(-1)) return false;
@@ -88,31 +85,6 @@ private:
     std::map<const Agent *, size_t> indexes_;
 };
 
-/// The configuration files of all processes, or what became of a reload of them.
-class Configured final : public Agents::Visitor {
-public:
-    std::set<std::string> files;
-    std::vector<wire::Reloaded> outcomes;
-    bool answered = true;
-
-    void process(const Agent &agent) override {
-        // Of others the daemon opens nothing that they name: they look at their files themselves.
-        const bool trusted = agent.who.uid == 0 || agent.who.uid == geteuid();
-        if (!agent.config.empty() && trusted) files.insert(agent.config);
-        wire::Reloaded outcome;
-        outcome.pid = agent.who.pid;
-        outcome.uid = static_cast<int32_t>(agent.who.uid);
-        outcome.program = agent.program;
-        outcome.config = agent.config;
-        outcome.done = agent.reload == Agent::kReloaded;
-        outcome.why = agent.reload == Agent::kUnanswered ? "it has not answered; it will when it goes on" : agent.why;
-        answered &= agent.reload != Agent::kUnanswered;
-        outcomes.push_back(std::move(outcome));
-    }
-    [[nodiscard]] bool wants(const Agent &) const override { return false; }
-    void connection(const std::vector<const Agent *> &, const Agent &, const BoardView &, uint32_t) override {}
-};
-
 /// One caller's session.
 class Session final : public wire::ManagementIf {
 public:
@@ -134,36 +106,21 @@ public:
 
     void reload(std::vector<wire::Reloaded> &outcomes, bool live) override {
         check_access();
-        check_files();
-        agents_.reload(live);
+        if (const std::string faults = faults_of_files(agents_); !faults.empty()) refuse("nothing was changed:\n" + faults);
+        outcomes = control::reload(agents_, live);
         spdlog::info("the configuration is read anew, by uid {}, pid {}", caller_.uid, caller_.pid);
-        const auto end = std::chrono::steady_clock::now() + kAnswersWithin;
-        for (;;) {
-            Configured now;
-            agents_.visit(now);
-            outcomes = std::move(now.outcomes);
-            if (now.answered || std::chrono::steady_clock::now() > end) return;
-            std::this_thread::sleep_for(std::chrono::milliseconds(10));
-        }
+    }
+
+    void set_log_level(const std::string &level) override {
+        check_access();
+        if (!control::set_log_level(level))
+            refuse(fmt::format("\"{}\" is no level; allowed: {}", printable(level.substr(0, 60)), kLogLevels));
+        spdlog::info("the log level is {}, by uid {}, pid {}", level, caller_.uid, caller_.pid);
     }
 
 private:
     void check_access() const {
         if (!may_do_all()) refuse(fmt::format("uid {} may not; allowed: root, and the members of `sansockd --group`", caller_.uid));
-    }
-
-    /// A file that only the processes can see, in a container for instance, each of them checks for itself.
-    void check_files() {
-        Configured configured;
-        agents_.visit(configured);
-        std::string faults;
-        for (const std::string &file : configured.files) {
-            if (access(file.c_str(), R_OK) != 0) continue;
-            const auto loaded = config::load_file(file);
-            if (loaded.config) continue;
-            for (const auto &fault : loaded.config.error()) faults += fault.format() + '\n';
-        }
-        if (!faults.empty()) refuse("nothing was changed:\n" + faults.substr(0, faults.size() - 1));
     }
 
     template <class Change>

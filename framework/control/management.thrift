@@ -115,4 +115,7 @@ service Management {
    * that are there already if `live`. Refused, with all faults, when a file is wrong: then nothing has changed anywhere.
    */
   list<Reloaded> reload(1: bool live) throws (1: Refused refused)
+
+  /** How much the daemon says from now on: error, warning, info or debug. */
+  void set_log_level(1: string level) throws (1: Refused refused)
 }

@@ -61,7 +61,8 @@ void tell_counters(Exposition &to, const CountsOfUsers &counts, Users &users) {
     };
     by_provider("sansock_upgrades", "Times that connections left TCP for the provider.", &ProviderCounts::upgrades);
     by_provider("sansock_step_backs", "Times that connections went back to TCP.", &ProviderCounts::step_backs);
-    by_provider("sansock_sends_without_room", "Sends that found no room for all of it, for the peer had yet to read.", &ProviderCounts::full);
+    by_provider("sansock_sends_without_room", "Sends that found no room for all of it, for the peer had yet to read.",
+                &ProviderCounts::full);
 
     to.family("sansock_message_size_bytes", "histogram", "bytes", "Bytes that calls sent by the provider, each.");
     for (const auto &[uid, of] : counts) {

@@ -332,6 +332,33 @@ class Control(ControlCase):
         self.assertEqual({(end["path"], end["buffers"]["max"]) for end in self.shown(port)}, {("simulated", 7)})
         self.goes_on(server, client)
 
+    def test_hears_of_it_by_a_signal(self):
+        config = self.configure(f"providers: {{{SIMULATED}: {{plugin: simulated, send_buffers: 7}}}}\n")
+        daemon = self.daemon()
+        server, client, port = self.talkers()
+        self.wait_for_path(port, "simulated", None)
+        self.configure(f"providers: {{{SIMULATED}: {{plugin: simulated, send_buffers: 700}}}}\n")
+        daemon.process.send_signal(signal.SIGHUP)
+        wait_for("a refusal", lambda: f"nothing was changed:\n{config}:1:85: send_buffers: 700 is too large".encode() in daemon.said())
+        self.configure(f"providers: {{{SIMULATED}: {{plugin: simulated, send_buffers: 9}}}}\n")
+        daemon.process.send_signal(signal.SIGHUP)
+        wait_for("a reload", lambda: b"2 of 2 processes have read their configuration anew" in daemon.said())
+        self.goes_on(server, client)
+        self.assertIsNone(daemon.process.poll())
+
+    def test_says_more_and_less_while_it_runs(self):
+        daemon = self.daemon()
+        self.sansock("log-level", "error", status=0)
+        before = len(daemon.said())
+        self.talkers()
+        wait_for("both", lambda: len(self.status()["processes"]) == 2)
+        self.assertEqual(daemon.said()[before:], b"")
+        self.sansock("log-level", "debug", status=0)
+        self.talkers()
+        wait_for("talk of them", lambda: daemon.said()[before:].count(b"shows itself") == 2)
+        said = self.sansock("log-level", "loud", status=1)
+        self.assertEqual(said, 'sansock: "loud" is no level; allowed: error, warning, info, debug\n')
+
     def test_reload_tells_of_who_does_not_answer(self):
         self.daemon()
         server, client, port = self.talkers()
