@@ -30,15 +30,16 @@ _sansock() {
         export-registry) options+=" --output" ;;
         bench) options+=" --config --json --quick --pairs --only" ;;
     esac
+    # What processes say of themselves comes no further than this: compgen takes words for shell.
     if [[ $word != -* ]]; then
         case $verb in
             check | import-registry | export-registry) _filedir; return ;;
             drain | undrain)
-                COMPREPLY=($(compgen -W "$(sansock status --json 2>/dev/null | sed -n 's/.*"provider": "\([^"]*\)".*/\1/p' | sort -u)" -- "$word"))
+                COMPREPLY=($(compgen -W "$(sansock status --json 2>/dev/null | sed -n 's/.*"provider": "\([0-9a-f-]*\)".*/\1/p' | sort -u)" -- "$word"))
                 return ;;
             log-level) COMPREPLY=($(compgen -W "error warning info debug" -- "$word")); return ;;
             status | top | explain)
-                COMPREPLY=($(compgen -W "$options $(sansock status --json 2>/dev/null | sed -n 's/.*"program": "\([^" ]*\)".*/\1/p' | sort -u)" -- "$word"))
+                COMPREPLY=($(compgen -W "$options $(sansock status --json 2>/dev/null | sed -n 's/.*"program": "\([A-Za-z0-9._+-]*\)".*/\1/p' | sort -u)" -- "$word"))
                 return ;;
         esac
     fi

@@ -52,7 +52,7 @@ Rated::Rated(const Sample &now, const std::optional<Sample> &before)
 Rates Rated::of(const wire::Connection &connection) const {
     const auto rate = [&](const std::map<std::string, int64_t> &before, int64_t total) -> std::optional<double> {
         const auto found = before.find(name_of(connection));
-        if (found == before.end() || seconds_ <= 0) return std::nullopt;
+        if (found == before.end() || seconds_ <= 0 || connection.local.empty()) return std::nullopt;  // without an address it may be any
         return std::max(0.0, static_cast<double>(total - found->second) / seconds_);
     };
     return {rate(sent_, sent(connection)), rate(received_, received(connection))};

@@ -25,6 +25,8 @@ using socket::AgentReloaded;
 using socket::AgentType;
 
 constexpr size_t kMessageMax = 16384;
+/// Of one that goes: whoever comes and goes all the time must not keep the others waiting.
+constexpr uint64_t kBytesOfLastLookMax = uint64_t{16} << 20;
 constexpr auto kFullFor = std::chrono::milliseconds(100);
 
 template <size_t size>
@@ -132,12 +134,21 @@ void Agents::serve(int stop) {
 
 void Agents::forget(std::map<int, Agent>::iterator gone) {
     if (const auto family = families_.find(gone->second.family); family != families_.end() && --family->second.members == 0) {
-        if (family->second.board->refresh()) ended_[family->second.user].add(Counts::of(*family->second.board));
+        if (family->second.board->refresh(kBytesOfLastLookMax)) depart(*family);
         families_.erase(family);
     }
     if (const auto user = of_user_.find(gone->second.who.uid); --user->second == 0) of_user_.erase(user);
     agents_.erase(gone);
     full_ = false;
+}
+
+void Agents::depart(const std::pair<const BoardView::Family, Family> &family) {
+    if (departed_.size() == kDepartedMax) {
+        const auto oldest = departed_.begin();  // by the number of its file
+        ended_[oldest->second.user].add(oldest->second.counts);
+        departed_.erase(oldest);
+    }
+    departed_[family.first] = {family.second.user, Counts::of(*family.second.board)};
 }
 
 /// False: there is no descriptor for those who are left.
@@ -202,6 +213,7 @@ bool Agents::greet(Agent &agent, const AgentHello &hello, UniqueFd &fd) {
     agent.config = text_of(hello.config);
     const auto [family, is_new] = families_.try_emplace(agent.family, Family{std::move(*board), 0, agent.who.uid});
     ++family->second.members;
+    departed_.erase(agent.family);
     spdlog::debug("{} (uid {}, pid {}) shows itself", agent.program, agent.who.uid, agent.who.pid);
     tell_drained(agent);  // also that nothing is: another daemon may have told it otherwise
     return true;
@@ -245,8 +257,12 @@ void Agents::reload(bool live) {
 CountsOfUsers Agents::counts() {
     const std::scoped_lock lock(mutex_);
     CountsOfUsers now = ended_;
+    for (const auto &[id, departed] : departed_) now[departed.user].add(departed.counts);
+    uint64_t bytes = 0;
     for (auto &[id, family] : families_) {
-        if (family.board->refresh()) now[family.user].add(Counts::of(*family.board));
+        if (bytes > kBytesOfVisitMax || !family.board->refresh()) continue;
+        bytes += family.board->bytes_read();
+        now[family.user].add(Counts::of(*family.board));
         family.board->forget();
     }
     for (auto &[uid, counts] : now) {

@@ -62,9 +62,17 @@ public:
 
 private:
     static constexpr size_t kAgentsMax = 16384, kAgentsOfUserMax = 4096;
+    static constexpr size_t kDepartedMax = 4096;
     static constexpr uint64_t kBytesOfVisitMax = uint64_t{1} << 30;
 
+    struct Family {
+        std::unique_ptr<BoardView> board;
+        size_t members;
+        uid_t user;  ///< Of the first of them.
+    };
+
     bool accept_all();
+    void depart(const std::pair<const BoardView::Family, Family> &family);
     void forget(std::map<int, Agent>::iterator gone);
     /// False: it has gone, or said what it must not.
     bool receive(Agent &agent);
@@ -75,14 +83,14 @@ private:
     std::mutex mutex_;
     UniqueFd listener_, epoll_;
     std::map<int, Agent> agents_;  ///< By channel.
-    struct Family {
-        std::unique_ptr<BoardView> board;
-        size_t members;
-        uid_t user;  ///< Of the first of them.
-    };
     std::map<BoardView::Family, Family> families_;
-    CountsOfUsers ended_;  ///< Of families that are gone.
-    CountsOfUsers told_;   ///< A connection that ends meanwhile may be missed, or seen twice, for a moment.
+    CountsOfUsers ended_;  ///< Of families that will not come back.
+    struct Departed {
+        uid_t user;
+        Counts counts;
+    };
+    std::map<BoardView::Family, Departed> departed_;  ///< Those of whom a process may show itself again, with all that it did before.
+    CountsOfUsers told_;                              ///< A connection that ends meanwhile may be missed, or seen twice, for a moment.
     std::map<uid_t, size_t> of_user_;
     bool full_ = false;  ///< There was no descriptor for a process, and the log has that.
     std::set<config::Guid> drained_;

@@ -19,9 +19,9 @@ using socket::BoardField;
 using socket::BoardHeader;
 using socket::BoardTable;
 
-constexpr uint32_t kRowSizeMin = 16, kRowSizeMax = 64 * 1024, kRowsMax = 65536;
-/// All rows of a table; one that has more shows only the first of them.
-constexpr uint64_t kBytesMax = uint64_t{128} << 20;
+/// Rows that are read by the ten thousand are not many times more when they are read than where they lie.
+constexpr uint32_t kConnectionSizeMin = 256, kRowSizeMin = 16, kRowSizeMax = 64 * 1024, kConnectionsMax = 65536;
+constexpr uint32_t kProvidersMax = 256, kTotalsMax = 1;
 
 template <size_t size>
 std::string text_of(const char (&from)[size]) {
@@ -42,9 +42,9 @@ bool read_exactly(int fd, void *to, size_t size, uint64_t offset) {
     return true;
 }
 
-bool is_sound(const BoardTable &table) {
-    if (table.fields > socket::kBoardFieldsMax || table.row_size < kRowSizeMin || table.row_size > kRowSizeMax || table.rows_max > kRowsMax)
-        return false;
+bool is_sound(const BoardTable &table, uint32_t rows_max, uint32_t row_size_min = kRowSizeMin) {
+    if (table.fields > socket::kBoardFieldsMax || table.row_size > kRowSizeMax || table.rows_max > rows_max) return false;
+    if (table.row_size < row_size_min && table.rows_max != 0) return false;
     return std::all_of(table.field, table.field + table.fields, [&](const BoardField &field) {
         return field.size > 0 && uint64_t{field.offset} + field.size <= table.row_size &&
                memchr(field.name, '\0', sizeof field.name) != nullptr;
@@ -52,8 +52,9 @@ bool is_sound(const BoardTable &table) {
 }
 
 bool is_sound(const BoardHeader &header) {
-    return header.magic == socket::kBoardMagic && header.reasons <= socket::kBoardReasonsMax && is_sound(header.connections) &&
-           is_sound(header.totals) && is_sound(header.providers);
+    return header.magic == socket::kBoardMagic && header.reasons <= socket::kBoardReasonsMax &&
+           is_sound(header.connections, kConnectionsMax, kConnectionSizeMin) && is_sound(header.totals, kTotalsMax) &&
+           is_sound(header.providers, kProvidersMax);
 }
 
 }  // namespace
@@ -72,9 +73,13 @@ Result<std::unique_ptr<BoardView>> BoardView::open(UniqueFd &fd) {
     return view;
 }
 
-bool BoardView::refresh() {
-    return connections.refresh(fd_.get(), header_.connections) && totals.refresh(fd_.get(), header_.totals) &&
-           providers.refresh(fd_.get(), header_.providers);
+/// Connections last: one whose place is given away meanwhile is missed then, not seen twice.
+bool BoardView::refresh(uint64_t connections_max) {
+    if (totals.refresh(fd_.get(), header_.totals, kBytesMax) && providers.refresh(fd_.get(), header_.providers, kBytesMax) &&
+        connections.refresh(fd_.get(), header_.connections, connections_max))
+        return true;
+    forget();
+    return false;
 }
 
 void BoardView::forget() {
@@ -87,29 +92,37 @@ uint64_t BoardView::bytes_read() const { return connections.bytes_.size() + tota
 
 std::string BoardView::reason(uint64_t number) const { return number < header_.reasons ? text_of(header_.reason[number]) : std::string(); }
 
-bool BoardRows::refresh(int fd, const BoardTable &table) {
+bool BoardRows::refresh(int fd, const BoardTable &table, uint64_t bytes_max) {
+    forget();
+    if (table.rows_max == 0) return true;
     uint32_t used = 0;
     if (!read_exactly(fd, &used, sizeof used, table.used_at)) return false;
     table_ = &table;
-    count_ = std::min({used, table.rows_max, static_cast<uint32_t>(kBytesMax / table.row_size)});
+    count_ = std::min({used, table.rows_max, static_cast<uint32_t>(bytes_max / table.row_size)});
     bytes_.resize(size_t{count_} * table.row_size);
     return read_exactly(fd, bytes_.data(), bytes_.size(), table.rows_at);
 }
 
-std::string_view BoardRows::bytes(uint32_t index, std::string_view name) const {
-    if (index >= count_) return {};
+const BoardField *BoardRows::find(std::string_view name) const {
+    if (count_ == 0) return nullptr;
     const BoardField *const end = table_->field + table_->fields;
     const BoardField *const field = std::find_if(table_->field, end, [&](const BoardField &one) { return name == one.name; });
-    if (field == end) return {};
+    return field == end ? nullptr : field;
+}
+
+std::string_view BoardRows::bytes(uint32_t index, const BoardField *field) const {
+    if (index >= count_ || field == nullptr) return {};
     return std::string_view(bytes_).substr(size_t{index} * table_->row_size + field->offset, field->size);
 }
 
-uint64_t BoardRows::number(uint32_t index, std::string_view field) const {
+uint64_t BoardRows::number(uint32_t index, const BoardField *field) const {
     const std::string_view from = bytes(index, field);
     uint64_t number = 0;
     if (from.size() <= sizeof number) std::memcpy(&number, from.data(), from.size());
     return number;
 }
+
+uint64_t BoardRows::number(uint32_t index, std::string_view field) const { return number(index, find(field)); }
 
 std::string BoardRows::text(uint32_t index, std::string_view field) const {
     const std::string_view from = bytes(index, field);

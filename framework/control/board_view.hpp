@@ -18,7 +18,11 @@ class BoardRows {
 public:
     [[nodiscard]] uint32_t count() const { return count_; }
 
+    /// nullptr: this version has none of that name.
+    [[nodiscard]] const socket::BoardField *find(std::string_view field) const;
+
     /// Of row `index`. Absent fields are 0, or empty.
+    [[nodiscard]] uint64_t number(uint32_t index, const socket::BoardField *field) const;
     [[nodiscard]] uint64_t number(uint32_t index, std::string_view field) const;
     [[nodiscard]] std::string text(uint32_t index, std::string_view field) const;
     [[nodiscard]] std::string address(uint32_t index, std::string_view field) const;
@@ -28,9 +32,10 @@ public:
 
 private:
     friend class BoardView;
-    bool refresh(int fd, const socket::BoardTable &table);
+    bool refresh(int fd, const socket::BoardTable &table, uint64_t bytes_max);
     void forget() { count_ = 0, bytes_ = {}; }
-    [[nodiscard]] std::string_view bytes(uint32_t index, std::string_view field) const;
+    [[nodiscard]] std::string_view bytes(uint32_t index, std::string_view field) const { return bytes(index, find(field)); }
+    [[nodiscard]] std::string_view bytes(uint32_t index, const socket::BoardField *field) const;
     template <class Word>
     [[nodiscard]] std::vector<Word> words(uint32_t index, std::string_view field) const;
 
@@ -50,8 +55,10 @@ public:
     using Family = std::pair<uint64_t, uint64_t>;  ///< Device and inode.
     [[nodiscard]] Family family() const { return family_; }
     [[nodiscard]] const std::string &version() const { return version_; }
-    /// Reads all rows as they are now; false: nothing can be read any more.
-    bool refresh();
+    /// All rows of a table; of one that has more only the first are read.
+    static constexpr uint64_t kBytesMax = uint64_t{128} << 20;
+    /// Reads all rows as they are now, at most so much of connections; false: nothing can be read any more, and nothing is kept.
+    bool refresh(uint64_t connections_max = kBytesMax);
     /// Gives back what refresh() has read.
     void forget();
     [[nodiscard]] uint64_t bytes_read() const;

@@ -4,6 +4,8 @@
 #include <map>
 #include <vector>
 
+#include "control/names.hpp"
+
 namespace sansock::control {
 namespace {
 
@@ -32,6 +34,7 @@ public:
         if (!may_see(agent)) return;
         wire::Connection connection;
         connection.pid = agent.who.pid;
+        connection.uid = static_cast<int32_t>(agent.who.uid);
         connection.program = agent.program;
         connection.holders = static_cast<int32_t>(holders.size());
         read(board, index, connection);
@@ -71,8 +74,8 @@ private:
         to.step_backs = static_cast<int32_t>(number("step_backs"));
         to.reason = board.reason(number("reason"));
         if (to.upgrades == 0 && to.reason.empty()) to.reason = "not-yet";
-        to.path = to.reason.empty() ? board.connections.text(index, "plugin") : "tcp";
-        if (to.upgrades > 0) to.provider = board.connections.text(index, "guid");
+        to.path = to.reason.empty() ? plugin_name(board.connections.text(index, "plugin")) : "tcp";
+        if (to.upgrades > 0) to.provider = guid_name(board.connections.text(index, "guid"));
         if (!to.reason.empty()) to.detail = board.connections.text(index, "detail");
         if (number("path_out") == 1) {
             to.window = static_cast<int64_t>(number("window"));

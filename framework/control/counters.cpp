@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "config/guid.hpp"
+#include "control/names.hpp"
 
 namespace sansock::control {
 namespace {
@@ -48,7 +49,7 @@ std::array<uint64_t, size> counts_of(const BoardRows &rows, uint32_t index, std:
 }
 
 ProviderCounts provider_of(const BoardRows &rows, uint32_t index, uint64_t sent, uint64_t received) {
-    return {.plugin = rows.text(index, "plugin"),
+    return {.plugin = plugin_name(rows.text(index, "plugin")),
             .sent = sent,
             .received = received,
             .upgrades = count_of(rows, index, "upgrades"),
@@ -83,16 +84,24 @@ Counts Counts::of(const BoardView &board) {
                      provider_of(board.providers, i, count_of(board.providers, i, "sent"), count_of(board.providers, i, "received")));
     // Of those whose place no other one has yet, closed or not.
     const BoardRows &rows = board.connections;
+    const auto *const role = rows.find("role"), *const generation = rows.find("generation"), *const sent = rows.find("sent"),
+                      *const received = rows.find("received");
+    const auto believed = [&](uint32_t index, const socket::BoardField *field) {
+        const uint64_t count = rows.number(index, field);
+        return count > kBelieved ? 0 : count;
+    };
     for (uint32_t i = 0; i < rows.count(); ++i) {
-        if (rows.number(i, "role") > kConnected || rows.number(i, "generation") == 0) continue;
-        const uint64_t sent = count_of(rows, i, "sent"), received = count_of(rows, i, "received");
-        const uint64_t sent_provider = std::min(sent, rows.number(i, "sent_provider")),
-                       received_provider = std::min(received, rows.number(i, "received_provider"));
-        kAdd(all.connections, 1);
-        kAdd(all.sent, sent - sent_provider);
-        kAdd(all.received, received - received_provider);
-        if (const std::string guid = rows.text(i, "guid"); !guid.empty())
+        if (rows.number(i, role) > kConnected || rows.number(i, generation) == 0) continue;
+        const uint64_t all_sent = believed(i, sent), all_received = believed(i, received);
+        uint64_t sent_provider = 0, received_provider = 0;
+        if (const std::string guid = rows.text(i, "guid"); !guid.empty()) {
+            sent_provider = std::min(all_sent, rows.number(i, "sent_provider"));
+            received_provider = std::min(all_received, rows.number(i, "received_provider"));
             add_provider(guid, provider_of(rows, i, sent_provider, received_provider));
+        }
+        kAdd(all.connections, 1);
+        kAdd(all.sent, all_sent - sent_provider);
+        kAdd(all.received, all_received - received_provider);
     }
     return all;
 }

@@ -36,8 +36,8 @@ struct Counts {
     /// What a board that was just read says. Nothing of it is believed that could not be.
     static Counts of(const BoardView &board);
 
-    static constexpr size_t kProvidersMax = 64;  ///< What a user's processes say of more is left out.
-    static constexpr uint64_t kBelieved = uint64_t{1} << 53;
+    static constexpr size_t kProvidersMax = 64;               ///< What a user's processes say of more is left out.
+    static constexpr uint64_t kBelieved = uint64_t{1} << 62;  ///< Nothing counts more.
 };
 
 using CountsOfUsers = std::map<uid_t, Counts>;

@@ -13,8 +13,10 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <memory>
@@ -108,6 +110,12 @@ private:
     std::jthread thread_;
 };
 
+/// What a process says may have lines, which in the log would look like the daemon's own.
+std::string in_a_line(std::string text) {
+    std::ranges::replace(text, '\n', ' ');
+    return text;
+}
+
 /// As `sansock reload`, for whoever is used to signals.
 void reload_on_signal(Agents &agents) {
     if (const std::string faults = faults_of_files(agents); !faults.empty()) return spdlog::error("nothing was changed:\n{}", faults);
@@ -117,7 +125,7 @@ void reload_on_signal(Agents &agents) {
         done += outcome.done ? 1 : 0;
         if (!outcome.done)
             spdlog::warn("{} (uid {}, pid {}) has not read its configuration anew: {}", outcome.program, outcome.uid, outcome.pid,
-                         outcome.why);
+                         in_a_line(outcome.why));
     }
     spdlog::info("{} of {} processes have read their configuration anew", done, all);
 }
@@ -159,8 +167,11 @@ int run(const Options &options) {
     agents.set_drained(drained->guids());
     std::jthread serving_agents([&] { agents.serve(stop.get()); });
     Operators operators(management, agents, *drained, access);
+    std::atomic<bool> ended{false};
     std::jthread serving_http([&] {
-        if (http) http->serve();
+        if (!http || http->serve() || ended) return;
+        spdlog::error("its page cannot be served any more");
+        std::_Exit(1);  // whoever has started it starts it again
     });
     spdlog::info("sansockd {} listens in {}", SANSOCK_VERSION, options.directory);
     if (http) spdlog::info("its page is at http://{}/, metrics at http://{}/metrics", http->where(), http->where());
@@ -169,13 +180,13 @@ int run(const Options &options) {
     while (sigwait(&awaited, &signal) != 0 || signal == SIGHUP) {
         if (signal == SIGHUP) reload_on_signal(agents);
     }
+    ended = true;
     sd_notify(0, "STOPPING=1");
     spdlog::info("ends on {}", strsignal(signal));
     operators.stop();
     if (http) http->stop();
-    const uint64_t one = 1;
-    if (write(stop.get(), &one, sizeof one) < 0) return 1;
-    return 0;
+    spdlog::shutdown();
+    std::_Exit(0);  // not waiting for callers who take their time
 }
 
 }  // namespace

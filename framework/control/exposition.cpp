@@ -8,10 +8,12 @@ namespace {
 std::string escaped(std::string_view value) {
     std::string out;
     for (const char c : value) {
-        if (c == '\\' || c == '"') out += '\\';
         if (c == '\n') {
             out += "\\n";
+        } else if (static_cast<unsigned char>(c) >= 0x80) {  // it may be no UTF-8, and Prometheus would take none of the rest
+            out += fmt::format("\\\\x{:02x}", static_cast<unsigned char>(c));
         } else {
+            if (c == '\\' || c == '"') out += '\\';
             out += c;
         }
     }

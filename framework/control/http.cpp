@@ -6,6 +6,7 @@
 #include <netinet/in.h>
 
 #include <charconv>
+#include <chrono>
 #include <condition_variable>
 #include <deque>
 #include <mutex>
@@ -24,7 +25,7 @@ namespace {
 constexpr int kTimeoutS = 2;  ///< In which a caller must have asked, and taken some of the answer.
 constexpr size_t kThreads = 8, kWaitingMax = 64;
 
-/// Callers beyond those that it has threads for wait, so many of them with a descriptor of ours and the rest in the kernel's queue.
+/// Callers beyond those that it has threads for wait, about so many of them with a descriptor of ours and the rest in the kernel's queue.
 class BoundedQueue final : public httplib::TaskQueue {
 public:
     BoundedQueue() {
@@ -32,7 +33,7 @@ public:
     }
     void enqueue(std::function<void()> task) override {
         std::unique_lock lock(mutex_);
-        changed_.wait(lock, [this] { return tasks_.size() < kWaitingMax; });
+        changed_.wait_for(lock, std::chrono::seconds(kTimeoutS), [this] { return tasks_.size() < kWaitingMax; });
         tasks_.push_back(std::move(task));
         changed_.notify_all();
     }
@@ -141,7 +142,7 @@ Result<std::unique_ptr<HttpServer>> HttpServer::listen(const std::string &text, 
     http.set_payload_max_length(0);
     http.set_read_timeout(kTimeoutS);
     http.set_write_timeout(kTimeoutS);
-    http.set_keep_alive_timeout(kTimeoutS);
+    http.set_keep_alive_max_count(1);  // or each page that is open would have a thread to itself
     http.new_task_queue = [] { return new BoundedQueue; };
     answer(http, agents);
     const int port = where->port == 0 ? http.bind_to_any_port(where->host.c_str())
@@ -151,7 +152,7 @@ Result<std::unique_ptr<HttpServer>> HttpServer::listen(const std::string &text, 
     return server;
 }
 
-void HttpServer::serve() { server_->listen_after_bind(); }
+bool HttpServer::serve() { return server_->listen_after_bind(); }
 void HttpServer::stop() { server_->stop(); }
 
 }  // namespace sansock::control

@@ -17,8 +17,8 @@ public:
     /// Listens at `where`, as "127.0.0.1:9470" or "[::1]:9470"; port 0 is any that is free. Fails with EINVAL where that is no address.
     static Result<std::unique_ptr<HttpServer>> listen(const std::string &where, Agents &agents);
     ~HttpServer();
-    /// Until stop(), in whichever thread calls it.
-    void serve();
+    /// Until stop(), in whichever thread calls it. False: it could not go on.
+    bool serve();
     void stop();
     /// With the port that it has got.
     [[nodiscard]] const std::string &where() const { return where_; }

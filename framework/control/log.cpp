@@ -4,14 +4,17 @@
 #include <spdlog/sinks/systemd_sink.h>
 #include <spdlog/spdlog.h>
 
+#include <memory>
+
 namespace sansock::control {
 
 void open_log(bool journald) {
+    constexpr const char *kName = "sansockd";
     if (journald) {
-        spdlog::set_default_logger(spdlog::systemd_logger_mt("sansockd"));
+        spdlog::set_default_logger(std::make_shared<spdlog::logger>(kName, std::make_shared<spdlog::sinks::systemd_sink_mt>()));
         spdlog::set_pattern("%v");
     } else {
-        spdlog::set_default_logger(spdlog::stderr_logger_mt("sansockd"));
+        spdlog::set_default_logger(std::make_shared<spdlog::logger>(kName, std::make_shared<spdlog::sinks::stderr_sink_mt>()));
         spdlog::set_pattern("%Y-%m-%d %H:%M:%S.%e %l: %v");
     }
 }

@@ -39,8 +39,9 @@ struct Connection {
   20: string state
   /** Processes that hold the socket, as far as they are known. */
   21: i32 holders
-  /** Sends that found no room for all of it, for the peer had yet to read. */
+  /** Calls that found no room for all that they sent, for the peer had yet to read. */
   22: i64 full
+  23: i32 uid
 }
 
 struct Process {

@@ -4,6 +4,7 @@
 
 #include <array>
 #include <map>
+#include <set>
 #include <tuple>
 #include <vector>
 
@@ -61,10 +62,10 @@ void tell_counters(Exposition &to, const CountsOfUsers &counts, Users &users) {
     };
     by_provider("sansock_upgrades", "Times that connections left TCP for the provider.", &ProviderCounts::upgrades);
     by_provider("sansock_step_backs", "Times that connections went back to TCP.", &ProviderCounts::step_backs);
-    by_provider("sansock_sends_without_room", "Sends that found no room for all of it, for the peer had yet to read.",
+    by_provider("sansock_sends_without_room", "Calls that found no room for all that they sent, for the peer had yet to read.",
                 &ProviderCounts::full);
 
-    to.family("sansock_message_size_bytes", "histogram", "bytes", "Bytes that calls sent by the provider, each.");
+    to.family("sansock_message_size_bytes", "histogram", "bytes", "Bytes that calls sent by the provider, or wanted to, each.");
     for (const auto &[uid, of] : counts) {
         for (const auto &[guid, provider] : of.providers)
             to.histogram({{"user", users.name(uid)}, {"path", provider.plugin}, {"provider", guid}}, kSizeBounds, provider.sizes,
@@ -80,20 +81,35 @@ struct Buffers {
     int64_t held = 0, allowed = 0, kept = 0, window = 0;
 };
 
-void tell_connections(Exposition &to, const wire::Status &status, Users &users) {
-    std::map<int32_t, uid_t> user_of;
-    std::map<uid_t, uint64_t> processes;
-    for (const auto &process : status.processes) {
-        const auto uid = static_cast<uid_t>(process.uid);
-        user_of[process.pid] = uid;
-        ++processes[uid];
+/// What connections are told apart by. A user has no more than so many of them, and the rest is one.
+class Groups {
+public:
+    using Key = std::tuple<uid_t, std::string, std::string, std::string>;
+    Key of(const wire::Connection &c, const std::string &last) {
+        const auto uid = static_cast<uid_t>(c.uid);
+        const Key key{uid, c.program, c.path, last};
+        if (known_.contains(key)) return key;
+        if (++count_[uid] > kGroupsMax) return {uid, "other", "", ""};
+        known_.insert(key);
+        return key;
     }
-    std::map<std::tuple<uid_t, std::string, std::string, std::string>, uint64_t> connections;
-    std::map<std::tuple<uid_t, std::string, std::string, std::string>, Buffers> buffers;
+
+private:
+    static constexpr size_t kGroupsMax = 256;
+    std::set<Key> known_;
+    std::map<uid_t, size_t> count_;
+};
+
+void tell_connections(Exposition &to, const wire::Status &status, Users &users) {
+    std::map<uid_t, uint64_t> processes;
+    for (const auto &process : status.processes) ++processes[static_cast<uid_t>(process.uid)];
+    Groups by_reason, by_provider;
+    std::map<Groups::Key, uint64_t> connections;
+    std::map<Groups::Key, Buffers> buffers;
     for (const auto &c : status.connections) {
-        ++connections[{user_of[c.pid], c.program, c.path, c.reason}];
+        ++connections[by_reason.of(c, c.reason)];
         if (c.window <= 0) continue;
-        Buffers &of = buffers[{user_of[c.pid], c.program, c.path, c.provider}];
+        Buffers &of = buffers[by_provider.of(c, c.provider)];
         of.held += c.buffers_held;
         of.allowed += c.buffers_max;
         of.kept += c.kept;

@@ -370,6 +370,8 @@ void ConfiguredRuntime::close_retired() {
 }  // namespace
 }  // namespace sansock::runtime
 
+extern "C" __attribute__((visibility("default"))) const char sansock_runtime_version[] = SANSOCK_VERSION;
+
 extern "C" __attribute__((visibility("default"))) sansock::socket::Runtime *sansock_runtime_open(const sansock::socket::Launch &launch) {
     using namespace sansock::runtime;
     try {

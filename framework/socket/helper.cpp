@@ -40,8 +40,12 @@ Runtime *load_runtime() {
     void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     const auto open =
         library == nullptr ? nullptr : reinterpret_cast<decltype(&sansock_runtime_open)>(dlsym(library, "sansock_runtime_open"));
-    if (open == nullptr) {
-        const char *why = dlerror();
+    const auto version = library == nullptr ? nullptr : static_cast<const char *>(dlsym(library, "sansock_runtime_version"));
+    // Replaced by another version since this process has loaded ours.
+    const bool is_another = open != nullptr && (version == nullptr || strcmp(version, SANSOCK_VERSION) != 0);
+    if (open == nullptr || is_another) {
+        const char *why =
+            is_another ? "libsansock_runtime.so is of another version than this process's library; start the program again" : dlerror();
         char line[512];
         const int size = snprintf(line, sizeof line, "sansock: connections stay on TCP: %s\n", why == nullptr ? path : why);
         raw_syscall(SYS_write, STDERR_FILENO, line, std::min(static_cast<size_t>(size), sizeof line - 1));

@@ -172,7 +172,7 @@ long send_stream(Connection &connection, const iovec *parts, int count, int flag
                 // The peer may be waiting for this very thread to read: let it not wait long for a queue to run empty.
                 if (end.holding() && ++held_naps == kHeldNapsMax) end.stop_holding();
             }
-            sent = end.send(copy, count, flags);
+            sent = end.send(copy, count, flags, done > 0);
             carry(connection);
             if (sent > 0) {
                 done += sent;

@@ -168,12 +168,14 @@ void Meetings::proposed(Peer &peer, Received &received) {
     meeting.peer = index_of(peer) + 1;
     meeting.state = Meeting::kHeld;
     meeting.deadline_ns = now_ns() + process_.policy().rendezvous_timeout_ns;
-    if (connection->shared->calls_in.load() + connection->shared->calls_out.load() == 0 &&
-        connection->shared->requirement.load() == Requirement::kNone) {
+    SharedConnection &shared = *connection->shared;
+    const auto has_had_calls = [&shared] { return shared.calls_in.load() + shared.calls_out.load() != 0; };
+    if (!has_had_calls() && shared.requirement.load() == Requirement::kNone) {
         // Nothing says yet that this process moves its bytes where we see them. Answered once it has, with its very next call.
-        connection->shared->after_calls.store(1, std::memory_order_relaxed);
-        connection->shared->route_known.store(true, std::memory_order_release);
-        return wait_until(meeting, meeting.deadline_ns);
+        shared.after_calls.store(1, std::memory_order_relaxed);
+        shared.route_known.store(true, std::memory_order_seq_cst);
+        full_fence();
+        if (!has_had_calls()) return wait_until(meeting, meeting.deadline_ns);
     }
     uint8_t tracked = static_cast<uint8_t>(Phase::kTracked);
     connection->shared->phase.compare_exchange_strong(tracked, static_cast<uint8_t>(Phase::kMeeting));

@@ -103,3 +103,5 @@ protected:
 
 /// Loads the configuration and the catalog of plugins. `launch` outlives the runtime. nullptr: neither can be used; the log says why.
 extern "C" sansock::socket::Runtime *sansock_runtime_open(const sansock::socket::Launch &launch);
+/// Of the library that it is part of. Another version's would take what it is passed for something else.
+extern "C" const char sansock_runtime_version[];

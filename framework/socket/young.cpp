@@ -70,7 +70,7 @@ void end_young(int fd) {
 
 Connection *find_young(Process &process, const sockaddr_in6 &local, const sockaddr_in6 &remote) {
     int looks = kLooksMax;
-    for (int fd = 0; fd <= process.highest_fd() && looks > 0; ++fd) {
+    for (int fd = std::min(process.highest_fd(), static_cast<int>(kYoungMax) - 1); fd >= 0 && looks > 0; --fd) {  // the latest are there
         sockaddr_in6 its_local{}, its_remote{};
         if (!process.is_young(fd)) continue;
         --looks;

@@ -47,7 +47,8 @@ public:
     }
 
     /// Bytes sent from the front of `parts`, or -EAGAIN, -EPIPE, -EFAULT, -ECONNRESET. `flags` reach the kernel while on TCP.
-    long send(const iovec *parts, int count, int flags);
+    /// `goes_on`: with what is left of a call that has sent some of it already.
+    long send(const iovec *parts, int count, int flags, bool goes_on = false);
     /// Bytes read; 0 at the end of the stream; -EAGAIN, -ECONNRESET, -EFAULT. Of the flags MSG_PEEK and MSG_TRUNC are modelled.
     long receive(const iovec *parts, int count, int flags);
 
@@ -238,8 +239,8 @@ private:
     [[nodiscard]] bool own_end_arrived() const;
     [[nodiscard]] bool is_gone() const { return s_.tcp_ended.load(std::memory_order_acquire) != kTcpOpen; }
 
-    long send_provider(const iovec *parts, int count);
-    long send_tcp(const iovec *parts, int count, int flags);
+    long send_provider(const iovec *parts, int count, bool goes_on);
+    long send_tcp(const iovec *parts, int count, int flags, bool goes_on);
     long send_after_end();
     bool begin_hold();
     bool try_switch();

@@ -24,7 +24,7 @@ void count_size(OutState &out, uint64_t size) {
 
 }  // namespace
 
-long End::send(const iovec *parts, int count, int flags) {
+long End::send(const iovec *parts, int count, int flags, bool goes_on) {
     if (__builtin_expect(attention_pending(), 0)) progress();
     long sent;
     bool sent_to_window = true, hold_begun = false;
@@ -32,11 +32,11 @@ long End::send(const iovec *parts, int count, int flags) {
         OutGuard guard(*this);
         SANSOCK_POINT("D1.locked");
         if (__builtin_expect(s_.out.path == Path::kProvider, 1)) {
-            sent = send_provider(parts, count);
+            sent = send_provider(parts, count, goes_on);
         } else if (s_.out.path == Path::kLeft) {
             return -EBADF;
         } else {
-            sent = send_tcp(parts, count, flags);
+            sent = send_tcp(parts, count, flags, goes_on);
             sent_to_window = false;
             hold_begun = begin_hold();
         }
@@ -65,7 +65,7 @@ long End::send_after_end() {
     return take_note(env_.tcp_send(&nothing, 1, MSG_DONTWAIT | MSG_NOSIGNAL)) == -ECONNRESET ? -ECONNRESET : -EPIPE;
 }
 
-long End::send_provider(const iovec *parts, int count) {
+long End::send_provider(const iovec *parts, int count, bool goes_on) {
     OutState &out = s_.out;
     if (out.fin) return send_after_end();
     if (error_of_loss() != 0) {
@@ -84,7 +84,8 @@ long End::send_provider(const iovec *parts, int count) {
         return -ECONNRESET;
     }
     Parts source(parts, count);
-    size_t left = source.total();
+    const size_t asked = source.total();
+    size_t left = asked;
     long sent = 0;
     while (left > 0) {
         const size_t room = std::min(window.room(), kPublishMax);
@@ -100,10 +101,10 @@ long End::send_provider(const iovec *parts, int count) {
                     return -ECONNRESET;
                 }
                 if (out.consumed != believed) continue;  // it moved while we were looking
-                count_one(out.full);
+                if (!goes_on) count_one(out.full);
                 return -EAGAIN;
             }
-            count_one(out.full);
+            if (!goes_on) count_one(out.full);
             break;
         }
         size_t filled = 0;
@@ -135,7 +136,7 @@ long End::send_provider(const iovec *parts, int count) {
     const auto cpu = static_cast<uint16_t>(current_cpu());
     if (m_.mine->hot.cpu.load(std::memory_order_relaxed) != cpu) m_.mine->hot.cpu.store(cpu, std::memory_order_relaxed);
     out.bytes_provider.store(out.bytes_provider.load(std::memory_order_relaxed) + static_cast<uint64_t>(sent), std::memory_order_relaxed);
-    if (sent > 0) count_size(out, static_cast<uint64_t>(sent));
+    if (sent > 0 && !goes_on) count_size(out, asked);
     return sent;
 }
 
@@ -154,13 +155,13 @@ void End::rest() {
     s_.out.lock.unlock();
 }
 
-long End::send_tcp(const iovec *parts, int count, int flags) {
+long End::send_tcp(const iovec *parts, int count, int flags, bool goes_on) {
     OutState &out = s_.out;
     if (out.stopped && !peer_is_dead()) return -EAGAIN;
     if (out.fin) return send_after_end();
     if (try_switch()) {
         out.held_until.store(0, std::memory_order_relaxed);
-        const long sent = send_provider(parts, count);
+        const long sent = send_provider(parts, count, goes_on);
         if (sent > 0) env_.wake_peer_readers();
         return sent;
     }
@@ -168,7 +169,7 @@ long End::send_tcp(const iovec *parts, int count, int flags) {
         m_.mine->hot.want_room.store(1, std::memory_order_relaxed);
         full_fence();
         return m_.peer->cold.ready.load(std::memory_order_acquire) == s_.epoch.load(std::memory_order_relaxed) && try_switch()
-                   ? send_provider(parts, count)
+                   ? send_provider(parts, count, goes_on)
                    : -EAGAIN;
     }
     if (holding()) return -EAGAIN;

@@ -70,8 +70,8 @@ struct OutState {
     bool guarded;           ///< The linger guard is on: the kernel has not taken all of a replay yet.
     uint32_t woken_ticket;  ///< The peer's parked_in ticket that was woken last.
     std::atomic<uint64_t> bytes_provider;
-    std::atomic<uint64_t> full;           ///< Sends that found no room for all of it, for the peer had yet to read.
-    std::atomic<uint64_t> sizes[kSizes];  ///< Calls that sent by the provider, by what they sent.
+    std::atomic<uint64_t> full;           ///< Calls that found no room for all that they sent, for the peer had yet to read.
+    std::atomic<uint64_t> sizes[kSizes];  ///< Calls that sent by the provider, by what they wanted to send.
     CopyPolicy copy;
 };
 

@@ -257,19 +257,54 @@ class Observation(ControlCase):
     def test_believes_no_nonsense(self):
         """A process that shows numbers which cannot be spoils none but its own."""
         self.observed()
-        fields = [(b"role", 1, 1), (b"generation", 4, 4), (b"sent", 8, 8)]
-        table = lambda rows: struct.pack("<IIIII", 8, 12288, 256, rows, len(fields)) + b"".join(
+        fields = [(b"phase", 0, 1), (b"role", 1, 1), (b"generation", 4, 4), (b"sent", 8, 8), (b"sent_provider", 16, 8), (b"guid", 24, 40),
+                  (b"plugin", 64, 192)]
+        table = lambda rows, at: struct.pack("<IIIII", 8, at, 256, rows, len(fields)) + b"".join(
             struct.pack("<24sII", *field) for field in fields).ljust(40 * 32, b"\0")
-        header = struct.pack("<Q32s", 0x31647261_6F426E73, b"0.0") + table(4) + table(1) + table(64)
+        header = struct.pack("<Q32s", 0x31647261_6F426E73, b"0.0") + table(4, 12288) + table(1, 16384) + table(0, 0)
+        row = lambda sent, provider, guid, plugin: struct.pack("<BBxxIQQ40s192s", 3, 0, 1, sent, provider, guid, plugin)
+        rows = (row(1 << 63, 0, b"", b"") + row(500, 100, SIMULATED.encode(), b"simulated") + row(70, 70, b"no GUID", b"x") +
+                row(1000, 2000, SIMULATED.encode(), b"much too long a name for a plugin, with \"quotes\"" * 3))
         fd = os.memfd_create("board")
-        os.write(fd, header.ljust(12288, b"\0") + b"\xff" * 65536)
+        os.write(fd, header.ljust(12288, b"\0") + rows.ljust(4096, b"\0") + b"\xff" * 65536)
         channel = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.ends.callback(channel.close)
         channel.connect(f"{self.directory}/agents")
-        socket.send_fds(channel, [hello(b'"lies\\\n')], [fd])
+        socket.send_fds(channel, [hello(b'"lies\\\n\xff')], [fd])
         os.close(fd)
-        time.sleep(0.3)
-        self.assertLess(self.total(self.metrics(), "sansock_sent_bytes_total"), 1 << 54)
+        wait_for("the liar", lambda: self.status()["processes"])
+        samples = self.metrics()
+        self.assertEqual(self.total(samples, "sansock_processes"), 1)
+        self.assertEqual(self.total(samples, "sansock_connections_made_total"), 4)
+        self.assertEqual(self.total(samples, "sansock_sent_bytes_total", path="tcp"), 400)
+        self.assertEqual(self.total(samples, "sansock_sent_bytes_total", provider=SIMULATED), 1100)
+        self.assertEqual({dict(key)["path"] for key in samples["sansock_sent_bytes_total"]}, {"tcp", "simulated"})
+
+    def test_a_family_that_comes_back_is_not_counted_twice(self):
+        """Of a server's children, one after the other, each shows what all of them share."""
+        self.observed()
+        port = free_port()
+        service = ("import os, socket\nlistener = socket.create_server(('127.0.0.1', %d))\nwith socket.create_connection(listener.getsockname()) as a:\n"
+                   " b = listener.accept()[0]\n for _ in range(200): a.sendall(b'x'); b.recv(1)\n b.close()\nprint('listening', flush=True)\n"
+                   "while True:\n end = listener.accept()[0]\n child = os.fork()\n if child == 0:\n  while said := end.recv(100): end.sendall(said)\n"
+                   "  os._exit(0)\n end.close()\n os.waitpid(child, 0)" % port)
+        server = self.start(tool("sansock"), "run", "--", PYTHON, "-c", service)
+        self.assertEqual(server.stdout.readline(), "listening\n")
+        wait_for("the server", lambda: self.status()["processes"])
+        before = self.metrics()
+        for _ in range(5):
+            self.exchange(port, 300)
+        after = wait_for("five connections", lambda: self.total(
+            now := self.metrics(), "sansock_connections_made_total") >= self.total(before, "sansock_connections_made_total") + 5 and now)
+        server.kill()
+        server.wait()
+        wait_for("nobody", lambda: not self.status()["processes"])
+        last = self.metrics()
+        for name in ("sansock_sent_bytes_total", "sansock_received_bytes_total"):
+            self.assertEqual(self.total(after, name) - self.total(before, name), 5 * 300 * 5, name)
+            self.assertEqual(self.total(last, name), self.total(after, name), name)
+        daemon_came_back = self.total(last, "sansock_connections_made_total") - self.total(after, "sansock_connections_made_total")
+        self.assertEqual(daemon_came_back, 0)
 
     def test_prometheus_reads_it(self):
         self.observed()

@@ -225,8 +225,11 @@ class Packages(unittest.TestCase):
     def daemon(self):
         self.http = 19470
         self.root.run("install", "-d", "-o", "sansock", "-g", "sansock", "/run/sansock")  # which systemd does, where it runs
-        daemon = self.root.start("setpriv", "--reuid=sansock", "--regid=sansock", "--clear-groups", "sansockd", "--group", "sansock", "--http",
-                                 f"127.0.0.1:{self.http}")
+        # As the unit starts it.
+        unit = (self.root.path / "lib/systemd/system/sansockd.service").read_text()
+        command = re.search("^ExecStart=(.*)$", unit, re.M)[1].replace("$SANSOCKD_OPTIONS", f"--http 127.0.0.1:{self.http}").split()
+        self.assertIn("--http", command)
+        daemon = self.root.start("setpriv", "--reuid=sansock", "--regid=sansock", "--clear-groups", *command)
         self.addCleanup(self.end, daemon)
         wait_for("the daemon", lambda: subprocess.run(self.root.command("sansock", "status"), capture_output=True, check=False).returncode == 0)
         return daemon

@@ -57,7 +57,7 @@ function withRates(status, at) {
   const known = new Map(before === null ? [] : before.connections.map(c => [nameOf(c), c]));
   const seconds = before === null ? 0 : (at - before.at) / 1000;
   for (const c of status.connections) {
-    const old = known.get(nameOf(c));
+    const old = c.local === null ? undefined : known.get(nameOf(c));  // without an address it may be any
     const difference = key => old === undefined ? null : Math.max(0, total(c[key]) - total(old[key])) / seconds;
     c.sends = difference("bytes_sent");
     c.receives = difference("bytes_received");
