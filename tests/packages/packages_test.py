@@ -19,7 +19,7 @@ import unittest
 import urllib.request
 
 SOURCE = WORK = None
-MIRROR = "http://deb.debian.org/debian"
+MIRROR = None  # debootstrap's own choice
 VERSION = re.search(r"project\(sansock VERSION (\S+)", (pathlib.Path(__file__).resolve().parents[2] / "CMakeLists.txt").read_text())[1]
 LATER = "99.0.0"
 INSIDE = "SANSOCK_PACKAGES_TEST_INSIDE"
@@ -72,7 +72,7 @@ class Root:
         if not base.exists():
             progress("making a Debian root")
             shutil.rmtree(self.path, ignore_errors=True)
-            run("debootstrap", "--variant=minbase", "bookworm", self.path, MIRROR)
+            run("debootstrap", "--variant=minbase", "bookworm", self.path, *([MIRROR] if MIRROR else []))
             # As this machine reaches its mirror.
             for file in glob.glob("/etc/apt/apt.conf.d/*"):
                 if not re.search("docker|autoremove|01autoremove|20listchanges|70debconf", file):
@@ -263,7 +263,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--source", type=pathlib.Path, required=True)
     parser.add_argument("--work", type=pathlib.Path, required=True)
-    parser.add_argument("--mirror", default=MIRROR)
+    parser.add_argument("--mirror")
     options = parser.parse_args()
     missing = [name for name in ("debootstrap", "lintian", "systemd-analyze", "unshare") if shutil.which(name) is None]
     if missing or os.geteuid() != 0:
