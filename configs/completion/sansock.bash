@@ -8,12 +8,12 @@ _sansock() {
         fi
         if [[ -z $verb && ${COMP_WORDS[i]} != -* ]]; then verb=${COMP_WORDS[i]}; fi
     done
-    local verbs="run check config providers status top explain reload drain undrain log-level import-registry export-registry bench"
+    local verbs="run check config providers status top explain reload drain undrain log-level pki import-registry export-registry bench"
     local options="--help"
     case $before in
         --config | --report | --output | -o) _filedir; return ;;
         --json) if [[ $verb == bench ]]; then _filedir; return; fi ;;
-        --directory) _filedir -d; return ;;
+        --directory | --out) _filedir -d; return ;;
         --only) COMPREPLY=($(compgen -W "latency throughput connections setup oversubscription idle calls" -- "$word")); return ;;
     esac
     case $verb in
@@ -26,6 +26,7 @@ _sansock() {
         reload) options+=" --live --directory" ;;
         drain) options+=" --timeout --directory" ;;
         undrain | log-level) options+=" --directory" ;;
+        pki) options+=" init issue renew revoke show --name --days --address --out" ;;
         import-registry) options+=" --output --plugin" ;;
         export-registry) options+=" --output" ;;
         bench) options+=" --config --json --quick --pairs --only" ;;
@@ -36,6 +37,9 @@ _sansock() {
             check | import-registry | export-registry) _filedir; return ;;
             drain | undrain)
                 COMPREPLY=($(compgen -W "$(sansock status --json 2>/dev/null | sed -n 's/.*"provider": "\([0-9a-f-]*\)".*/\1/p' | sort -u)" -- "$word"))
+                return ;;
+            pki)
+                if [[ $before == pki ]]; then COMPREPLY=($(compgen -W "init issue renew revoke show --help" -- "$word")); else _filedir; fi
                 return ;;
             log-level) COMPREPLY=($(compgen -W "error warning info debug" -- "$word")); return ;;
             status | top | explain)

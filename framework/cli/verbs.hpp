@@ -38,13 +38,14 @@ void add_reload(CLI::App &app, Invocation &invocation);
 void add_drain(CLI::App &app, Invocation &invocation);
 void add_undrain(CLI::App &app, Invocation &invocation);
 void add_log_level(CLI::App &app, Invocation &invocation);
+void add_pki(CLI::App &app, Invocation &invocation);
 void add_import_registry(CLI::App &app, Invocation &invocation);
 void add_export_registry(CLI::App &app, Invocation &invocation);
 void add_bench(CLI::App &app, Invocation &invocation);
 
 /// In the order of the help.
-inline constexpr AddVerb kVerbs[] = {add_run,       add_check,           add_config,          add_providers, add_status,
-                                     add_top,       add_explain,         add_reload,          add_drain,     add_undrain,
-                                     add_log_level, add_import_registry, add_export_registry, add_bench};
+inline constexpr AddVerb kVerbs[] = {add_run,       add_check,   add_config,          add_providers,       add_status,
+                                     add_top,       add_explain, add_reload,          add_drain,           add_undrain,
+                                     add_log_level, add_pki,     add_import_registry, add_export_registry, add_bench};
 
 }  // namespace sansock::cli
