@@ -10,6 +10,7 @@
 #include "cli/verbs.hpp"
 #include "cli/which.hpp"
 #include "control/status_json.hpp"
+#include "pki/certificate.hpp"
 
 namespace sansock::cli {
 namespace {
@@ -29,6 +30,13 @@ std::string table(const Sample &now, const std::optional<Sample> &before) {
     std::string text = in_columns(columns_of_connections(before.has_value()), rows) + summary(now.status) + "\n";
     if (now.status.hidden_processes > 0)
         text += fmt::format("{} more of other users, whom you may not look at\n", now.status.hidden_processes);
+    if (now.status.__isset.hosts) {
+        const auto &hosts = now.status.hosts;
+        text += fmt::format(
+            "other hosts meet {} at {}: {} connection{} registered, {} host{} asked, {} unreachable; certificate valid until {}\n",
+            hosts.name, hosts.where, hosts.connections, hosts.connections == 1 ? "" : "s", hosts.asked, hosts.asked == 1 ? "" : "s",
+            hosts.unreachable, pki::text_of_time(hosts.valid_until));
+    }
     return text;
 }
 

@@ -5,17 +5,19 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <atomic>
 #include <chrono>
 #include <cstring>
 #include <thread>
 #include <utility>
 
 #include "base/printable.hpp"
+#include "control/closers.hpp"
+#include "control/rendezvous.hpp"
 
 namespace sansock::control {
 namespace {
 
+using socket::AgentConnection;
 using socket::AgentDrain;
 using socket::AgentDrained;
 using socket::AgentHead;
@@ -62,29 +64,17 @@ struct Received {
 
 enum class Got { kMessage, kNothing, kEnd, kRubbish };
 
-/// What a message brings and nobody wants. Of a file system in user space a close may take for ever, so that it is another thread's; and
-/// while many of those hang, no message brings anything.
-constexpr int kClosersMax = 32;
-std::atomic<int> closers{0};
-
-void close_elsewhere(UniqueFd fd) {
-    if (!fd) return;
-    ++closers;
-    std::thread([number = fd.release()] {
-        close(number);
-        --closers;
-    }).detach();
-}
-
-Got receive_message(int channel, Received &received) {
+/// What a message brings and nobody wants is closed; and while closes hang, no message brings anything.
+Got receive_message(const Line &line, Received &received) {
+    Closers &closers = Closers::instance();
     alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int) * 4)];
     iovec part{received.bytes, sizeof received.bytes};
     msghdr header{};
     header.msg_iov = &part;
     header.msg_iovlen = 1;
     header.msg_control = control;
-    header.msg_controllen = closers < kClosersMax ? sizeof control : 0;
-    const ssize_t got = recvmsg(channel, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    header.msg_controllen = closers.may_take(line.who.uid) ? sizeof control : 0;
+    const ssize_t got = recvmsg(line.channel.get(), &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
     if (got < 0) return errno == EAGAIN || errno == EINTR ? Got::kNothing : Got::kEnd;
     size_t descriptors = 0;
     for (cmsghdr *entry = CMSG_FIRSTHDR(&header); entry != nullptr; entry = CMSG_NXTHDR(&header, entry)) {
@@ -92,7 +82,7 @@ Got receive_message(int channel, Received &received) {
         for (size_t at = 0; at + sizeof(int) <= entry->cmsg_len - CMSG_LEN(0); at += sizeof(int), ++descriptors) {
             int fd;
             std::memcpy(&fd, CMSG_DATA(entry) + at, sizeof fd);
-            close_elsewhere(std::exchange(received.fd, UniqueFd(fd)));
+            closers.close(std::exchange(received.fd, UniqueFd(fd)), line.who.uid);
         }
     }
     if (got == 0) return Got::kEnd;
@@ -137,6 +127,9 @@ void Agents::forget(std::map<int, Agent>::iterator gone) {
         if (family->second.board->refresh(kBytesOfLastLookMax)) depart(*family);
         families_.erase(family);
     }
+    // The line may live on where it is being told something.
+    epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, gone->first, nullptr);
+    if (rendezvous_ != nullptr) rendezvous_->forget(*gone->second.line);
     if (const auto user = of_user_.find(gone->second.who.uid); --user->second == 0) of_user_.erase(user);
     agents_.erase(gone);
     full_ = false;
@@ -168,7 +161,7 @@ bool Agents::accept_all() {
         const int fd = channel.get();
         epoll_event event{EPOLLIN | EPOLLRDHUP, {.fd = fd}};
         if (epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) != 0) continue;
-        agent.channel = std::move(channel);
+        agent.line = std::make_shared<Line>(std::move(channel), agent.who);
         ++of_user_[agent.who.uid];
         agents_.insert_or_assign(fd, std::move(agent));
     }
@@ -177,10 +170,11 @@ bool Agents::accept_all() {
 bool Agents::receive(Agent &agent) {
     Received received;
     struct Closer {  // whatever becomes of the message
-        ~Closer() { close_elsewhere(std::move(fd)); }
+        ~Closer() { Closers::instance().close(std::move(fd), user); }
         UniqueFd &fd;
-    } closer{received.fd};
-    switch (receive_message(agent.channel.get(), received)) {
+        const uid_t user;
+    } closer{received.fd, agent.who.uid};
+    switch (receive_message(*agent.line, received)) {
         case Got::kNothing: return true;
         case Got::kEnd: return false;
         case Got::kRubbish:
@@ -189,6 +183,7 @@ bool Agents::receive(Agent &agent) {
         case Got::kMessage: break;
     }
     AgentHello hello;
+    AgentConnection connection;
     if (received.head.type == AgentType::kHello) return !agent.greeted && received.read(hello) && greet(agent, hello, received.fd);
     if (AgentDrained drained; received.head.type == AgentType::kDrained && received.read(drained) && drained.number == drain_number_)
         agent.drain = drained.in_use != 0 ? Agent::kInUse : Agent::kDone;
@@ -197,7 +192,21 @@ bool Agents::receive(Agent &agent) {
         agent.reload = reloaded.done != 0 ? Agent::kReloaded : Agent::kRefused;
         agent.why = lines_of(reloaded.why);
     }
-    return agent.greeted;  // what a later version says means nothing
+    if (!agent.greeted) return false;
+    switch (received.head.type) {
+        case AgentType::kRegister:
+        case AgentType::kForget:
+        case AgentType::kLookUp:
+            if (!received.read(connection)) return false;
+            if (rendezvous_ != nullptr) {
+                rendezvous_->hear(agent.line, connection, received.fd);
+            } else {
+                Rendezvous::refuse(*agent.line, connection);
+            }
+            break;
+        default: break;
+    }
+    return true;  // what a later version says means nothing
 }
 
 bool Agents::greet(Agent &agent, const AgentHello &hello, UniqueFd &fd) {
@@ -235,13 +244,7 @@ void Agents::tell_drained(Agent &agent) const {
         guid.text().copy(message.guids[message.count++].text, sizeof(socket::GuidText) - 1);
     }
     agent.drain = Agent::kMoving;
-    tell(agent, &message, sizeof message);
-}
-
-/// One that takes nothing more hangs, and hears what it must when it greets the daemon again.
-void Agents::tell(Agent &agent, const void *message, size_t size) {
-    if (send(agent.channel.get(), message, size, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 && errno == EAGAIN)
-        shutdown(agent.channel.get(), SHUT_RDWR);
+    agent.line->insist(&message, sizeof message);
 }
 
 void Agents::reload(bool live) {
@@ -250,7 +253,7 @@ void Agents::reload(bool live) {
     for (auto &[fd, agent] : agents_) {
         if (!agent.greeted) continue;
         agent.reload = Agent::kUnanswered;
-        tell(agent, &message, sizeof message);
+        agent.line->insist(&message, sizeof message);
     }
 }
 

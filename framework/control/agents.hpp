@@ -12,13 +12,14 @@
 #include "config/guid.hpp"
 #include "control/board_view.hpp"
 #include "control/counters.hpp"
+#include "control/line.hpp"
 #include "socket/agent_message.hpp"
 
 namespace sansock::control {
 
 /// One process: a channel, which ends with it, and its family's board.
 struct Agent {
-    UniqueFd channel;
+    std::shared_ptr<Line> line;
     ucred who{};  ///< As the kernel vouches.
     bool greeted = false;
     int32_t own_pid = 0;  ///< As its own pid namespace numbers it.
@@ -29,10 +30,16 @@ struct Agent {
     std::string why;  ///< It has refused to.
 };
 
+class Rendezvous;
+
 class Agents {
 public:
     /// Takes a listening SOCK_SEQPACKET socket over.
     explicit Agents(UniqueFd listener);
+
+    /// By which processes find those of other hosts; nullptr: there is none. Before serve().
+    void set_rendezvous(Rendezvous *rendezvous) { rendezvous_ = rendezvous; }
+    [[nodiscard]] Rendezvous *rendezvous() const { return rendezvous_; }
 
     /// Serves until `stop` (a descriptor) can be read.
     void serve(int stop);
@@ -78,8 +85,8 @@ private:
     bool receive(Agent &agent);
     bool greet(Agent &agent, const socket::AgentHello &hello, UniqueFd &board);
     void tell_drained(Agent &agent) const;
-    static void tell(Agent &agent, const void *message, size_t size);
 
+    Rendezvous *rendezvous_ = nullptr;
     std::mutex mutex_;
     UniqueFd listener_, epoll_;
     std::map<int, Agent> agents_;  ///< By channel.

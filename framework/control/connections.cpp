@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "control/names.hpp"
+#include "control/rendezvous.hpp"
 
 namespace sansock::control {
 namespace {
@@ -97,6 +98,7 @@ void read_status(Agents &agents, uid_t caller, bool sees_all, wire::Status &stat
     status.version = SANSOCK_VERSION;
     Reader reader(caller, sees_all, status);
     agents.visit(reader);
+    if (agents.rendezvous() != nullptr) status.__set_hosts(agents.rendezvous()->hosts());
 }
 
 }  // namespace sansock::control

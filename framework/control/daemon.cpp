@@ -28,6 +28,7 @@
 #include "control/log.hpp"
 #include "control/management.hpp"
 #include "control/reload.hpp"
+#include "control/rendezvous.hpp"
 
 namespace sansock::control {
 namespace {
@@ -36,6 +37,7 @@ struct Options {
     std::string directory = socket::kControlDirectory;
     std::string group;
     std::string http;
+    Rendezvous::Options rendezvous;
     std::string level = "info";
     bool journald = false;
 };
@@ -164,6 +166,13 @@ int run(const Options &options) {
         if (!listening) return fail_with(listening.error());
         http = std::move(*listening);
     }
+    std::unique_ptr<Rendezvous> rendezvous;
+    if (!options.rendezvous.service.empty()) {
+        auto started = Rendezvous::start(options.rendezvous);
+        if (!started) return fail_with(started.error());
+        rendezvous = std::move(*started);
+        agents.set_rendezvous(rendezvous.get());
+    }
     agents.set_drained(drained->guids());
     std::jthread serving_agents([&] { agents.serve(stop.get()); });
     Operators operators(management, agents, *drained, access);
@@ -175,10 +184,13 @@ int run(const Options &options) {
     });
     spdlog::info("sansockd {} listens in {}", SANSOCK_VERSION, options.directory);
     if (http) spdlog::info("its page is at http://{}/, metrics at http://{}/metrics", http->where(), http->where());
+    if (rendezvous) spdlog::info("other hosts meet it at {}", rendezvous->where());
     sd_notify(0, "READY=1");
     int signal = 0;
     while (sigwait(&awaited, &signal) != 0 || signal == SIGHUP) {
-        if (signal == SIGHUP) reload_on_signal(agents);
+        if (signal != SIGHUP) continue;
+        if (rendezvous) rendezvous->reload();
+        reload_on_signal(agents);
     }
     ended = true;
     sd_notify(0, "STOPPING=1");
@@ -201,6 +213,14 @@ int main(int count, char **arguments) {
     app.add_option("--directory", options.directory, "Where its sockets are")->envname("SANSOCK_CONTROL")->capture_default_str();
     app.add_option("--group", options.group, "Whose members may see all processes, as root may");
     app.add_option("--http", options.http, "Address and port of the status page and the metrics, which whoever reaches it can read");
+    auto *const rendezvous =
+        app.add_option("--rendezvous", options.rendezvous.service, "Address and port at which daemons of other hosts ask, as 0.0.0.0:7470");
+    app.add_option("--channels", options.rendezvous.channels,
+                   "Address and port to which their processes connect; the next port unless told")
+        ->needs(rendezvous);
+    app.add_option("--pki", options.rendezvous.pki, "Where ca.pem, host.pem, host.key and crl.pem are")
+        ->needs(rendezvous)
+        ->capture_default_str();
     app.add_option("--log-level", options.level, "How much to say")
         ->check(CLI::IsMember({"error", "warning", "info", "debug"}))
         ->capture_default_str();

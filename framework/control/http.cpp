@@ -5,7 +5,6 @@
 #include <httplib.h>
 #include <netinet/in.h>
 
-#include <charconv>
 #include <chrono>
 #include <condition_variable>
 #include <deque>
@@ -18,6 +17,7 @@
 #include "control/metrics.hpp"
 #include "control/page.hpp"
 #include "control/status_json.hpp"
+#include "control/where.hpp"
 
 namespace sansock::control {
 namespace {
@@ -69,28 +69,6 @@ private:
     std::vector<std::jthread> threads_;
 };
 
-struct Where {
-    std::string host;
-    uint16_t port = 0;
-    int family = AF_INET;
-};
-
-std::optional<Where> parse(const std::string &text) {
-    const size_t colon = text.rfind(':');
-    if (colon == std::string::npos) return std::nullopt;
-    Where where{.host = text.substr(0, colon)};
-    const char *const end = text.data() + text.size();
-    const auto [stopped, error] = std::from_chars(text.data() + colon + 1, end, where.port);
-    if (error != std::errc() || stopped != end) return std::nullopt;
-    if (where.host.size() > 2 && where.host.front() == '[' && where.host.back() == ']') {
-        where.host = where.host.substr(1, where.host.size() - 2);
-        where.family = AF_INET6;
-    }
-    in6_addr address;
-    if (inet_pton(where.family, where.host.c_str(), &address) != 1) return std::nullopt;
-    return where;
-}
-
 /// A page of somebody else's, whose name has come to stand for this address, gets no answer: browsers say which name they have asked for.
 bool asks_for_an_address(const httplib::Request &request) {
     std::string host = request.get_header_value("Host");
@@ -134,8 +112,8 @@ HttpServer::HttpServer() : server_(std::make_unique<httplib::Server>()) {}
 HttpServer::~HttpServer() = default;
 
 Result<std::unique_ptr<HttpServer>> HttpServer::listen(const std::string &text, Agents &agents) {
-    const auto where = parse(text);
-    if (!where) return fail(EINVAL, fmt::format("\"{}\" is no address and port; allowed: as 127.0.0.1:9470 or [::1]:9470", text));
+    const auto where = Where::parse(text);
+    if (!where) return std::unexpected(where.error());
     std::unique_ptr<HttpServer> server(new HttpServer);
     httplib::Server &http = *server->server_;
     http.set_address_family(where->family);

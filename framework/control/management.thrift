@@ -56,6 +56,20 @@ struct Process {
   7: i32 on_provider
 }
 
+/** How this host meets others. */
+struct Hosts {
+  /** Where it listens. */
+  1: string where
+  /** As its certificate names it, and until when that is valid, in seconds since 1970. */
+  2: string name
+  3: i64 valid_until
+  /** Connections that processes have registered. */
+  4: i64 connections
+  /** Other hosts that it asks, and those that it cannot reach. */
+  5: i64 asked
+  6: i64 unreachable
+}
+
 struct Status {
   /** The daemon's. */
   1: string version
@@ -63,6 +77,8 @@ struct Status {
   3: list<Connection> connections
   /** Of other users, whom the caller may not look at. */
   4: i32 hidden_processes
+  /** Not there: the daemon was started without a rendezvous. */
+  5: optional Hosts hosts
 }
 
 /** Why something was not done. */

@@ -11,6 +11,7 @@
 #include "control/connections.hpp"
 #include "control/counters.hpp"
 #include "control/exposition.hpp"
+#include "control/rendezvous.hpp"
 
 namespace sansock::control {
 namespace {
@@ -147,6 +148,7 @@ std::string metrics(Agents &agents) {
     wire::Status status;
     read_status(agents, 0, true, status);
     tell_connections(exposition, status, users);
+    if (agents.rendezvous() != nullptr) agents.rendezvous()->tell(exposition);
     return std::move(exposition).finish();
 }
 

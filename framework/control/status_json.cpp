@@ -37,10 +37,20 @@ nlohmann::json json_of(const wire::Process &p) {
             {"on_provider", p.on_provider}};
 }
 
+nlohmann::json json_of(const wire::Hosts &h) {
+    return {{"where", h.where},
+            {"name", h.name},
+            {"valid_until", h.valid_until},
+            {"connections", h.connections},
+            {"asked", h.asked},
+            {"unreachable", h.unreachable}};
+}
+
 }  // namespace
 
 std::string status_json(const wire::Status &status) {
     nlohmann::json all{{"version", status.version}, {"hidden_processes", status.hidden_processes}};
+    all["hosts"] = status.__isset.hosts ? json_of(status.hosts) : nlohmann::json();
     all["processes"] = nlohmann::json::array();
     all["connections"] = nlohmann::json::array();
     for (const auto &process : status.processes) all["processes"].push_back(json_of(process));

@@ -2,6 +2,7 @@
 //
 // Both may be of different versions: a message may be longer than whoever reads it knows, and what it does not know it ignores.
 #pragma once
+#include <netinet/in.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
@@ -23,6 +24,12 @@ enum class AgentType : uint32_t {
     kDrained,    ///< From the process: how far it has got with a kDrain.
     kReload,     ///< From the daemon: the configuration shall be read anew.
     kReloaded,   ///< From the process: whether it was.
+    kRegister,   ///< From the process: it holds this connection, which may leave TCP (descriptor: its socket, as proof).
+    kForget,     ///< From the process: no longer.
+    kLookUp,     ///< From the process: who holds the other end of the connection that it registered?
+    kFound,      ///< From the daemon: the answer; or, unasked, that a connection cannot be registered.
+    kExpect,     ///< From the daemon: who holds the other end of this connection of yours has asked for you, and will show this token.
+    kChannel,    ///< From the daemon: a peer's process has connected (descriptor, which does not block), and has shown this token.
 };
 
 struct AgentHead {
@@ -65,6 +72,52 @@ struct AgentReloaded {
     uint32_t number = 0;
     uint32_t done = 0;    ///< 0: the configuration is wrong, and the one before stays.
     char why[2048] = {};  ///< All that is wrong with it, a line each, as far as there is room.
+};
+
+/// kRegister, kForget, kLookUp.
+struct AgentConnection {
+    AgentHead head;
+    uint64_t id = 0;                 ///< The process's own name for the connection; comes back in what is said of it.
+    sockaddr_in6 local{}, remote{};  ///< v4-mapped where IPv4.
+};
+
+enum class FoundStatus : uint32_t {
+    kHere = 1,
+    kNotThere,  ///< Nobody at the other host holds it, or more than one process does.
+    kNoDaemon,  ///< Nobody answers there.
+    kRefused,   ///< One of the two daemons will not have it.
+    kBusy,      ///< Later, maybe.
+};
+
+struct AgentFound {
+    AgentHead head{.type = AgentType::kFound};
+    uint64_t id = 0;
+    FoundStatus status{};
+    uint32_t reserved = 0;
+    uint64_t holder = 0;  ///< Key of the process that holds it: the same for the same process.
+    uint8_t token[16] = {};
+    sockaddr_in6 channel{};  ///< Where its daemon takes channels.
+    char why[256] = {};
+};
+
+struct AgentExpect {
+    AgentHead head{.type = AgentType::kExpect};
+    uint64_t id = 0;
+    uint64_t asker = 0;  ///< Key of the asking process.
+    uint8_t token[16] = {};
+    sockaddr_in6 local{}, remote{};
+    char host[64] = {};  ///< As its certificate names it.
+};
+
+struct AgentChannel {
+    AgentHead head{.type = AgentType::kChannel};
+    uint8_t token[16] = {};
+};
+
+/// What a process says first on a channel to another host's daemon, and then nothing until it hears from the process behind it.
+struct ChannelOpening {
+    uint64_t magic = 0x316e6e6168436e73;  // "snChann1"
+    uint8_t token[16] = {};
 };
 
 /// False: the directory's name is too long.
