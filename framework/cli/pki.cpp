@@ -1,6 +1,5 @@
 // `sansock pki`: by which certificates the hosts of a fleet know each other.
 #include <fmt/format.h>
-#include <openssl/err.h>
 #include <sys/stat.h>
 #include <time.h>
 
@@ -119,9 +118,7 @@ Result<pki::Description> own_certificate(const Authority &authority, const std::
     const auto certificate = read_certificate(file);
     if (!certificate) return std::unexpected(certificate.error());
     pki::Description what = pki::describe(certificate->get());
-    const bool is_own = authority.has_issued(certificate->get());
-    ERR_clear_error();
-    if (what.is_authority || !is_own)
+    if (what.is_authority || !authority.has_issued(certificate->get()))
         return fail(EINVAL, fmt::format("{} is not a certificate that this authority has made for a host", file));
     return what;
 }

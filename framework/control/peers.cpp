@@ -4,6 +4,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <spdlog/spdlog.h>
 #include <sys/socket.h>
 #include <time.h>
 
@@ -28,7 +29,7 @@ Reply busy(std::string why) { return {.status = FoundStatus::kBusy, .why = std::
 
 /// Believes nothing that could not be.
 Reply reply_of(const wire::Answer &answer) {
-    Reply reply{.why = answer.why.substr(0, sizeof socket::AgentFound::why)};
+    Reply reply{.why = printable(answer.why.substr(0, sizeof socket::AgentFound::why))};
     switch (answer.outcome) {
         case wire::Outcome::HERE: break;
         case wire::Outcome::NOT_THERE: reply.status = FoundStatus::kNotThere; return reply;
@@ -156,14 +157,13 @@ void Peers::work(const PeerPtr &peer) {
         lock.unlock();
         Called called{.reply = busy("the other host's daemon is slow"), .reached = true};
         if (!stopped && Clock::now() < next.until) called = call(connection, *peer, next);
-        next.query.tell(called.reply);
         lock.lock();
         note(*peer, called);
-        if (called.reached) continue;
-        std::vector<Waiting> rest;
-        while (!peer->waiting.empty()) rest.push_back(take(*peer));
+        std::vector<Waiting> told;
+        while (!called.reached && !peer->waiting.empty()) told.push_back(take(*peer));
         lock.unlock();
-        for (const Waiting &other : rest) other.query.tell(called.reply);
+        next.query.tell(called.reply);
+        for (const Waiting &other : told) other.query.tell(called.reply);
         lock.lock();
     }
     peer->has_thread = false;
@@ -198,18 +198,16 @@ Tls::Outcome<std::unique_ptr<Tls>> Peers::connect(const config::Address &address
 
 Peers::Called Peers::failed(const config::Address &address, const Tls::Failure &failure) {
     const std::string text = printable(failure.text);
-    const auto log = [&](const std::string &what) {
-        log_.warn(what);
-        return what;
-    };
-    if (failure.what == Tls::Failure::kCertificate) {
-        counts_.count_certificate(failure.ours, failure.reason);
-        return {.reply = {.status = FoundStatus::kRefused,
-                          .why = log(failure.ours ? fmt::format("{} does not like the certificate of this host: {}", address.text(), text)
-                                                  : fmt::format("{} is refused for its certificate: {}", address.text(), text))}};
+    if (failure.what != Tls::Failure::kCertificate) {  // as most hosts are
+        std::string why = fmt::format("no daemon answers at {} port {}: {}", address.text(), port_, text);
+        spdlog::debug("{}", why);
+        return {.reply = {.status = FoundStatus::kNoDaemon, .why = std::move(why)}};
     }
-    return {.reply = {.status = FoundStatus::kNoDaemon,
-                      .why = log(fmt::format("no daemon answers at {} port {}: {}", address.text(), port_, text))}};
+    counts_.count_certificate(failure.ours, failure.reason);
+    std::string why = failure.ours ? fmt::format("{} does not like the certificate of this host: {}", address.text(), text)
+                                   : fmt::format("{} is refused for its certificate: {}", address.text(), text);
+    log_.warn(why);
+    return {.reply = {.status = FoundStatus::kRefused, .why = std::move(why)}};
 }
 
 /// A connection that was there before may have ended at the other side meanwhile: then there is another try.

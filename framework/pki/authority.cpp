@@ -1,6 +1,7 @@
 #include "pki/authority.hpp"
 
 #include <fmt/format.h>
+#include <openssl/err.h>
 #include <openssl/rand.h>
 #include <time.h>
 #include <unistd.h>
@@ -227,7 +228,9 @@ Result<Issued> Authority::issue(const Names &names, const Period &period) const 
 }
 
 bool Authority::has_issued(X509 *certificate) const {
-    return X509_check_issued(certificate_.get(), certificate) == X509_V_OK && X509_verify(certificate, key_.get()) == 1;
+    const bool is_own = X509_check_issued(certificate_.get(), certificate) == X509_V_OK && X509_verify(certificate, key_.get()) == 1;
+    ERR_clear_error();
+    return is_own;
 }
 
 Result<CrlPtr> Authority::revoked() const {
@@ -237,8 +240,10 @@ Result<CrlPtr> Authority::revoked() const {
     if (!pem) return std::unexpected(pem.error());
     auto lists = crls_of(*pem, path);
     if (!lists) return std::unexpected(lists.error());
-    if (X509_CRL_verify(lists->front().get(), key_.get()) != 1)
+    if (X509_CRL_verify(lists->front().get(), key_.get()) != 1) {
+        ERR_clear_error();
         return fail(EPROTO, fmt::format("{} is not of this authority: move it away", path));
+    }
     return std::move(lists->front());
 }
 

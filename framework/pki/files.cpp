@@ -77,8 +77,11 @@ Result<void> write_files(const std::vector<NewFile> &files, Existing existing) {
                 return fail(EEXIST, fmt::format("{} exists, and is not overwritten: move it away, or name another directory", file.path));
         }
     }
-    for (const NewFile &file : files) {
-        if (const auto written = write_file(file, existing); !written) return written;
+    for (size_t i = 0; i < files.size(); ++i) {
+        const auto written = write_file(files[i], existing);
+        if (written) continue;
+        for (size_t made = 0; existing == Existing::kRefuse && made < i; ++made) unlink(files[made].path.c_str());
+        return written;
     }
     return {};
 }

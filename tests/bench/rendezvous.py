@@ -25,7 +25,6 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "control
 import harness  # noqa: E402
 import hosts  # noqa: E402
 
-PROCESSES = 4
 OF_ADDRESS = 20_000  # connections between two addresses: one has about 28,000 ports for them
 ASKED, ASKING = "10.77.0.2", "10.77.0.1"
 WINDOW = 64
@@ -46,10 +45,11 @@ def hold(directory, number, count, made, go, pipe):
                 ends.append((socket.create_connection(listener.getsockname(), source_address=(there, 0)), listener.accept()[0]))
     process = hosts.Process(directory, f"holder{number}".encode())
     pipe.send([(end.getpeername(), end.getsockname()) for _, end in ends[:5000]])
+    messages = [(process.registration(id_, end), end.fileno()) for id_, (_, end) in enumerate(ends)]
     made.wait()
     go.wait()
-    for _, end in ends:
-        process.register(end)
+    for message, proof in messages:
+        socket.send_fds(process.channel, [message], [proof])
     process.channel.settimeout(None)
     with contextlib.suppress(OSError):
         while process.channel.recv(4096):
@@ -84,16 +84,18 @@ def main():
     parser.add_argument("--connections", type=int, default=100_000)
     options = parser.parse_args()
     harness.bin_folder = options.bin
-    each = options.connections // PROCESSES
-    total = each * PROCESSES
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max(65536, 2 * each + 1000),) * 2)
+    descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, descriptors))
+    processes = max(4, -(-2 * options.connections // (min(descriptors, 200_000) - 1000)))
+    each = options.connections // processes
+    total = each * processes
     with contextlib.ExitStack() as ends:
         folder = pathlib.Path(ends.enter_context(tempfile.TemporaryDirectory(prefix="sansock-rendezvous-")))
         folder.chmod(0o755)
         asking, asked = hosts.Host("asking", folder, ends), hosts.Host("asked", folder, ends)
         hosts.join(asking.network, asked.network, [f"{ASKING}/24"], [f"{ASKED}/24"])
         fleet = hosts.Fleet(folder, "fleet")
-        asking.take(fleet.issue("asking", "asking", ASKING, *(f"10.98.0.{number + 1}" for number in range(PROCESSES))))
+        asking.take(fleet.issue("asking", "asking", ASKING, *(f"10.98.0.{number + 1}" for number in range(processes))))
         asked.take(fleet.issue("asked", "asked", ASKED))
         with asked.inside():
             for subnet in ("10.98.0.0/16", "10.99.0.0/16"):
@@ -102,10 +104,10 @@ def main():
         asking.daemon()
         asked.daemon()
 
-        made, go = multiprocessing.Barrier(PROCESSES + 1), multiprocessing.Event()
+        made, go = multiprocessing.Barrier(processes + 1), multiprocessing.Event()
         pipes = []
         with asked.inside():
-            for number in range(PROCESSES):
+            for number in range(processes):
                 pipe, theirs = multiprocessing.Pipe()
                 process = multiprocessing.Process(target=hold, args=(str(asked.directory), number, each, made, go, theirs))
                 process.start()
@@ -121,7 +123,7 @@ def main():
             time.sleep(0.02)
         took = time.monotonic() - begun
         grown = asked.memory_kib() - before
-        print(f"registered {total:,} connections of {PROCESSES} processes in {took:.2f} s: {total / took:,.0f} a second")
+        print(f"registered {total:,} connections of {processes} processes in {took:.2f} s: {total / took:,.0f} a second")
         print(f"memory of the daemon: {before / 1024:.1f} MiB before, {grown * 1024 / total:.0f} bytes a registered connection")
 
         with hosts.Caller(asking, ASKED, asking.pki) as caller:

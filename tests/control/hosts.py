@@ -103,8 +103,16 @@ class Process:
     def close(self):
         self.channel.close()
 
-    def say(self, type_, id_, local=("::", 0), remote=("::", 0), proof=None):
-        message = struct.pack("<IIQ", 0x3167416E, type_, id_) + packed(local) + packed(remote)
+    @staticmethod
+    def message(type_, id_, local=("::", 0), remote=("::", 0)):
+        return struct.pack("<IIQ", 0x3167416E, type_, id_) + packed(local) + packed(remote)
+
+    @classmethod
+    def registration(cls, id_, connection):
+        return cls.message(REGISTER, id_, connection.getsockname(), connection.getpeername())
+
+    def say(self, type_, id_, *names, proof=None):
+        message = self.message(type_, id_, *names)
         if proof is None:
             self.channel.send(message)
         else:
@@ -115,7 +123,7 @@ class Process:
         if id_ is None:
             self.next_id += 1
             id_ = self.next_id
-        self.say(REGISTER, id_, connection.getsockname(), connection.getpeername(), connection)
+        self.say(REGISTER, id_, connection.getsockname(), connection.getpeername(), proof=connection)
         return id_
 
     def forget(self, id_):
