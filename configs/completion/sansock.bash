@@ -26,7 +26,12 @@ _sansock() {
         reload) options+=" --live --directory" ;;
         drain) options+=" --timeout --directory" ;;
         undrain | log-level) options+=" --directory" ;;
-        pki) options+=" init issue renew revoke show --name --days --address --out" ;;
+        pki)
+            case ${COMP_WORDS[2]} in
+                init) options+=" --name --days" ;;
+                issue) options+=" --address --days --out" ;;
+                renew) options+=" --days --out" ;;
+            esac ;;
         import-registry) options+=" --output --plugin" ;;
         export-registry) options+=" --output" ;;
         bench) options+=" --config --json --quick --pairs --only" ;;
@@ -39,7 +44,7 @@ _sansock() {
                 COMPREPLY=($(compgen -W "$(sansock status --json 2>/dev/null | sed -n 's/.*"provider": "\([0-9a-f-]*\)".*/\1/p' | sort -u)" -- "$word"))
                 return ;;
             pki)
-                if [[ $before == pki ]]; then COMPREPLY=($(compgen -W "init issue renew revoke show --help" -- "$word")); else _filedir; fi
+                if [[ $before == pki ]]; then COMPREPLY=($(compgen -W "init issue renew revoke show" -- "$word")); else _filedir; fi
                 return ;;
             log-level) COMPREPLY=($(compgen -W "error warning info debug" -- "$word")); return ;;
             status | top | explain)

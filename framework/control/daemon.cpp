@@ -197,7 +197,7 @@ int run(const Options &options) {
     spdlog::info("ends on {}", strsignal(signal));
     operators.stop();
     if (http) http->stop();
-    spdlog::shutdown();
+    spdlog::default_logger()->flush();  // which other threads may still use
     std::_Exit(0);  // not waiting for callers who take their time
 }
 

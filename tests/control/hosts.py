@@ -13,6 +13,7 @@ import time
 import urllib.request
 
 from harness import Daemon, hello, PATIENCE_S, tool, wait_for
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 SERVICE, CHANNELS, METRICS = 7470, 7471, 9470
 HERE, NOT_THERE, NO_DAEMON, REFUSED, BUSY = range(1, 6)
@@ -208,12 +209,11 @@ class Host:
 
     def metrics(self):
         with self.inside(), urllib.request.urlopen(f"http://127.0.0.1:{METRICS}/metrics", timeout=PATIENCE_S) as page:
-            return {key: float(value) for key, _, value in
-                    (line.rpartition(" ") for line in page.read().decode().splitlines() if not line.startswith("#"))}
+            return {(sample.name, tuple(sorted(sample.labels.items()))): sample.value
+                    for family in text_string_to_metric_families(page.read().decode()) for sample in family.samples}
 
     def counts(self, name, **labels):
-        wanted = "{" + ",".join(f'{key}="{value}"' for key, value in labels.items()) + "}" if labels else ""
-        return self.metrics()[f"sansock_rendezvous_{name}{wanted}"]
+        return self.metrics()[f"sansock_rendezvous_{name}", tuple(sorted(labels.items()))]
 
     def memory_kib(self):
         status = pathlib.Path(f"/proc/{self.running.process.pid}/status").read_text()
