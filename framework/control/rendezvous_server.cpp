@@ -145,10 +145,12 @@ void RendezvousServer::accept_all() {
 
 bool RendezvousServer::prove(Place session) {
     const std::scoped_lock lock(mutex_);
-    if (proven_ >= kProvenMax) {
+    const auto is_of_address = [&](const Session &other) { return other.is_proven && !other.is_over && other.from == session->from; };
+    const bool address_is_full = std::ranges::count_if(sessions_, is_of_address) >= static_cast<ptrdiff_t>(kProvenOfAddressMax);
+    if (address_is_full || proven_ >= kProvenMax) {
         Session *oldest = nullptr;
         for (Session &other : sessions_) {
-            const bool may_go = other.is_proven && !other.is_busy && !other.is_over;
+            const bool may_go = other.is_proven && !other.is_busy && !other.is_over && (!address_is_full || is_of_address(other));
             if (may_go && (oldest == nullptr || other.used < oldest->used)) oldest = &other;
         }
         if (oldest == nullptr) return false;

@@ -30,7 +30,7 @@ public:
 
 private:
     using Clock = Tls::Clock;
-    static constexpr size_t kUnprovenMax = 64, kUnprovenOfAddressMax = 8, kProvenMax = 256;
+    static constexpr size_t kUnprovenMax = 64, kUnprovenOfAddressMax = 8, kProvenMax = 256, kProvenOfAddressMax = 8;
     static constexpr int kTurns = 64;  ///< Callers that are let in before it looks at anything else.
     static constexpr auto kWithin = std::chrono::seconds(2);
     static constexpr auto kIdle = std::chrono::seconds(60);

@@ -81,6 +81,20 @@ class HostileHosts(RendezvousCase):
             return False
         return True
 
+    def test_lets_a_host_have_so_many_connections(self):
+        """Who has a certificate has no more places than others: the ones that were silent longest end."""
+        asker, holder, near, far = self.both()
+        id_ = asker.register(near)
+        holder.register(far)
+        self.registered(self.b, 1)
+        self.find(asker, id_, holder)
+        callers = [self.ends.enter_context(Caller(self.a, B, self.certificates["a"])) for _ in range(20)]
+        self.assertTrue(all(self.ends_soon(caller.socket) for caller in callers[:12]))
+        self.assertEqual(callers[-1].ask(near.getsockname(), near.getpeername())["outcome"], HERE)
+        self.assertEqual(self.b.counts("sessions"), 8)
+        holder.hear(EXPECT)
+        self.still_finds(asker, id_, holder)
+
     def test_outlives_floods_at_both_ports(self):
         asker, holder, near, far = self.both()
         id_ = asker.register(near)
