@@ -123,11 +123,18 @@ Result<pki::Description> own_certificate(const Authority &authority, const std::
     return what;
 }
 
+/// Where a certificate is that was named by its file, by its host, or by the directory of all that its host needs; empty: nowhere.
+std::string file_of(const Options &options) {
+    if (std::filesystem::is_directory(options.what)) return options.what + "/" + pki::kHostFile;
+    const std::string in_directory = options.directory + "/" + options.what + ".pem";
+    if (!std::filesystem::exists(options.what) && std::filesystem::exists(in_directory)) return in_directory;
+    return std::filesystem::exists(options.what) ? options.what : "";
+}
+
 Status renew(const Options &options) {
     const auto authority = Authority::open(options.directory);
     if (!authority) return failed(authority.error());
-    const std::string in_directory = options.directory + "/" + options.what + ".pem";
-    const std::string file = std::filesystem::exists(options.what) || !std::filesystem::exists(in_directory) ? options.what : in_directory;
+    const std::string found = file_of(options), file = found.empty() ? options.what : found;
     const auto before = own_certificate(*authority, file);
     if (!before) return failed(before.error());
     const auto revoked = authority->is_revoked(before->serial);
@@ -146,8 +153,8 @@ Status revoke(const Options &options) {
     const auto authority = Authority::open(options.directory);
     if (!authority) return failed(authority.error());
     std::string serial = options.what;
-    if (std::filesystem::exists(options.what)) {
-        const auto what = own_certificate(*authority, options.what);
+    if (const std::string file = file_of(options); !file.empty()) {
+        const auto what = own_certificate(*authority, file);
         if (!what) return failed(what.error());
         serial = what->serial;
     }
@@ -248,12 +255,16 @@ void add_pki(CLI::App &app, Invocation &invocation) {
 
     action = add(*verb, "renew", "Make a new key and certificate with the names of an old one", options, invocation, renew);
     add_directory(*action, options);
-    action->add_option("certificate", options->what, "The old one's file, or the host's name")->required()->check(names_file());
+    action->add_option("certificate", options->what, "The old one: its file, its host, or the directory of all that the host needs")
+        ->required()
+        ->check(names_file());
     add_period(*action, options);
 
     action = add(*verb, "revoke", "Let hosts refuse a certificate, once they have crl.pem", options, invocation, revoke);
     add_directory(*action, options);
-    action->add_option("certificate", options->what, "Its file or its serial")->required()->check(names_file());
+    action->add_option("certificate", options->what, "Its file, its host, the directory of all that the host needs, or its serial")
+        ->required()
+        ->check(names_file());
 
     action = add(*verb, "show", "Say what a certificate, or a list of revoked ones, says", options, invocation, show);
     action->add_option("file", options->what, "The file")->required()->check(names_file());

@@ -198,7 +198,7 @@ int run(const Options &options) {
     operators.stop();
     if (http) http->stop();
     spdlog::default_logger()->flush();  // which other threads may still use
-    std::_Exit(0);  // not waiting for callers who take their time
+    std::_Exit(0);                      // not waiting for callers who take their time
 }
 
 }  // namespace

@@ -1,7 +1,7 @@
 // Which process of this host holds which connection that may leave TCP, and the tokens that were given out for them.
 //
-// A registered connection takes about 190 bytes (tests/bench/rendezvous.py measures it): a place in the map of its process, one in the set of
-// all pairs, and their share of the two tables. One that has a token outstanding takes about 130 more, for as long.
+// A registered connection takes about 190 bytes (tests/bench/rendezvous.py measures it): a place in the map of its process, one in the
+// set of all pairs, and their share of the two tables. One that has a token outstanding takes about 130 more, for as long.
 #pragma once
 #include <array>
 #include <chrono>

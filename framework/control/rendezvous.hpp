@@ -1,4 +1,8 @@
 // By which the processes that hold the two ends of a connection between two hosts find each other.
+//
+// Processes are heard in the agents' loop, under its lock; whoever asks other hosts, answers them or takes channels has threads of their
+// own. The register's lock may be taken under the agents', and nothing is taken under it; so may that of the peers. What is told to a
+// process is told under no lock but the agents', and without waiting.
 #pragma once
 #include <memory>
 #include <string>

@@ -152,6 +152,16 @@ class HostileHosts(RendezvousCase):
             self.assertEqual(self.b.counts("channels_total", outcome=outcome), count, outcome)
         channel["socket"].close()
 
+    def test_lets_tokens_expire(self):
+        asker, holder, near, far = self.both()
+        holder.register(far)
+        self.registered(self.b, 1)
+        answer, _ = self.find(asker, asker.register(near), holder)
+        self.assertEqual(self.b.counts("tokens"), 1)
+        wait_for("its end", lambda: self.b.counts("tokens") == 0)
+        self.refuses_channel(answer["token"])
+        self.assertTrue(holder.waits_in_vain())
+
     def test_a_process_that_hears_nothing_is_not_asked(self):
         """Its channel fills, which costs nobody else anything, and does not end it."""
         asker, holder, near, far = self.both()

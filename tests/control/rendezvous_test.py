@@ -60,6 +60,19 @@ class Rendezvous(RendezvousCase):
         self.assertEqual(self.b.counts("tokens"), 0)
         self.assertGreater(self.a.counts("certificate_expiry_timestamp_seconds"), time.time() + 300 * 86400)
 
+    def test_takes_channels_where_it_is_told(self):
+        self.a.daemon()
+        self.b.daemon("--channels", f"{B}:7999")
+        near, far = connection(self.a, self.b, B)
+        asker, holder = self.a.process(), self.b.process()
+        id_ = asker.register(near)
+        holder.register(far)
+        self.registered(self.b, 1)
+        answer, _ = self.find(asker, id_, holder)
+        self.assertEqual(answer["channel"], (B, 7999))
+        with open_channel(self.a, B, answer["token"], port=7999):
+            holder.hear(CHANNEL)["socket"].close()
+
     def test_shows_operators_how_it_stands(self):
         asker, holder, near, far = self.both()
         asker.register(near)
