@@ -31,19 +31,16 @@ inline std::optional<Side> side_of(const wire::Side &said) {
 
 /// Thrift's protocol over the bytes of one frame.
 struct Frame {
-    Frame() : Frame(std::string()) {}
-    explicit Frame(std::string content)
-        : bytes(std::move(content)),
-          buffer(std::make_shared<apache::thrift::transport::TMemoryBuffer>(
+    explicit Frame(const std::string &content = {})
+        : buffer(std::make_shared<apache::thrift::transport::TMemoryBuffer>(
               std::make_shared<apache::thrift::TConfiguration>(static_cast<int>(Tls::kFrameMax)))),
           protocol(std::make_shared<apache::thrift::protocol::TBinaryProtocol>(buffer, kStringMax, kContainerMax, true, true)) {
-        if (!bytes.empty()) buffer->write(reinterpret_cast<const uint8_t *>(bytes.data()), static_cast<uint32_t>(bytes.size()));
+        buffer->write(reinterpret_cast<const uint8_t *>(content.data()), static_cast<uint32_t>(content.size()));
     }
     [[nodiscard]] std::string written() const { return buffer->getBufferAsString(); }
 
     static constexpr int32_t kStringMax = 4096, kContainerMax = 64;
 
-    std::string bytes;
     std::shared_ptr<apache::thrift::transport::TMemoryBuffer> buffer;
     std::shared_ptr<apache::thrift::protocol::TBinaryProtocol> protocol;
 };
