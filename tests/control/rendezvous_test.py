@@ -292,6 +292,9 @@ class Rendezvous(RendezvousCase):
             hostile.register(end)
             end.close()  # so that the daemon's close is the last one
             self.b.running.process.send_signal(signal.SIGCONT)
+        self.registered(self.b, 11)
+        holder.register(connection(self.a, self.b, B)[1])
+        self.registered(self.b, 12)
         for _ in range(20):
             self.find(asker, id_, holder)
 
