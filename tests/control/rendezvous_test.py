@@ -289,8 +289,9 @@ class Rendezvous(RendezvousCase):
                 while True:
                     end.send(bytes(65536))
             self.b.running.process.send_signal(signal.SIGSTOP)
+            os.waitpid(self.b.running.process.pid, os.WUNTRACED)
             hostile.register(end)
-            end.close()  # so that the daemon's close is the last one
+            end.close()  # which is not the last close: that will be the daemon's
             self.b.running.process.send_signal(signal.SIGCONT)
         self.registered(self.b, 11)
         holder.register(connection(self.a, self.b, B)[1])
