@@ -1,13 +1,16 @@
 #include "settings.hpp"
 
+#include "common/units.hpp"
 #include "common/yaml_block.hpp"
 #include "layout.hpp"
-#include "units.hpp"
 
 namespace sansock::simulated {
 namespace {
 
+using plugins::parse_bandwidth;
 using plugins::parse_count;
+using plugins::parse_duration;
+using plugins::parse_size;
 using plugins::YamlMapping;
 
 Simulation parse_simulation(YamlMapping block) {

@@ -7,17 +7,20 @@
 
 #include <thread>
 
+#include "common/units.hpp"
 #include "link_model.hpp"
 #include "provider_conformance.hpp"
 #include "ring.hpp"
 #include "scratch.hpp"
 #include "settings.hpp"
-#include "units.hpp"
 
 namespace sansock::simulated {
 namespace {
 
 using conformance::End;
+using plugins::parse_bandwidth;
+using plugins::parse_duration;
+using plugins::parse_size;
 using ::testing::HasSubstr;
 
 std::string error_of(const char *yaml) {

@@ -4,7 +4,7 @@
 #include <optional>
 #include <string_view>
 
-namespace sansock::simulated {
+namespace sansock::plugins {
 
 /// Nanoseconds of a number with ns, us, ms or s behind it, or of 0.
 [[nodiscard]] std::optional<std::uint64_t> parse_duration(std::string_view text);
@@ -15,4 +15,4 @@ namespace sansock::simulated {
 /// Bytes of a number with nothing, KiB, MiB or GiB behind it.
 [[nodiscard]] std::optional<std::uint64_t> parse_size(std::string_view text);
 
-}  // namespace sansock::simulated
+}  // namespace sansock::plugins

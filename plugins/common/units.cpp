@@ -1,9 +1,9 @@
-#include "units.hpp"
+#include "common/units.hpp"
 
 #include <charconv>
 #include <span>
 
-namespace sansock::simulated {
+namespace sansock::plugins {
 namespace {
 
 /// A unit is worth `factor` / `divisor` of what is counted.
@@ -47,4 +47,4 @@ std::optional<std::uint64_t> parse_size(std::string_view text) {
     return parse(text, kUnits);
 }
 
-}  // namespace sansock::simulated
+}  // namespace sansock::plugins
