@@ -1,4 +1,5 @@
 // Every way to end: closed, failed, killed; and nothing stays behind.
+#include <algorithm>
 #include <fstream>
 #include <map>
 
@@ -106,6 +107,31 @@ TEST_P(ProviderConformance, WhatWasSentArrivesBeforeTheEndDoes) {
     EXPECT_EQ(b.count(SANSOCK_COMPLETION_RECEIVE, SANSOCK_OK), 4U);
     EXPECT_EQ(b.count(SANSOCK_COMPLETION_RECEIVE, SANSOCK_ECANCELED), 4U);
     for (std::uint64_t token = 0; token < 4; ++token) EXPECT_TRUE(holds(b.memory, token * 64, 64, token));
+}
+
+TEST_P(ProviderConformance, WhatWasSentArrivesThoughTheSenderHasLeftMessagesUnread) {
+    const auto &limits = provider().limits();
+    if (limits.unreceived != SANSOCK_UNRECEIVED_WAITS) GTEST_SKIP() << "messages do not wait for receives";
+    const std::uint64_t length = std::min<std::uint64_t>(limits.message_bytes_max, 64 * 1024);
+    const std::uint32_t depth = std::min(limits.send_depth_max, 64U);
+    End a(provider(), 8, 4, 64 * 1024), b(provider(), depth, 4, 64 * 1024);
+    connect(a, b);
+    for (int count = 0; count < 4; ++count) ASSERT_EQ(a.send(0, length), SANSOCK_OK);
+    std::size_t before = 0;
+    do {  // As much as goes: some of it may not have left this end when that is closed.
+        before = b.count(SANSOCK_COMPLETION_SEND);
+        while (b.send(0, length) == SANSOCK_OK) continue;
+        for (int polls = 0; polls < 100; ++polls) b.poll();
+    } while (b.count(SANSOCK_COMPLETION_SEND) > before && before < 1000);
+    const std::size_t sent = b.count(SANSOCK_COMPLETION_SEND, SANSOCK_OK);
+    b.endpoint.reset();
+    poll_until(
+        [&] {
+            while (a.receive(0, length) == SANSOCK_OK) continue;
+            return a.failure() != SANSOCK_OK;
+        },
+        {&a});
+    EXPECT_GE(a.count(SANSOCK_COMPLETION_RECEIVE, SANSOCK_OK), sent);
 }
 
 TEST_P(ProviderConformance, FailedEndpointsTakeNothingMore) {

@@ -1,103 +1,13 @@
 // The two ends in two processes, one of which may be killed.
-#include <signal.h>
-#include <sys/prctl.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
-#include <cstring>
+#include <algorithm>
 
-#include "provider_conformance.hpp"
+#include "second_process.hpp"
 
 namespace sansock::conformance {
 namespace {
-
-void send_offer(int channel, const plugin::Offer &offer) {
-    iovec bytes{const_cast<std::uint8_t *>(offer.bytes.data()), offer.bytes.size()};
-    alignas(cmsghdr) std::array<char, CMSG_SPACE(SANSOCK_OFFER_FDS_MAX * sizeof(int))> control{};
-    msghdr message{.msg_iov = &bytes, .msg_iovlen = 1};
-    if (!offer.fds.empty()) {
-        message.msg_control = control.data();
-        message.msg_controllen = CMSG_SPACE(offer.fds.size() * sizeof(int));
-        cmsghdr *const header = CMSG_FIRSTHDR(&message);
-        header->cmsg_level = SOL_SOCKET;
-        header->cmsg_type = SCM_RIGHTS;
-        header->cmsg_len = CMSG_LEN(offer.fds.size() * sizeof(int));
-        for (std::size_t at = 0; at < offer.fds.size(); ++at) {
-            const int fd = offer.fds[at].get();
-            std::memcpy(CMSG_DATA(header) + at * sizeof fd, &fd, sizeof fd);
-        }
-    }
-    if (::sendmsg(channel, &message, MSG_NOSIGNAL) < 0) throw std::runtime_error("sendmsg");
-}
-
-plugin::Offer receive_offer(int channel) {
-    plugin::Offer offer;
-    offer.bytes.resize(SANSOCK_OFFER_BYTES_MAX);
-    iovec bytes{offer.bytes.data(), offer.bytes.size()};
-    alignas(cmsghdr) std::array<char, CMSG_SPACE(SANSOCK_OFFER_FDS_MAX * sizeof(int))> control{};
-    msghdr message{.msg_iov = &bytes, .msg_iovlen = 1, .msg_control = control.data(), .msg_controllen = control.size()};
-    const ssize_t got = ::recvmsg(channel, &message, MSG_CMSG_CLOEXEC);
-    if (got <= 0) throw std::runtime_error("recvmsg");
-    offer.bytes.resize(static_cast<std::size_t>(got));
-    if (const cmsghdr *header = CMSG_FIRSTHDR(&message)) {
-        for (std::size_t at = 0; at < (header->cmsg_len - CMSG_LEN(0)) / sizeof(int); ++at) {
-            int fd = -1;
-            std::memcpy(&fd, CMSG_DATA(header) + at * sizeof fd, sizeof fd);
-            offer.fds.emplace_back(fd);
-        }
-    }
-    return offer;
-}
-
-/// A process that runs `body` with its end of a channel, and is gone when the case ends.
-class Process {
-public:
-    explicit Process(const std::function<void(int channel)> &body) {
-        std::array<int, 2> pair{};
-        if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair.data()) != 0) throw std::runtime_error("socketpair");
-        channel_.reset(pair[0]);
-        pid_ = ::fork();
-        if (pid_ != 0) {
-            ::close(pair[1]);
-            return;
-        }
-        ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-        channel_.reset();
-        try {
-            body(pair[1]);
-        } catch (const std::exception &error) {
-            std::fprintf(stderr, "second process: %s\n", error.what());
-            ::_exit(1);
-        }
-        ::_exit(0);
-    }
-    ~Process() { kill(); }
-
-    [[nodiscard]] int channel() const { return channel_.get(); }
-    void kill() {
-        if (pid_ > 0) ::kill(pid_, SIGKILL);
-        (void)wait();
-    }
-    /// The exit status.
-    int wait() {
-        int status = 0;
-        if (pid_ > 0) ::waitpid(pid_, &status, 0);
-        pid_ = -1;
-        return status;
-    }
-
-private:
-    UniqueFd channel_;
-    pid_t pid_ = -1;
-};
-
-void wait_until(const std::function<bool()> &done, End &end) {
-    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
-    while (!done()) {
-        if (std::chrono::steady_clock::now() > deadline) throw std::runtime_error("it did not happen in twenty seconds");
-        end.poll();
-    }
-}
 
 /// The second process: answers the offer, sends every message back, and goes when it is told that the peer has closed.
 void echo(const Target &target, int channel) {
@@ -140,6 +50,7 @@ public:
         wait_until([&] { return end_->established(); }, *end_);
     }
     [[nodiscard]] End &end() { return *end_; }
+    [[nodiscard]] const sansock_limits &limits() const { return provider_->limits(); }
 
 private:
     Result<plugin::Provider> provider_;
@@ -220,6 +131,53 @@ TEST_P(ProviderConformance, SurvivorsHearOfAPeerKilledWhileSending) {
             end);
         EXPECT_EQ(end.failure(), SANSOCK_ECONNRESET);
     }
+}
+
+/// Sends as much as goes, without receiving anything, says how much that was, and waits for its end.
+void send_until_full(const Target &target, int channel) {
+    std::optional<plugin::Host> host;
+    auto provider = open_target(target, host);
+    if (!provider) throw std::runtime_error(provider.error().text);
+    End end(*provider);
+    const auto answer = end.endpoint->accept_offer(receive_offer(channel));
+    if (!answer) throw std::runtime_error(answer.error().text);
+    send_offer(channel, *answer);
+    wait_until([&] { return end.established(); }, end);
+    char byte = 0;
+    if (::read(channel, &byte, 1) != 1) return;  // Until messages lie here unread.
+    const std::uint64_t length = std::min<std::uint64_t>(provider->limits().message_bytes_max, 64 * 1024);
+    std::size_t before = 0;
+    do {
+        before = end.count(SANSOCK_COMPLETION_SEND);
+        while (end.send(0, length) == SANSOCK_OK) continue;
+        for (int polls = 0; polls < 100; ++polls) end.poll();
+    } while (end.count(SANSOCK_COMPLETION_SEND) > before && before < 1000);
+    const std::uint64_t sent = end.count(SANSOCK_COMPLETION_SEND, SANSOCK_OK);
+    if (::write(channel, &sent, sizeof sent) != sizeof sent) return;
+    for (;;) ::pause();
+}
+
+TEST_P(ProviderConformance, WhatWasSentArrivesThoughTheSenderIsKilledWithMessagesUnread) {
+    SKIP_WITHIN_ONE_PROCESS();
+    Process other([&](int channel) { send_until_full(GetParam(), channel); });
+    std::optional<plugin::Host> host;
+    TwoProcesses connection(GetParam(), other, host);
+    if (connection.limits().unreceived != SANSOCK_UNRECEIVED_WAITS) GTEST_SKIP() << "messages do not wait for receives";
+    End &end = connection.end();
+    const std::uint64_t length = std::min<std::uint64_t>(connection.limits().message_bytes_max, 64 * 1024);
+    for (int count = 0; count < 4; ++count) ASSERT_EQ(end.send(0, length), SANSOCK_OK);
+    end.poll();
+    ASSERT_EQ(::write(other.channel(), "", 1), 1);
+    std::uint64_t sent = 0;
+    ASSERT_EQ(::read(other.channel(), &sent, sizeof sent), static_cast<ssize_t>(sizeof sent));
+    other.kill();
+    wait_until(
+        [&] {
+            while (end.receive(0, length) == SANSOCK_OK) continue;
+            return end.failure() != SANSOCK_OK;
+        },
+        end);
+    EXPECT_GE(end.count(SANSOCK_COMPLETION_RECEIVE, SANSOCK_OK), sent);
 }
 
 }  // namespace
