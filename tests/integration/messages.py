@@ -41,8 +41,12 @@ def simulated(settings, more=""):
     return CONFIG.format(plugin="simulated", settings=textwrap.indent(f"simulation:\n  {settings}", "    "), more=more)
 
 
-def fault(call, after, result="error", more=""):
-    rule = f"options:\n  wraps: simulated\n  faults:\n    - {{call: {call}, after: {after}, times: 1, result: {result}}}"
+def tcp(options="{}", more=""):
+    return CONFIG.format(plugin="tcp", settings=f"    options: {options}", more=more)
+
+
+def fault(call, after, result="error", more="", wraps="simulated"):
+    rule = f"options:\n  wraps: {wraps}\n  faults:\n    - {{call: {call}, after: {after}, times: 1, result: {result}}}"
     return CONFIG.format(plugin="fault", settings=textwrap.indent(rule, "    "), more=more)
 
 
@@ -131,6 +135,13 @@ CASES = [
     Case("fault_create_endpoint", "talk", fault("create_endpoint", 0), refused),
     Case("fault_accept_offer", "talk", fault("accept_offer", 0), refused),
     Case("fault_take_answer", "talk", fault("take_answer", 0), refused),
+    Case("tcp", "talk", tcp("{address: 127.0.0.1, message_max: 4 KiB}"), carried),
+    Case("tcp_many", "many", tcp(), carried),
+    Case("tcp_idle", "idle", tcp(), carried),
+    Case("tcp_death", "death", tcp(), left),
+    Case("tcp_fork", "fork", tcp(), shared),
+    Case("tcp_fault_completion_fail", "talk", fault("completion", 130, "fail", wraps="tcp"), failed),
+    Case("tcp_fault_silence", "talk", fault("completion", 40, "silence", QUICK, wraps="tcp"), failed),
 ]
 
 

@@ -16,6 +16,12 @@ public:
     Item &front() noexcept { return items_[first_]; }
     const Item &front() const noexcept { return items_[first_]; }
 
+    /// The item that is so many behind the first one.
+    Item &operator[](std::size_t at) noexcept {
+        at += first_;
+        return items_[at >= items_.size() ? at - items_.size() : at];
+    }
+
     /// The new last item, as it was left by its last use. Not when full.
     Item &push() noexcept {
         std::size_t last = first_ + count_++;
