@@ -51,6 +51,13 @@ void wake(Connection &connection, const path::Moved &moved) {
     }
 }
 
+/// The path is there, for which somebody may be asleep who would have declared himself ready. A round of the carrier ends with a fence.
+bool is_due(const Courier &courier) { return courier.awaited.load(std::memory_order_relaxed) && courier.carrier.established(); }
+
+void get_ready_at_last(Courier &courier, Connection &connection) {
+    if (is_due(courier) && courier.awaited.exchange(false)) get_ready(connection);
+}
+
 void after(Connection &connection, const path::Moved &moved) {
     wake(connection, moved);
     const bool unwatched = moved.waits && !watching.load(std::memory_order_relaxed) && !watching.exchange(true, std::memory_order_relaxed);
@@ -68,6 +75,7 @@ void carry_now(Connection &connection, bool arm) {
     const path::Moved moved = courier->carrier.move(arm);
     errno = saved;
     inside = false;
+    if (__builtin_expect(is_due(*courier), 0)) Process::get()->ring_helper();
     after(*courier->connection, moved);  // which is another than `connection` only when that was closed meanwhile
 }
 
@@ -120,6 +128,7 @@ Courier *Couriers::prepare(const Choice &choice, stream::Reason &reason) {
     if (courier->endpoint == nullptr) return nullptr;
     courier->connection = nullptr;
     courier->decide_ns = 0;
+    courier->awaited.store(false, std::memory_order_relaxed);
     courier->limits = choice.messages;
     courier->state.store(Courier::kMeeting, std::memory_order_relaxed);
     reason = land(*courier, choice);
@@ -201,6 +210,7 @@ void Couriers::notified(uint32_t index) {
     if (connection.courier.load(std::memory_order_acquire) != &courier || connection.generation != courier.generation) return;
     const path::Moved moved = courier.carrier.move_notified();
     after(connection, moved);
+    get_ready_at_last(courier, connection);
     if (moved.failed) fail(courier, connection);
     if (connection.phase() == Phase::kLingering) finish_lingering(process_, connection);
 }
@@ -213,6 +223,7 @@ void Couriers::look_after(Connection &connection) {
         return close(*courier);
     }
     carry_now(connection, true);
+    get_ready_at_last(*courier, connection);
     if (courier->carrier.failed()) fail(*courier, connection);
 }
 

@@ -18,7 +18,8 @@ struct Courier {
     Connection *connection = nullptr;
     uint32_t generation = 0;  ///< Of the connection.
     void *endpoint = nullptr;
-    uint64_t decide_ns = 0;  ///< When a failure that may be the peer's death is taken for one of the provider.
+    uint64_t decide_ns = 0;            ///< When a failure that may be the peer's death is taken for one of the provider.
+    std::atomic<bool> awaited{false};  ///< Somebody has found the path not established yet, and may sleep until it is.
     MessageLimits limits;
     path::Carrier carrier;
 };

@@ -257,8 +257,13 @@ void get_ready(Connection &connection) {
             if (!cover(*item)) return;  // no wake object to be had: this connection stays on TCP
         }
     }
-    const Courier *courier = connection.courier.load(std::memory_order_acquire);
-    if (courier == nullptr || courier->carrier.established()) connection.end().declare_ready();
+    Courier *courier = connection.courier.load(std::memory_order_acquire);
+    if (courier != nullptr && !courier->carrier.established()) {
+        courier->awaited.store(true, std::memory_order_relaxed);
+        full_fence();  // who establishes it looks at that afterwards
+        if (!courier->carrier.established()) return;
+    }
+    connection.end().declare_ready();
 }
 
 /// Queues whatever is registered of a peer's connections.

@@ -137,6 +137,7 @@ CASES = [
     Case("fault_take_answer", "talk", fault("take_answer", 0), refused),
     Case("tcp", "talk", tcp("{address: 127.0.0.1, message_max: 4 KiB}"), carried),
     Case("tcp_many", "many", tcp(), carried),
+    Case("tcp_required", "talk", tcp(more="    policy: require"), carried),
     Case("tcp_idle", "idle", tcp(), carried),
     Case("tcp_death", "death", tcp(), left),
     Case("tcp_fork", "fork", tcp(), shared),
