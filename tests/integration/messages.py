@@ -41,8 +41,8 @@ def simulated(settings, more=""):
     return CONFIG.format(plugin="simulated", settings=textwrap.indent(f"simulation:\n  {settings}", "    "), more=more)
 
 
-def tcp(options="{}", more=""):
-    return CONFIG.format(plugin="tcp", settings=f"    options: {options}", more=more)
+def portable(options="{}", more=""):
+    return CONFIG.format(plugin="portable", settings=f"    options: {options}", more=more)
 
 
 def fault(call, after, result="error", more="", wraps="simulated"):
@@ -135,14 +135,14 @@ CASES = [
     Case("fault_create_endpoint", "talk", fault("create_endpoint", 0), refused),
     Case("fault_accept_offer", "talk", fault("accept_offer", 0), refused),
     Case("fault_take_answer", "talk", fault("take_answer", 0), refused),
-    Case("tcp", "talk", tcp("{address: 127.0.0.1, message_max: 4 KiB}"), carried),
-    Case("tcp_many", "many", tcp(), carried),
-    Case("tcp_required", "talk", tcp(more="    policy: require"), carried),
-    Case("tcp_idle", "idle", tcp(), carried),
-    Case("tcp_death", "death", tcp(), left),
-    Case("tcp_fork", "fork", tcp(), shared),
-    Case("tcp_fault_completion_fail", "talk", fault("completion", 130, "fail", wraps="tcp"), failed),
-    Case("tcp_fault_silence", "talk", fault("completion", 40, "silence", QUICK, wraps="tcp"), failed),
+    Case("portable", "talk", portable("{address: 127.0.0.1, message_max: 4 KiB}"), carried),
+    Case("portable_many", "many", portable(), carried),
+    Case("portable_required", "talk", portable(more="    policy: require"), carried),
+    Case("portable_idle", "idle", portable(), carried),
+    Case("portable_death", "death", portable(), left),
+    Case("portable_fork", "fork", portable(), shared),
+    Case("portable_fault_completion_fail", "talk", fault("completion", 130, "fail", wraps="portable"), failed),
+    Case("portable_fault_silence", "talk", fault("completion", 40, "silence", QUICK, wraps="portable"), failed),
 ]
 
 
