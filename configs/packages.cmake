@@ -47,7 +47,7 @@ endforeach()
 
 # All that is installed, and no tests.
 add_custom_target(packaged DEPENDS debian_changelog manual fault sansock sansock-bench-worker sansock_native sansock_preload sansock_runtime
-  sansockd simulated tcp)
+  sansockd simulated portable)
 if(TARGET sansock-validate)
   add_dependencies(packaged sansock-validate)
 endif()

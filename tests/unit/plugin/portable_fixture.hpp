@@ -20,7 +20,7 @@ protected:
         provider_.reset();
         const std::vector<std::filesystem::path> plugins{SANSOCK_PLUGINS};
         host_.emplace(plugin::Catalog::scan(plugins), [this](std::string_view, int, std::string_view text) { said_.emplace_back(text); });
-        auto opened = host_->open("tcp", "f19c3b4a-c465-4a86-a7b2-9646acb6b3fa", "options: " + options, "test:1");
+        auto opened = host_->open("portable", "f19c3b4a-c465-4a86-a7b2-9646acb6b3fa", "options: " + options, "test:1");
         if (!opened) throw std::runtime_error(opened.error().text);
         provider_.emplace(std::move(*opened));
     }
