@@ -9,8 +9,10 @@ constexpr Advice kAdvice[] = {
     {"forbidden", "its route says policy: forbid", "change the route"},
     {"no-route", "no route matches", "add one; routes: [] moves nothing"},
     {"remote-host",
-     "the peer is on another host: in this version connections move within one host only, and no provider is asked about others",
-     "nothing"},
+     "the peer is on another host, and no provider of the route crosses hosts, or the two hosts' daemons do not bring them together; "
+     "detail "
+     "has which",
+     "docs/operating.md, \"Between hosts\""},
     {"peer-silent", "nobody answered at the other end within timeouts.rendezvous",
      "run the peer's program under sansock, too; if it is, see detail: somebody else may hold the meeting's name"},
     {"peer-declined", "the other end answered and would not; detail has its reason", "look at the other end's configuration"},
@@ -36,6 +38,9 @@ constexpr Advice kAdvice[] = {
     {"drained", "an operator has taken the provider out of service, and the route names no other", "sansock undrain; docs/operating.md"},
     {"io-uring", "the process uses io_uring, whose reads and writes nobody sees", ""},
     {"standard-io", "the socket was given to libc's streams (fdopen, dprintf)", "nothing"},
+    {"channel-lost",
+     "the channel to the peer's process on another host broke while a provider carried the stream: the connection was reset",
+     "look at the network, or a firewall that forgets connections"},
 };
 
 }  // namespace

@@ -16,7 +16,7 @@ using socket::AgentType;
 using socket::FoundStatus;
 
 constexpr uint32_t kLookingMax = 128;  ///< Look-ups of a process: their answers fit into its channel.
-constexpr auto kNotThereFor = std::chrono::milliseconds(100);
+constexpr auto kNotThereFor = std::chrono::milliseconds(5);
 
 AgentFound found(uint64_t id, FoundStatus status, const std::string &why) {
     AgentFound found;

@@ -6,8 +6,8 @@
 // message, and the peer's Landing shows what arrived as this end's slot would have. Whoever happens to be in a library call does
 // that work, or the helper when a completion comes; docs/stream-protocol.md, "Messages", has the rules.
 //
-// The cold words of the protocol do not travel here: both ends are of one host and read them from each other's slot. Between
-// hosts they would be messages too, and be laid down in the same slot.
+// The cold words of the protocol do not travel here: of one host, both ends read them from each other's slot, and of two they come over a
+// connection of their own (socket/far.hpp).
 //
 // One thread at a time moves things (a try-lock): who finds it held leaves word, and the holder looks again. An endpoint
 // serves one epoch, so no late message can be taken for one of another.
@@ -51,6 +51,7 @@ public:
         const memory::Slot *peer;
         sansock_region *window;
         const stream::State *state;
+        bool far = false;  ///< As stream::End::Memory has it.
     };
     void start(const Ends &ends, const Terms &terms);
 

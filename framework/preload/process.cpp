@@ -10,6 +10,7 @@
 #include "preload/real.hpp"
 #include "preload/step_back.hpp"
 #include "socket/helper.hpp"
+#include "socket/io.hpp"
 #include "socket/report.hpp"
 #include "socket/waiting.hpp"
 
@@ -65,6 +66,7 @@ void leave() {
     socket_::Process *process = socket_::Process::get();
     if (process == nullptr || in_vfork_child()) return;
     socket_::report_all();
+    socket_::leave_far(*process, true);
     socket_::leave_lent(*process);
     process->leave_all();
 }

@@ -8,6 +8,7 @@
 
 #include "preload/real.hpp"
 #include "preload/step_back.hpp"
+#include "socket/io.hpp"
 #include "socket/report.hpp"
 #include "socket/waiting.hpp"
 
@@ -71,6 +72,7 @@ public:
         image_leaves();
         if (in_vfork_child() || process_ == nullptr) return;
         socket::report_all();
+        socket::leave_far(*process_, false);
         socket::leave_lent(*process_);
         process_->leave_all();
         image_left();  // whoever looks for the new program finds us, no more one of the family

@@ -55,7 +55,7 @@ public:
 
     const socket::Policy &policy() override { return policies_.back(); }
     bool reload(std::span<char> why) override;
-    Choice choose(const sockaddr_in6 &server, uint64_t refused, const char *wanted) override;
+    Choice choose(const sockaddr_in6 &server, uint64_t refused, const char *wanted, bool far) override;
     bool may_share(uid_t one, uid_t other) override { return config::may_share(config_, one, other); }
     void set_drained(std::span<const socket::GuidText> guids) override;
     bool release_drained() override;
@@ -194,7 +194,7 @@ void ConfiguredRuntime::fill_policy() {
     policies_.push_back(policy);
 }
 
-Choice ConfiguredRuntime::choose(const sockaddr_in6 &server, uint64_t refused, const char *wanted) {
+Choice ConfiguredRuntime::choose(const sockaddr_in6 &server, uint64_t refused, const char *wanted, bool far) {
     close_retired();
     Choice choice;
     const auto endpoint = config::Endpoint::from(reinterpret_cast<const sockaddr *>(&server), sizeof server);
@@ -210,7 +210,7 @@ Choice ConfiguredRuntime::choose(const sockaddr_in6 &server, uint64_t refused, c
     }
     choice.after_calls = route->upgrade_after.calls;
     choice.after_bytes = route->upgrade_after.bytes;
-    bool drained = false;
+    bool drained = false, too_short = false;
     for (const config::Guid &guid : route->providers) {
         const config::Provider *block = config_.find(guid);
         drained |= drained_.contains(guid.text());
@@ -218,6 +218,10 @@ Choice ConfiguredRuntime::choose(const sockaddr_in6 &server, uint64_t refused, c
         if (block == nullptr || (wanted != nullptr && guid.text() != wanted)) continue;
         const uint32_t index = numbers_[static_cast<size_t>(block - config_.providers.data())];
         if (index == kProvidersMax || (refused >> index & 1) != 0 || provider(index) == nullptr) continue;
+        if (far && (provider(index)->limits().reach != SANSOCK_REACH_NETWORK || !carries_messages(*provider(index)))) {
+            too_short = true;
+            continue;
+        }
         choice.provider = index;
         choice.send_buffers = block->send_buffers;
         choice.buffer_size = block->buffer_size;
@@ -231,7 +235,7 @@ Choice ConfiguredRuntime::choose(const sockaddr_in6 &server, uint64_t refused, c
                            limits.answerer_sends_first == 1};
         return choice;
     }
-    choice.refused = drained ? stream::Reason::kDrained : stream::Reason::kNoProvider;
+    choice.refused = drained ? stream::Reason::kDrained : too_short ? stream::Reason::kRemoteHost : stream::Reason::kNoProvider;
     return choice;
 }
 

@@ -9,6 +9,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <utility>
+
 #include "socket/agent_message.hpp"
 #include "socket/channel.hpp"
 #include "socket/launch.hpp"
@@ -16,6 +18,43 @@
 
 namespace sansock::socket {
 namespace {
+
+bool send_with(int daemon, const void *message, size_t size, int fd) {
+    iovec part{const_cast<void *>(message), size};
+    alignas(cmsghdr) char control[CMSG_SPACE(sizeof fd)] = {};
+    msghdr header{};
+    header.msg_iov = &part;
+    header.msg_iovlen = 1;
+    if (fd >= 0) {
+        header.msg_control = control;
+        header.msg_controllen = sizeof control;
+        cmsghdr *entry = CMSG_FIRSTHDR(&header);
+        entry->cmsg_level = SOL_SOCKET;
+        entry->cmsg_type = SCM_RIGHTS;
+        entry->cmsg_len = CMSG_LEN(sizeof fd);
+        memcpy(CMSG_DATA(entry), &fd, sizeof fd);
+    }
+    return raw_syscall(SYS_sendmsg, daemon, &header, MSG_DONTWAIT | MSG_NOSIGNAL) == static_cast<long>(size);
+}
+
+/// One message, and the descriptor that it brings. As recv().
+long receive_with(int daemon, void *bytes, size_t size, UniqueFd &fd) {
+    iovec part{bytes, size};
+    alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
+    msghdr header{};
+    header.msg_iov = &part;
+    header.msg_iovlen = 1;
+    header.msg_control = control;
+    header.msg_controllen = sizeof control;
+    const long got = raw_syscall(SYS_recvmsg, daemon, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    const cmsghdr *entry = got < 0 ? nullptr : CMSG_FIRSTHDR(&header);
+    if (entry != nullptr && entry->cmsg_level == SOL_SOCKET && entry->cmsg_type == SCM_RIGHTS) {
+        int passed;
+        memcpy(&passed, CMSG_DATA(entry), sizeof passed);
+        fd.reset(passed);
+    }
+    return got;
+}
 
 /// The daemon may read what the process shows, and nothing else.
 int open_for_reading(int fd) {
@@ -62,8 +101,16 @@ void Agent::timers() {
     reload_.timers();
 }
 
-void Agent::tell(const void *message, size_t size) const {
-    if (daemon_ >= 0) raw_syscall(SYS_sendto, daemon_, message, size, MSG_DONTWAIT | MSG_NOSIGNAL, nullptr, 0);
+bool Agent::tell(const void *message, size_t size, int fd) const { return daemon_ >= 0 && send_with(daemon_, message, size, fd); }
+
+void Agent::forget(uint64_t id) const {
+    const AgentConnection message{{.type = AgentType::kForget}, id};
+    tell(&message, sizeof message);
+}
+
+bool Agent::tell(AgentType type, uint64_t id, const SharedConnection &connection, int fd) const {
+    const AgentConnection message{{.type = type}, id, connection.local, connection.remote};
+    return tell(&message, sizeof message, fd);
 }
 
 void Agent::tell_progress(Drain::Progress progress) {
@@ -84,11 +131,15 @@ bool read(const char *bytes, size_t size, Message &message) {
 
 }  // namespace
 
-void Agent::hear(const char *message, size_t size) {
+void Agent::hear(const char *message, size_t size, UniqueFd &fd) {
     AgentHead head;
     if (!read(message, size, head) || head.magic != kAgentMagic) return;
     if (AgentDrain drain; head.type == AgentType::kDrain && read(message, size, drain) && drain.count <= kDrainsMax) hear_drain(drain);
     if (AgentReload reload; head.type == AgentType::kReload && read(message, size, reload)) hear_reload(reload);
+    if (AgentFound found; head.type == AgentType::kFound && read(message, size, found)) introductions_.found(found);
+    if (AgentExpect expect; head.type == AgentType::kExpect && read(message, size, expect)) introductions_.expect(expect);
+    if (AgentChannel channel; head.type == AgentType::kChannel && read(message, size, channel) && fd)
+        introductions_.channel(channel, std::move(fd));
 }
 
 void Agent::hear_drain(const AgentDrain &drain) {
@@ -109,28 +160,16 @@ bool Agent::greet(int daemon) const {
     AgentHello hello{.pid = process_.pid(), .started = process_start_time(process_.pid())};
     snprintf(hello.program, sizeof hello.program, "%s", launch().program);
     snprintf(hello.config, sizeof hello.config, "%.*s", static_cast<int>(sizeof hello.config - 1), launch().config);
-    iovec part{&hello, sizeof hello};
-    alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
-    msghdr header{};
-    header.msg_iov = &part;
-    header.msg_iovlen = 1;
-    header.msg_control = control;
-    header.msg_controllen = sizeof control;
-    cmsghdr *entry = CMSG_FIRSTHDR(&header);
-    entry->cmsg_level = SOL_SOCKET;
-    entry->cmsg_type = SCM_RIGHTS;
-    entry->cmsg_len = CMSG_LEN(sizeof(int));
-    const int fd = board.get();
-    memcpy(CMSG_DATA(entry), &fd, sizeof fd);
-    return raw_syscall(SYS_sendmsg, daemon, &header, MSG_DONTWAIT | MSG_NOSIGNAL) == sizeof hello;
+    return send_with(daemon, &hello, sizeof hello, board.get());
 }
 
 void Agent::readable() {
     char bytes[4096];
     for (;;) {
-        const long got = raw_syscall(SYS_recvfrom, daemon_, bytes, sizeof bytes, MSG_DONTWAIT, nullptr, nullptr);
+        UniqueFd fd;
+        const long got = receive_with(daemon_, bytes, sizeof bytes, fd);
         if (got == -EAGAIN) return;
-        if (got > 0) hear(bytes, static_cast<size_t>(got));
+        if (got > 0) hear(bytes, static_cast<size_t>(got), fd);
         if (got <= 0 && got != -EINTR) break;
     }
     raw_syscall(SYS_epoll_ctl, epoll_fd_, EPOLL_CTL_DEL, daemon_, nullptr);  // a child that was just forked may have it, too

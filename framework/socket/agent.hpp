@@ -8,14 +8,30 @@
 
 namespace sansock::socket {
 
+/// What the daemon says of connections between hosts.
+class Introductions {
+public:
+    virtual void found(const AgentFound &found) = 0;
+    virtual void expect(const AgentExpect &expect) = 0;
+    virtual void channel(const AgentChannel &channel, UniqueFd fd) = 0;
+
+protected:
+    ~Introductions() = default;
+};
+
 class Agent {
 public:
-    Agent(Process &process, Couriers &couriers) : process_(process), drain_(process, couriers), reload_(process, drain_) {}
+    Agent(Process &process, Couriers &couriers, Introductions &introductions)
+        : process_(process), introductions_(introductions), drain_(process, couriers), reload_(process, drain_) {}
     /// `epoll_fd`: the helper's, which hears of the daemon under `watch`.
     void start(int epoll_fd, uint64_t watch);
     /// The daemon has said something, or has gone.
     void readable();
     void timers();
+    [[nodiscard]] bool is_connected() const { return daemon_ >= 0; }
+    /// kRegister, with the connection's socket, or kLookUp. False: there is no daemon, or it takes nothing more.
+    bool tell(AgentType type, uint64_t id, const SharedConnection &connection, int fd = -1) const;
+    void forget(uint64_t id) const;
     [[nodiscard]] uint64_t next_due_ns() const { return std::min({due_ns_, drain_.next_due_ns(), reload_.next_due_ns()}); }
 
 private:
@@ -24,14 +40,15 @@ private:
     static constexpr long kAnswerNs = 20'000'000;
 
     void look();
-    void hear(const char *message, size_t size);
+    void hear(const char *message, size_t size, UniqueFd &fd);
     void hear_drain(const AgentDrain &drain);
     void hear_reload(const AgentReload &reload);
-    void tell(const void *message, size_t size) const;
+    bool tell(const void *message, size_t size, int fd = -1) const;
     void tell_progress(Drain::Progress progress);
     [[nodiscard]] bool greet(int daemon) const;
 
     Process &process_;
+    Introductions &introductions_;
     int epoll_fd_ = -1;
     uint64_t watch_ = 0;
     int daemon_ = -1;

@@ -74,6 +74,8 @@ struct AgentReloaded {
     char why[2048] = {};  ///< All that is wrong with it, a line each, as far as there is room.
 };
 
+inline constexpr size_t kTokenSize = 16;
+
 /// kRegister, kForget, kLookUp.
 struct AgentConnection {
     AgentHead head;
@@ -95,7 +97,7 @@ struct AgentFound {
     FoundStatus status{};
     uint32_t reserved = 0;
     uint64_t holder = 0;  ///< Key of the process that holds it: the same for the same process.
-    uint8_t token[16] = {};
+    uint8_t token[kTokenSize] = {};
     sockaddr_in6 channel{};  ///< Where its daemon takes channels.
     char why[256] = {};
 };
@@ -104,20 +106,20 @@ struct AgentExpect {
     AgentHead head{.type = AgentType::kExpect};
     uint64_t id = 0;
     uint64_t asker = 0;  ///< Key of the asking process.
-    uint8_t token[16] = {};
+    uint8_t token[kTokenSize] = {};
     sockaddr_in6 local{}, remote{};
     char host[64] = {};  ///< As its certificate names it.
 };
 
 struct AgentChannel {
     AgentHead head{.type = AgentType::kChannel};
-    uint8_t token[16] = {};
+    uint8_t token[kTokenSize] = {};
 };
 
 /// What a process says first on a channel to another host's daemon, and then nothing until it hears from the process behind it.
 struct ChannelOpening {
     uint64_t magic = 0x316e6e6168436e73;  // "snChann1"
-    uint8_t token[16] = {};
+    uint8_t token[kTokenSize] = {};
 };
 
 /// False: the directory's name is too long.

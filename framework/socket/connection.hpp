@@ -97,6 +97,8 @@ public:
     void wake_peer_writers() override;
     void path_opens(uint64_t at) override;
     void tcp_is_silent() override;
+    void words_changed() override;
+    void tcp_end_seen() override;
     void wake_own() override;
 
 private:
@@ -157,12 +159,14 @@ struct ConnectionView {
     std::atomic<uint32_t> waiting[8] = {};
     enum Closing : uint32_t { kOpen = 0, kClosing, kPostponed };
     std::atomic<uint32_t> closing{kOpen};
-    Relaxed<bool> bytes_watched{false};       ///< The helper hears of bytes by TCP.
-    uint32_t unlent_at = 0;                   ///< State::lent when the helper saw nobody else hold the socket.
-    uint64_t rested_at = 0;                   ///< Bytes sent when the helper looked last for buffers to give back.
-    bool reset_logged = false;                ///< The helper has said in the log why the library reset it.
-    uint64_t required_until_ns = 0;           ///< When a required connection must have moved.
-    bool reported = false;                    ///< Its line was written when this process was about to end.
+    Relaxed<bool> bytes_watched{false};                      ///< The helper hears of bytes by TCP.
+    uint32_t unlent_at = 0;                                  ///< State::lent when the helper saw nobody else hold the socket.
+    uint32_t told_far = 0;                                   ///< The attention count when the helper told a peer on another host last.
+    uint64_t far_sent = 0, far_wait_ns = 0, far_due_ns = 0;  ///< Meetings::rest_far().
+    uint64_t rested_at = 0;                                  ///< Bytes sent when the helper looked last for buffers to give back.
+    bool reset_logged = false;                               ///< The helper has said in the log why the library reset it.
+    uint64_t required_until_ns = 0;                          ///< When a required connection must have moved.
+    bool reported = false;                                   ///< Its line was written when this process was about to end.
     void *endpoint = nullptr;                 ///< The provider's, where its path is our memory; closed through Runtime::retire().
     std::atomic<Courier *> courier{nullptr};  ///< Carries its messages, where the path is none.
     /// What of it the process has that we were forked from, until we use it.

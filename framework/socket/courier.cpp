@@ -17,7 +17,7 @@ namespace sansock::socket {
 namespace {
 
 /// A path that breaks because the peer died is told from one that failed by the end of the TCP connection, which follows at once.
-constexpr uint64_t kGraceNs = 5'000'000;
+constexpr uint64_t kGraceNs = 5'000'000, kGraceFarNs = 500'000'000;
 constexpr uint32_t kCouriersMax = kConnectionsMax;
 
 Courier *couriers = nullptr;  ///< Reserved by the helper.
@@ -77,6 +77,11 @@ void carry_now(Connection &connection, bool arm) {
     inside = false;
     if (__builtin_expect(is_due(*courier), 0)) Process::get()->ring_helper();
     after(*courier->connection, moved);  // which is another than `connection` only when that was closed meanwhile
+}
+
+void ask_how_far(Connection &connection) {
+    Courier *courier = connection.courier.load(std::memory_order_acquire);
+    if (courier != nullptr) after(connection, courier->carrier.ask());
 }
 
 void retire_courier(Connection &connection) {
@@ -181,7 +186,7 @@ bool Couriers::start(Courier &courier, Connection &connection, const Choice &cho
     if (!sound || window == nullptr) return false;
     const bool answers = connection.shared->role == Role::kAccept;
     const bool one_first = courier.limits.answerer_sends_first;
-    courier.carrier.start({memory.arena, memory.mine, memory.peer, window, &connection.shared->stream},
+    courier.carrier.start({memory.arena, memory.mine, memory.peer, window, &connection.shared->stream, memory.far},
                           {.send_depth = courier.limits.sends,
                            .message_bytes = std::min(courier.limits.message_bytes, peer.message_bytes),
                            .peer_receives = peer.receives,
@@ -259,7 +264,7 @@ void Couriers::fail(Courier &courier, Connection &connection) {
     }
     if (courier.carrier.status() == SANSOCK_ECONNRESET) {
         const uint64_t now = now_ns();
-        if (courier.decide_ns == 0) courier.decide_ns = now + kGraceNs;
+        if (courier.decide_ns == 0) courier.decide_ns = now + (memory.far ? kGraceFarNs : kGraceNs);
         if (now < courier.decide_ns) return due_at(courier.decide_ns);
     }
     char detail[kDetailMax];

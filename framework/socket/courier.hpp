@@ -29,6 +29,8 @@ void carry_now(Connection &connection, bool arm);
 inline void carry(Connection &connection, bool arm = true) {
     if (__builtin_expect(connection.courier.load(std::memory_order_acquire) != nullptr, 0)) carry_now(connection, arm);
 }
+/// The peer shall tell how far its application has got; the helper.
+void ask_how_far(Connection &connection);
 /// The connection needs its courier no more; any thread. The helper closes it.
 void retire_courier(Connection &connection);
 /// In a child of fork, right away: none of the couriers is ours.

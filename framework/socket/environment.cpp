@@ -11,6 +11,7 @@
 #include "base/point.hpp"
 #include "socket/courier.hpp"
 #include "socket/epoll.hpp"
+#include "socket/far.hpp"
 #include "socket/report.hpp"
 #include "socket/waiting.hpp"
 
@@ -110,7 +111,8 @@ void ConnectionEnvironment::tcp_poison() {
 
 void ConnectionEnvironment::ring_peer_helper() {
     const uint64_t one = 1;
-    if (c_.peer != nullptr) raw_syscall(SYS_write, c_.peer->helper_doorbell, &one, sizeof one);
+    if (c_.peer == nullptr || c_.peer->far != nullptr) return;  // to another host the words themselves are the bell
+    raw_syscall(SYS_write, c_.peer->helper_doorbell, &one, sizeof one);
 }
 
 void ConnectionEnvironment::ring_own_helper() { Process::get()->ring_helper(); }
@@ -161,6 +163,11 @@ bool ConnectionEnvironment::wakes_by_messages() {
 void ConnectionEnvironment::path_opens(uint64_t at) {
     if (Courier *courier = c_.courier.load(std::memory_order_acquire)) path::Landing::open_at(courier->carrier.landing().slot(), at);
 }
+
+void ConnectionEnvironment::words_changed() { far_tell(*c_.peer, c_.arena, c_.slot); }
+
+/// The helper, which is told by the kernel as well, asks; until then there is nothing.
+void ConnectionEnvironment::tcp_end_seen() {}
 
 void ConnectionEnvironment::tcp_is_silent() {
     if (!c_.bytes_watched) ring_own_helper();

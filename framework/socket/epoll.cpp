@@ -95,11 +95,16 @@ uint32_t ends_of(stream::End &end) {
     return ours | theirs | state.tcp_ended.load(std::memory_order_relaxed) << 3;
 }
 
+/// Where it shows that bytes have come.
+uint64_t tail_of(const stream::End &end) {
+    return (end.memory().far ? end.path() : *end.memory().peer).hot.tail.load(std::memory_order_relaxed);
+}
+
 /// An edge is told of events that were not there before, of bytes that came, of room after something was sent, and of every end.
 bool is_edge(const EpollItem &item, uint32_t found) {
     stream::End &end = item.connection->end();
     if (!end.on_provider(false) || end.kernel_takes_output()) return true;
-    return found != item.told_events || end.memory().peer->hot.tail.load(std::memory_order_relaxed) != item.told_tail ||
+    return found != item.told_events || tail_of(end) != item.told_tail ||
            end.state().out.out.load(std::memory_order_relaxed) != item.told_out || ends_of(end) != item.told_ends;
 }
 
@@ -126,7 +131,7 @@ uint32_t news_of(Epoll &epoll, EpollItem &item) {
 void take_note(EpollItem &item, uint32_t found) {
     stream::End &end = item.connection->end();
     item.told_events = found;
-    item.told_tail = end.memory().peer->hot.tail.load(std::memory_order_relaxed);
+    item.told_tail = tail_of(end);
     item.told_out = end.state().out.out.load(std::memory_order_relaxed);
     item.told_ends = ends_of(end);
 }

@@ -57,7 +57,9 @@ Runtime *load_runtime() {
 /// The helper of this process. Its own descriptors live here, and what it knows of each peer.
 class HelperThread {
 public:
-    explicit HelperThread(Process &process) : process_(process), meetings_(process), agent_(process, meetings_.couriers()) {}
+    explicit HelperThread(Process &process) : process_(process), meetings_(process), agent_(process, meetings_.couriers(), meetings_) {
+        meetings_.set_agent(agent_);
+    }
     bool start();
 
 private:
@@ -166,6 +168,7 @@ void HelperThread::doorbell() {
         if (connection.is_open() && connection.mapped.load(std::memory_order_acquire)) look_after(connection);
     }
     meetings_.couriers().sweep();
+    meetings_.flush_far();
     // A peer that did not know our wake object rings here: pass it on to whoever sleeps.
     for (Peer &peer : process_.peers()) {
         if (peer.used.load(std::memory_order_acquire) != 0 && peer.our_arenas.load() != 0) wake_sleepers(process_, peer);
@@ -184,6 +187,11 @@ void HelperThread::look_after(Connection &connection) {
         connection.reset_logged = true;
         meetings_.warn(connection, static_cast<stream::Reason>(end.state().reason.load(std::memory_order_relaxed)));
     }
+    // What a child of ours has said of a connection that it shares with us.
+    if (connection.peer->far != nullptr && process_.has_children() &&
+        std::exchange(connection.told_far, end.memory().mine->hot.attention.load(std::memory_order_acquire)) !=
+            end.memory().mine->hot.attention.load(std::memory_order_relaxed))
+        far_tell(*connection.peer, connection.arena, connection.slot);
     meetings_.couriers().look_after(connection);
     if (phase == Phase::kAttached && !connection.bytes_watched && end.on_provider(false)) meetings_.watch_socket(connection, true);
     if (phase == Phase::kLingering) finish_lingering(process_, connection);
@@ -195,10 +203,14 @@ void HelperThread::socket_event(uint32_t index, uint32_t generation, uint32_t ev
     if (!connection.is_open() || (connection.generation & 0xffffff) != generation || !connection.mapped.load(std::memory_order_acquire))
         return;
     // A clean double close is a hang-up without an error; a message in the socket's error queue is an error without a hang-up.
-    if ((events & EPOLLHUP) != 0) {
-        connection.end().tcp_ended((events & EPOLLERR) != 0 ? stream::kTcpReset : stream::kTcpFin);
-    } else if ((events & EPOLLRDHUP) != 0 && !is_established(connection.fd.load())) {  // our own shutdown(SHUT_RD) looks alike to epoll
-        connection.end().tcp_ended(stream::kTcpFin);
+    const bool reset = (events & EPOLLHUP) != 0 && (events & EPOLLERR) != 0;
+    const bool ended =
+        (events & EPOLLHUP) != 0 ||
+        ((events & EPOLLRDHUP) != 0 && !is_established(connection.fd.load()));  // our own shutdown(SHUT_RD) looks alike to epoll
+    if (ended && !reset && connection.peer->far != nullptr) {
+        meetings_.ask_before_end(connection);
+    } else if (ended) {
+        connection.end().tcp_ended(reset ? stream::kTcpReset : stream::kTcpFin);
     }
     if ((events & EPOLLIN) != 0) {
         connection.end().look_for_foreign_bytes();
@@ -313,12 +325,15 @@ void Helper::forget_after_fork(Process &process) {
     for (Peer &peer : process.peers()) {
         peer.alive.store(false, std::memory_order_relaxed);
         peer.inherited = true;
+        // Its end tells the peer that its owner is gone.
+        if (const int channel = peer.far == nullptr ? -1 : peer.channel.exchange(-1); channel >= 0) process.close_hidden(channel);
     }
     forget_couriers(process);
 }
 
 /// From any thread. The number of a channel that the helper closes meanwhile could soon be another descriptor's.
 static int send_to(Peer &peer, const Message &message, int fd = -1) {
+    if (peer.far != nullptr) return far_send(peer, FarType::kMessage, &message, sizeof message);
     stream::Guard guard(peer.channel_lock);
     const int channel = peer.channel.load(std::memory_order_relaxed);
     return channel < 0 ? -EPIPE : send_message(channel, message, fd);
@@ -326,6 +341,7 @@ static int send_to(Peer &peer, const Message &message, int fd = -1) {
 
 bool Helper::tell_wake_object(Peer &peer, uint16_t id, int fd) {
     uint8_t untold = 0;
+    if (peer.far != nullptr) return true;  // nobody over there could wake it
     if (!peer.told[id].compare_exchange_strong(untold, 1)) return true;
     Message message;
     message.type = MessageType::kWakeObject;

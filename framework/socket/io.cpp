@@ -12,6 +12,7 @@
 #include "socket/channel.hpp"
 #include "socket/courier.hpp"
 #include "socket/epoll.hpp"
+#include "socket/far.hpp"
 #include "socket/report.hpp"
 #include "socket/required.hpp"
 #include "socket/waiting.hpp"
@@ -318,6 +319,52 @@ void lend(Connection &connection) {
         return connection.set_reason(stream::Reason::kExec);
     connection.end().tell_lent();
     leave_provider(connection, stream::Reason::kExec, false);
+}
+
+namespace {
+
+/// False: there is something to wait for still.
+bool leave_far(Process &process, Connection &connection, bool ends, bool late) {
+    if (!connection.is_open() || !connection.mapped.load(std::memory_order_acquire) || connection.peer->far == nullptr) return true;
+    const Phase phase = connection.phase();
+    if (phase != Phase::kAttached && phase != Phase::kLingering) return true;
+    if (connection.peer->far->owner != process.pid()) return true;  // our parent's, as long as it lives
+    stream::End &end = connection.end();
+    if (end.peer_is_dead() || end.at_rest_on_tcp()) return true;
+    if (end.memory().mine->cold.state.load(std::memory_order_relaxed) != static_cast<uint32_t>(memory::EndState::kOpen) &&
+        phase == Phase::kAttached)
+        return true;  // said already
+    // Siblings go on with it, and nobody would speak for them.
+    const bool is_ours = connection.shared->holders.only(static_cast<uint32_t>(process.pid()));
+    if (ends && is_ours && phase == Phase::kAttached && end.unconsumed() == 0 && !end.stepping()) {
+        const linger reset{1, 0};
+        if (end.close(false) == stream::End::Close::kReset) {
+            raw_syscall(SYS_setsockopt, connection.fd.load(), SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+        } else {
+            end.leave();
+        }
+        return true;
+    }
+    if (late) {
+        end.fail(stream::Reason::kPeerSilent);
+        return true;
+    }
+    end.step(stream::Reason::kExec, true);
+    return end.at_rest_on_tcp();
+}
+
+}  // namespace
+
+void leave_far(Process &process, bool ends) {
+    if (std::ranges::none_of(process.peers(), [](const Peer &peer) { return peer.used.load() != 0 && peer.far != nullptr; })) return;
+    const uint64_t deadline = now_ns() + process.policy().step_timeout_ns;
+    for (bool all = false; !all;) {
+        const bool late = now_ns() > deadline;
+        all = true;
+        for (uint32_t i = 0; i < process.connections_used(); ++i) all &= leave_far(process, process.connection_at(i), ends, late);
+        const timespec pause{0, 200'000};
+        if (!all) raw_syscall(SYS_nanosleep, &pause, nullptr);
+    }
 }
 
 void adopt(int fd) {

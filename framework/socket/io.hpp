@@ -43,6 +43,10 @@ long return_to_kernel(Connection &connection, stream::Reason reason);
 /// Another program is about to inherit the socket: both directions go back to TCP, and leave it again once no program but ours holds it.
 void lend(Connection &connection);
 
+/// This process ends, or becomes another program (not `ends`: it may fail to), and what it has kept for peers on other hosts would end with
+/// it: the kernel is given that, and they are told. It waits for them, for `timeouts.step` at most.
+void leave_far(Process &process, bool ends);
+
 /// A TCP socket has just been made (Role::kNone), connected or accepted. nullptr: it cannot be tracked; the kernel has it.
 Connection *track(int fd, Role role);
 /// Whether it has moved enough, in `calls` calls or in bytes.

@@ -3,6 +3,7 @@
 
 #include "socket/courier.hpp"
 #include "socket/epoll.hpp"
+#include "socket/far.hpp"
 #include "socket/helper.hpp"
 #include "socket/io.hpp"
 #include "socket/report.hpp"
@@ -225,12 +226,14 @@ void disconnected(Connection &connection) {
 void finish_lingering(Process &process, Connection &connection) {
     stream::End &end = connection.end();
     stream::State &state = connection.shared->stream;
-    const bool wrote_to_closed = end.memory().peer->hot.tail.load(std::memory_order_acquire) > state.in.in.load() && end.on_provider(false);
+    const memory::Slot &written = end.memory().far ? end.path() : *end.memory().peer;
+    const bool wrote_to_closed = written.hot.tail.load(std::memory_order_acquire) > state.in.in.load() && end.on_provider(false);
     const bool done = (end.unconsumed() == 0 && !state.out.replaying && !state.out.stopped) || end.peer_is_dead();
     if (!done && !wrote_to_closed) {
         end.memory().mine->hot.want_room.store(1, std::memory_order_release);
         return;
     }
+    if (done) end.rest_guard();
     const int fd = connection.fd.exchange(-1);
     if (fd < 0) return;
     if (wrote_to_closed) reset_on_close(fd);
@@ -258,6 +261,8 @@ bool take_orphans_apart(Process &process) {
             let_go_of_memory(process, connection);
             process.free_connection(connection);
         } else {
+            // A child that was the last could not tell another host that we look at its slot no more.
+            if (connection.peer->far != nullptr && connection.peer->far->owner == process.pid()) Helper::tell_released(connection);
             forget_orphan(process, connection);
         }
     }
@@ -274,6 +279,7 @@ static void release_peer(Process &process, Peer &peer) {
     peer.their_arenas.store(0);
     peer.their_head.store(nullptr);
     for (auto &arena : peer.ours) arena.close();
+    if (peer.far != nullptr) far_release(peer);
     for (auto &arena : peer.theirs) arena.close();
     for (auto &entry : peer.wake_fd) {
         if (const int fd = entry.exchange(0); fd > 0) process.close_hidden(fd - 1);

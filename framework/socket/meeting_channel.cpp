@@ -70,6 +70,7 @@ void Meetings::close_channel(Peer &peer) {
         unwatch(peer.channel);
         process_.close_hidden(peer.channel.exchange(-1));
     }
+    if (peer.far != nullptr) far_lost(peer);
     expect_release(process_, peer);
 }
 
@@ -86,6 +87,7 @@ void Meetings::peer_deserts(const Peer &peer) {
 
 void Meetings::channel_readable(uint32_t peer_index) {
     Peer &peer = process_.peers()[peer_index];
+    if (peer.used.load() != 0 && peer.far != nullptr) return far_readable(peer);
     for (int i = 0; i < kMessagesAtOnce; ++i) {
         if (peer.used.load() == 0 || peer.channel < 0) return;
         Received received;

@@ -65,6 +65,7 @@ void Meetings::warn(Connection &connection, stream::Reason reason) {
 /// What an honest peer never does. Its connections that have moved go on, for their memory is checked at every use; those that
 /// were about to move stay on TCP.
 void Meetings::broke_protocol(Peer &peer, const char *what) {
+    if (peer.far != nullptr) peer.far->broke.store(true);  // what it says next nobody hears
     const auto end = [&](Connection &connection) {
         blame(connection, stream::Reason::kProtocol, peer, what);
         give_up(connection, stream::Reason::kProtocol);
@@ -89,7 +90,9 @@ void Meetings::expire_channels(uint64_t now) {
             continue;
         }
         if (Connection *first = first_of(channel)) {
-            blame(*first, stream::Reason::kPeerSilent, peer, "holds the meeting's name and does not answer");
+            blame(*first, stream::Reason::kPeerSilent, peer,
+                  peer.far != nullptr ? "is not reached through its daemon's port for channels"
+                                      : "holds the meeting's name and does not answer");
             give_up(*first, stream::Reason::kPeerSilent);
         }
         close_channel(peer);

@@ -50,7 +50,8 @@ stream::Reason Meetings::make_arena(Peer &peer, const Choice &choice) {
     Message message;
     message.type = MessageType::kArena;
     message.arena = index;
-    if (const int sent = send_message(peer.channel, message, peer.ours[index].fd()); sent < 0) {
+    const int sent = peer.far != nullptr ? 0 : send_message(peer.channel, message, peer.ours[index].fd());
+    if (sent < 0) {
         peer.ours[index].close();
         return sent == -EPIPE || sent == -ECONNRESET ? stream::Reason::kPeerSilent : stream::Reason::kNoResources;
     }
@@ -98,7 +99,8 @@ void Meetings::propose(Connection &connection, Peer &peer) {
     message.arena = meeting.arena;
     message.slot = meeting.slot;
     message.token = token_of(connection);
-    const int sent = send_message(peer.channel, message, connection.fd.load(), fds);
+    std::memcpy(message.proof, meeting.token, sizeof message.proof);
+    const int sent = send(peer, message, connection.fd.load(), fds);
     if (sent == -EAGAIN || sent == -ETOOMANYREFS) {  // the peer has yet to read what it was sent
         channel.full_until_ns = now_ns() + kFullNs;
         return later();
@@ -143,7 +145,7 @@ void Meetings::decline(Peer &peer, const Message &proposal, stream::Reason reaso
     message.reason = static_cast<uint32_t>(reason);
     message.arena = proposal.arena;
     message.slot = proposal.slot;
-    send_message(peer.channel, message);
+    send(peer, message);
 }
 
 void Meetings::proposed(Peer &peer, Received &received) {
@@ -213,10 +215,12 @@ void Meetings::answer(Connection &connection, Peer &peer, const Message &proposa
     for (int tries = 0; tries < most && (sent == -EAGAIN || sent == -ETOOMANYREFS); ++tries) {
         const timespec pause{0, kAnswerPauseNs};
         if (tries > 0) raw_syscall(SYS_nanosleep, &pause, nullptr);
-        sent = send_message(peer.channel, message, connection.fd.load(), answer_fds);
+        if (tries > 0 && peer.far != nullptr) far_flush(peer);  // which nobody else would
+        sent = send(peer, message, connection.fd.load(), answer_fds);
     }
     deaf = sent == -EAGAIN;
     SANSOCK_POINT("U1.answered");
+    if (peer.far != nullptr) far_tell(peer, arena, slot);  // what was said before the peer knew of the slot
     if (sent < 0) connection.end().fail(stream::Reason::kNoResources);
 }
 
@@ -234,13 +238,27 @@ void Meetings::accepted(Peer &peer, Received &received) {
         blame(connection, stream::Reason::kNoProvider, peer, "answers what the provider does not take");
         return give_up(connection, stream::Reason::kNoProvider);
     }
-    const Proof given = proof(connection, received);
+    const Proof given = peer.far != nullptr ? Proof::kGiven : proof(connection, received);
     if (given == Proof::kEnded) return give_up(connection, stream::Reason::kHalfClosed);
     if (given == Proof::kNone) {
         blame(connection, stream::Reason::kProtocol, peer, "does not hold the other end that it claims");
         return give_up(connection, stream::Reason::kProtocol);
     }
     if (const auto reason = attach(connection, peer, message); reason != stream::Reason::kNone) give_up(connection, reason);
+}
+
+/// With another provider, over the channel that there is, or with somebody else. Under the connection's fd_lock.
+void Meetings::meet_again(Connection &connection, const Choice &choice, uint64_t refused, Peer *same) {
+    Meeting &meeting = meeting_of(connection);
+    const Choice next = choice;  // the meeting's own, perhaps, which ends
+    const uint64_t deadline = meeting.deadline_ns;
+    const bool far = meeting.registered;
+    end_meeting(meeting);
+    meeting.deadline_ns = deadline;
+    meeting.choice = next;
+    meeting.refused = refused;
+    if (far) return meet_far(connection);
+    return same != nullptr ? propose(connection, *same) : meet_by_name(connection, true);
 }
 
 void Meetings::declined(Peer &peer, const Message &message) {
@@ -253,28 +271,17 @@ void Meetings::declined(Peer &peer, const Message &message) {
     if (meeting.state != Meeting::kProposed || meeting.peer != index_of(peer) + 1) return;
     if (message.reason == static_cast<uint32_t>(stream::Reason::kNotYet)) {
         // That process does not hold the other end, or not yet: another one may. Whoever does will look for our name.
-        const uint64_t deadline = meeting.deadline_ns;
-        const Choice choice = meeting.choice;
-        end_meeting(meeting);
-        meeting.deadline_ns = deadline;
-        meeting.choice = choice;
         stream::Guard guard(connection.fd_lock);
-        if (connection.fd.load() >= 0) meet_by_name(connection, true);
-        return;
+        return connection.fd.load() >= 0 ? meet_again(connection, meeting.choice, meeting.refused, nullptr) : end_meeting(meeting);
     }
     if (message.reason == static_cast<uint32_t>(stream::Reason::kHalfClosed)) return give_up(connection, stream::Reason::kHalfClosed);
     const bool drained = message.reason == static_cast<uint32_t>(stream::Reason::kDrained);
     if ((drained || message.reason == static_cast<uint32_t>(stream::Reason::kNoProvider)) && meeting.choice.provider < 64) {
-        const uint64_t refused = meeting.refused | uint64_t{1} << meeting.choice.provider, deadline = meeting.deadline_ns;
-        const Choice next = process_.runtime()->choose(server_of(*connection.shared), refused, nullptr);
+        const uint64_t refused = meeting.refused | uint64_t{1} << meeting.choice.provider;
+        const Choice next = process_.runtime()->choose(server_of(*connection.shared), refused, nullptr, peer.far != nullptr);
         if (next.refused == stream::Reason::kNone) {
-            end_meeting(meeting);
-            meeting.refused = refused;
-            meeting.deadline_ns = deadline;
-            meeting.choice = next;
             stream::Guard guard(connection.fd_lock);
-            if (connection.fd.load() >= 0) propose(connection, peer);
-            return;
+            return connection.fd.load() >= 0 ? meet_again(connection, next, refused, &peer) : end_meeting(meeting);
         }
     }
     if (drained) return give_up(connection, stream::Reason::kDrained);  // we shall hear of it, too
@@ -312,7 +319,11 @@ void fit_window(Connection &connection, const Choice &choice) {
 stream::Reason Meetings::attach(Connection &connection, Peer &peer, const Message &message) {
     Meeting &meeting = meeting_of(connection);
     const uint32_t peer_arena = message.arena, peer_slot = message.slot;
-    if (peer_arena >= peer.their_arenas.load() || peer_slot >= memory::kSlotsPerArena) {
+    const bool named = peer.far != nullptr ? far_mirror(peer, peer_arena, peer_slot)
+                                           : peer_arena < peer.their_arenas.load() && peer_slot < memory::kSlotsPerArena;
+    if (!named && peer.far != nullptr && peer_arena < kArenasPerPeer && peer_slot < memory::kSlotsPerArena)
+        return stream::Reason::kNoResources;
+    if (!named) {
         blame(connection, stream::Reason::kProtocol, peer, "names memory that it has not shared");
         return stream::Reason::kProtocol;
     }
@@ -331,6 +342,7 @@ stream::Reason Meetings::attach(Connection &connection, Peer &peer, const Messag
         memory.path_arena = &meeting.courier->carrier.landing().view();
         memory.path = &meeting.courier->carrier.landing().slot();
     }
+    memory.far = peer.far != nullptr;
     connection.construct_end(memory);
     state.epoch.store(kFirstEpoch, std::memory_order_relaxed);
     if (meeting.courier != nullptr) {
@@ -374,6 +386,7 @@ stream::Reason Meetings::attach(Connection &connection, Peer &peer, const Messag
         memory::Slot &slot = arena.slot(connection.slot);
         slot.cold.pinned.store(1, std::memory_order_release);
         slot.hot.attention.fetch_add(1, std::memory_order_release);
+        if (peer.far != nullptr) far_tell(peer, connection.arena, connection.slot);
     } else if (state.lent.load(std::memory_order_seq_cst) != 0) {  // since we last looked
         connection.end().tell_lent();
     } else if (state.required) {

@@ -9,6 +9,7 @@
 
 #include "base/point.hpp"
 #include "socket/io.hpp"
+#include "socket/report.hpp"
 #include "socket/required.hpp"
 #include "socket/young.hpp"
 
@@ -94,6 +95,10 @@ Meetings::Meeting &Meetings::meeting_of(Connection &connection) {
 
 void Meetings::end_meeting(Meeting &meeting) {
     if (meeting.listener > 0) stop_listening(meeting);
+    if (meeting.registered) {
+        const auto index = static_cast<uint32_t>(&meeting - meetings_);
+        agent_->forget(uint64_t{meeting.generation} << 32 | index);
+    }
     if (meeting.state == Meeting::kHeld) {
         decline(process_.peers()[meeting.peer - 1], meeting.proposal, stream::Reason::kPeerSilent);
     }
@@ -108,10 +113,11 @@ void Meetings::end_meeting(Meeting &meeting) {
             slot.cold.step.store(kFirstEpoch, std::memory_order_release);
             slot.cold.stepped.store(kFirstEpoch, std::memory_order_release);
             slot.hot.attention.fetch_add(1, std::memory_order_release);
+            Peer &peer = process_.peers()[meeting.peer - 1];
+            if (peer.far != nullptr) far_tell(peer, meeting.arena, meeting.slot);
             arena.end_slot(meeting.slot, memory::Arena::kOurEnd);
             const uint64_t one = 1;
-            const int doorbell = process_.peers()[meeting.peer - 1].helper_doorbell;
-            if (doorbell > 0) raw_syscall(SYS_write, doorbell, &one, sizeof one);
+            if (peer.helper_doorbell > 0) raw_syscall(SYS_write, peer.helper_doorbell, &one, sizeof one);
         } else {
             arena.give_slot(meeting.slot);
         }
@@ -150,7 +156,11 @@ void Meetings::begin(Connection &connection, uint64_t deadline_ns) {
         if (shared.requirement.load() == Requirement::kRequired) deadline_ns = connection.required_until_ns;
     }
     if (has_rings()) return refuse(stream::Reason::kIoUring);
-    if (!same_host(connection)) return refuse(stream::Reason::kRemoteHost);
+    const bool far = !same_host(connection);
+    if (far && !agent_->is_connected()) {
+        set_detail(connection, kNoDaemon);
+        return refuse(stream::Reason::kRemoteHost);
+    }
     if (same_address(shared.local, shared.remote)) return refuse(stream::Reason::kUnmodelled);
     if (!shared.holders.only(static_cast<uint32_t>(process_.pid())) || shared.stream.lent.load() != 0) {
         const uint64_t now = now_ns();
@@ -164,7 +174,7 @@ void Meetings::begin(Connection &connection, uint64_t deadline_ns) {
         return wait_until(meeting, std::min(deadline_ns, now + std::max(kSharedRetryNs, waited)));
     }
     if (process_.runtime() == nullptr) return refuse(stream::Reason::kNoProvider);
-    meeting.choice = process_.runtime()->choose(server_of(shared), 0, peer_wants ? proposal.guid : nullptr);
+    meeting.choice = process_.runtime()->choose(server_of(shared), 0, peer_wants ? proposal.guid : nullptr, far);
     if (!peer_wants && !is_reached(shared, meeting.choice)) return begin_again_later(connection);
     if (peer_wants && meeting.choice.refused == stream::Reason::kNoProvider) {  // the peer may propose another
         decline(*asking, proposal, stream::Reason::kNoProvider);
@@ -174,6 +184,7 @@ void Meetings::begin(Connection &connection, uint64_t deadline_ns) {
     if (meeting.choice.refused != stream::Reason::kNone) return refuse(meeting.choice.refused);
     meeting.deadline_ns = deadline_ns;
     SANSOCK_POINT("U1.chosen");
+    if (far) return meet_far(connection);
     if (peer_wants) return answer(connection, *asking, proposal, proposal_fds);
     if (shared.role == Role::kConnect) {
         if (Peer *peer = channel_for(connection)) return propose(connection, *peer);
@@ -218,7 +229,7 @@ bool Meetings::settle_requirement(Connection &connection) {
 Peer *Meetings::channel_for(const Connection &connection) {
     for (Peer &peer : process_.peers()) {
         const Channel &channel = channels_[index_of(peer)];
-        if (peer.used.load() != 0 && peer.alive.load() && channel.state == Channel::kUp && channel.connected_by_us &&
+        if (peer.used.load() != 0 && peer.alive.load() && channel.state == Channel::kUp && channel.connected_by_us && peer.far == nullptr &&
             same_address(channel.server, connection.shared->remote)) {
             return &peer;
         }
@@ -275,6 +286,11 @@ void Meetings::timers() {
     next_due_ns_ = UINT64_MAX;
     expire_channels(now);
     if (required_due_ns_ != UINT64_MAX) expire_required(now);
+    if (links_ != nullptr) {
+        expire_far(now);
+        rest_far(now);
+        next_due_ns_ = std::min(next_due_ns_, rest_due_ns_);
+    }
     for (uint32_t i = 0; i < process_.connections_used(); ++i) {
         Meeting &meeting = meetings_[i];
         if (meeting.state == Meeting::kIdle) continue;
@@ -303,6 +319,9 @@ void Meetings::timers() {
             if (connection.fd.load() >= 0) meet_by_name(connection, true);
         } else if (meeting.state == Meeting::kRetry) {
             begin(connection, meeting.deadline_ns);
+        } else if (meeting.state == Meeting::kLooking) {
+            stream::Guard guard(connection.fd_lock);
+            if (connection.fd.load() >= 0) look_up(connection);
         }
     }
 }

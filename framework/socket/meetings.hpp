@@ -6,8 +6,10 @@
 // each end proves that it holds the connection by passing its own TCP socket, which the other checks to be the mirror
 // of its own, and closes. Only the helper thread comes here.
 #pragma once
+#include "socket/agent.hpp"
 #include "socket/channel.hpp"
 #include "socket/courier.hpp"
+#include "socket/far.hpp"
 #include "socket/process.hpp"
 
 namespace sansock::socket {
@@ -33,10 +35,12 @@ struct Watch {
 /// How much this end may keep, and in how many buffers; nothing is kept just now. With the connection's fd_lock held.
 void fit_window(Connection &connection, const Choice &choice);
 
-class Meetings {
+class Meetings final : public Introductions {
 public:
     explicit Meetings(Process &process) : process_(process), couriers_(process) {}
     bool open();
+    /// The line to the daemon, which brings processes of two hosts together.
+    void set_agent(const Agent &agent) { agent_ = &agent; }
     [[nodiscard]] int epoll_fd() const { return epoll_fd_; }
 
     /// A connection has moved enough to be worth it.
@@ -51,11 +55,19 @@ public:
     /// From now on the end of its TCP connection is seen.
     /// The helper shall hear of the connection's end; and of bytes by TCP, while none may come there (`bytes`).
     void watch_socket(Connection &connection, bool bytes);
+    /// TCP has ended, as the kernel tells, and the peer is on another host: what it has said of that is to come first. With its fd_lock.
+    void ask_before_end(Connection &connection);
+    /// Channels to other hosts: what is left to send, and the words that there was no room for.
+    void flush_far();
+
+    void found(const AgentFound &found) override;
+    void expect(const AgentExpect &expect) override;
+    void channel(const AgentChannel &channel, UniqueFd fd) override;
 
 private:
-    /// Where a connection's meeting stands.
+    /// Where a connection's meeting stands. Between hosts the end that connected looks up, and the other one waits to be asked for.
     struct Meeting {
-        enum State : uint8_t { kIdle = 0, kBinding, kListening, kConnecting, kProposed, kRetry, kHeld } state;
+        enum State : uint8_t { kIdle = 0, kBinding, kListening, kConnecting, kProposed, kRetry, kHeld, kLooking, kAwaiting } state;
         uint32_t generation;   ///< Of the connection that this meeting is about.
         int listener;          ///< + 1
         uint32_t peer;         ///< Index + 1: the channel it is set up over.
@@ -70,6 +82,10 @@ private:
         Courier *courier;  ///< Or that, where the provider carries messages.
         Message proposal;  ///< kHeld: it came before we had moved anything.
         OfferFds proposal_fds;
+        bool registered;  ///< The daemon knows of the connection.
+        bool expected;    ///< It has been asked for, with this token.
+        uint8_t token[kTokenSize];
+        uint64_t look_wait_ns;
     };
     struct Channel {
         enum State : uint8_t { kNew = 0, kGreeted, kUp } state;
@@ -87,6 +103,7 @@ private:
         stream::Reason reason;
     };
     static constexpr uint32_t kOffencesKept = 16;
+    static constexpr const char *kNoDaemon = "no sansockd on this host";
 
     void begin(Connection &connection, uint64_t deadline_ns);
     void watch(int fd, const Watch &watch, uint32_t events) const;
@@ -105,6 +122,24 @@ private:
     void end_meeting(Meeting &meeting);
     void wait_until(Meeting &meeting, uint64_t due_ns);
 
+    void meet_far(Connection &connection);
+    void ask_later(Connection &connection);
+    void look_up(Connection &connection);
+    void look_up_again(Connection &connection);
+    void connect_far(Connection &connection, const AgentFound &found);
+    Peer *new_far_peer(HiddenFd fd, uint64_t holder);
+    void far_readable(Peer &peer);
+    void far_message(Peer &peer, Received &received);
+    void far_words(Peer &peer, const FarWords &words);
+    void far_told(Peer &peer, const FarSlot &slot);
+    void far_hello(Peer &peer, const Message &message);
+    void far_proposed(Peer &peer, const Message &proposal);
+    void far_lost(Peer &peer);
+    void expire_far(uint64_t now);
+    void rest_far(uint64_t now);
+    Connection *attached_at(Peer &peer, const FarSlot &slot);
+    int send(Peer &peer, const Message &message, int fd = -1, const OfferFds &more = {});
+
     void meet_by_name(Connection &connection, bool may_bind);
     void new_channel(HiddenFd fd, Connection &connection, bool connected_by_us);
     void close_channel(Peer &peer);
@@ -116,6 +151,7 @@ private:
     void channel_up(Peer &peer);
     void proposed(Peer &peer, Received &received);
     void accepted(Peer &peer, Received &received);
+    void meet_again(Connection &connection, const Choice &choice, uint64_t refused, Peer *same);
     void declined(Peer &peer, const Message &message);
     void released(Peer &peer, const Message &message);
     void wake_object(Peer &peer, Received &received);
@@ -143,6 +179,9 @@ private:
 
     Process &process_;
     Couriers couriers_;
+    const Agent *agent_ = nullptr;
+    FarLink *links_ = nullptr;  ///< By peer; reserved with the first one.
+    uint64_t rest_due_ns_ = UINT64_MAX;
     int epoll_fd_ = -1;
     uint64_t started_ = 0;
     uint64_t next_due_ns_ = UINT64_MAX;

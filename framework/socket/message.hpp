@@ -52,6 +52,7 @@ struct Message {
     OfferBytes offer;            ///< The provider's offer, or its answer. Its descriptors follow the socket.
     uint32_t receives = 0;       ///< Where the provider carries messages: how many receives are posted,
     uint64_t message_bytes = 0;  ///< and how long a message they take.
+    uint8_t proof[16] = {};      ///< Between hosts, in a proposal: the daemons' token, in place of the socket.
 };
 
 }  // namespace sansock::socket

@@ -15,6 +15,7 @@
 namespace sansock::socket {
 
 struct Young;
+struct FarLink;
 
 inline constexpr uint32_t kConnectionsMax = 65536;
 inline constexpr uint32_t kDescriptorsMax = 1 << 20;
@@ -29,7 +30,8 @@ inline constexpr uint32_t kHelperWaker = 1;  ///< The wake object of the helper 
 struct PeerPlace {
     std::atomic<uint32_t> used;  ///< 1 while what PeerView holds means something.
     std::atomic<bool> alive;     ///< The channel is open.
-    std::atomic<int> channel;  ///< SOCK_SEQPACKET; written by any thread, under channel_lock but for the helper, which reads and closes it.
+    std::atomic<int> channel;    ///< SOCK_SEQPACKET, or TCP to another host; written by any thread, under channel_lock but for the helper,
+                                 ///< which reads and closes it.
     ProcessLock channel_lock;
     std::atomic<uint32_t> connections;
     std::atomic<uint32_t> our_arenas, their_arenas;
@@ -48,6 +50,7 @@ struct PeerView {
     uint32_t uid;
     uint64_t started;     ///< With the pid, names the process beyond reuse of its number.
     int helper_doorbell;  ///< The peer helper's eventfd.
+    FarLink *far;         ///< It is on another host (socket/far.hpp); nullptr: on this one.
     memory::Arena ours[kArenasPerPeer];
     memory::PeerArena theirs[kArenasPerPeer];
     std::atomic<uint32_t> connection_of_slot[kArenasPerPeer][memory::kSlotsPerArena];  ///< Index + 1, by *the peer's* slot.

@@ -37,7 +37,11 @@ void copy_detail(Connection &connection, char (&to)[kDetailMax]) {
 
 void note_peer(Connection &connection, const Peer &peer, const char *what) {
     char text[kDetailMax];
-    snprintf(text, sizeof text, "uid %u, pid %d %s", peer.uid, peer.pid, what);
+    if (peer.far != nullptr) {
+        snprintf(text, sizeof text, "pid %d of the other host %s", peer.pid, what);
+    } else {
+        snprintf(text, sizeof text, "uid %u, pid %d %s", peer.uid, peer.pid, what);
+    }
     set_detail(connection, text);
 }
 

@@ -66,8 +66,8 @@ public:
     virtual bool reload(std::span<char> why) = 0;
     /// `server`: the address of the connection's server side.
     /// Of the route's providers the first that can be used and that is not among the `refused` ones, a bit each; or the one whose GUID
-    /// is `wanted`, if the route names it.
-    virtual Choice choose(const sockaddr_in6 &server, uint64_t refused, const char *wanted) = 0;
+    /// is `wanted`, if the route names it. `far`: the peer is on another host, to which the provider must reach.
+    virtual Choice choose(const sockaddr_in6 &server, uint64_t refused, const char *wanted, bool far = false) = 0;
     virtual bool may_share(uid_t one, uid_t other) = 0;
     /// The providers of these GUIDs, as text, are given to no connection until the list says otherwise.
     virtual void set_drained(std::span<const GuidText> guids) = 0;

@@ -39,6 +39,9 @@ public:
         /// the peer's slot itself is the path.
         const memory::PeerArena *path_arena = nullptr;
         const memory::Slot *path = nullptr;
+        /// The peer is on another host: its slot is one of ours, in which the words that it sends are laid down (stream/words.hpp). They
+        /// come late, also behind bytes that TCP or the provider has brought, and what it had kept dies with it.
+        bool far = false;
     };
     End(State &state, const Memory &memory, Environment &environment) : s_(state), m_(memory), env_(environment) {
         if (m_.path != nullptr) return;
@@ -103,6 +106,9 @@ public:
     void set_window(uint64_t bytes, uint32_t buffers);
     /// Gives back what a connection that has long been silent holds of the buffers.
     void rest();
+    /// Of a connection to another host: once the peer has told that it has read everything, our death may be a clean end again. False: it
+    /// has yet to.
+    bool rest_guard();
     /// Ends the connection for good, at both ends.
     void fail(Reason reason) { poison(reason); }
     /// shutdown(SHUT_WR). False: nothing of the stream stands in the way, the kernel shall do it.
@@ -150,6 +156,11 @@ public:
     void undrain();
     /// Nobody is left who could answer for the peer. What it does not know of this epoch it needs no answer for.
     void peer_deserts();
+    /// Of a peer on another host no word will come any more, and its end of TCP is not in sight. `all_told`: none was lost. False: the
+    /// connection could not go on.
+    bool peer_falls_silent(bool all_told);
+    /// After close(), where the process ends as well: nobody will be here to answer anything.
+    void leave();
     /// The socket is about to go where nobody knows this stream, whether or not a step is through. False: the kernel alone would tell
     /// a wrong stream, and the connection was reset for it.
     bool may_leave();
@@ -177,7 +188,7 @@ public:
     [[nodiscard]] const Memory &memory() const { return m_; }
     /// The slot whose tail and consumed count say how far the peer has got. Once the peer is gone that is its own slot whatever the
     /// path was: all that it had published is there still, carried by then or not.
-    [[nodiscard]] const memory::Slot &path() const { return is_gone() ? *m_.peer : *m_.path; }
+    [[nodiscard]] const memory::Slot &path() const { return reads_peers_memory() ? *m_.peer : *m_.path; }
     /// Bytes that may lie unread in the peer's window at most.
     [[nodiscard]] uint64_t peer_window_max() const;
 
@@ -216,6 +227,15 @@ private:
     WindowReader reader();
     /// It was in the middle of a stay on the provider: TCP alone does not say how the streams end.
     [[nodiscard]] bool died_on_provider() const;
+    /// Neither direction is on the provider, as far as is known.
+    [[nodiscard]] bool nobody_switched(uint32_t epoch) const {
+        return s_.out.epoch_switched != epoch && m_.peer->cold.switched.load(std::memory_order_acquire) != epoch;
+    }
+    /// It may have said more than has come, and the kernel's FIN that is here may be explained by it.
+    [[nodiscard]] bool awaits_words() const {
+        const uint32_t epoch = s_.epoch.load(std::memory_order_relaxed);
+        return m_.far && !is_gone() && m_.mine->cold.ready.load(std::memory_order_relaxed) == epoch && !peer_has_stepped(epoch);
+    }
     /// leave_memory() was called. Under any of the three locks it stays so, or stays not so.
     [[nodiscard]] bool has_left() const { return s_.out.path == Path::kLeft || s_.in.path == Path::kLeft; }
     /// It has closed, and nobody is left to answer: whatever it sent, the kernel or we have.
@@ -238,6 +258,9 @@ private:
     [[nodiscard]] bool peer_end_arrived() const;
     [[nodiscard]] bool own_end_arrived() const;
     [[nodiscard]] bool is_gone() const { return s_.tcp_ended.load(std::memory_order_acquire) != kTcpOpen; }
+    /// The peer is gone, and what it had published lies there to be read.
+    [[nodiscard]] bool reads_peers_memory() const { return is_gone() && !m_.far; }
+    [[nodiscard]] uint64_t consumed_by_peer() const;
 
     long send_provider(const iovec *parts, int count, bool goes_on);
     long send_tcp(const iovec *parts, int count, int flags, bool goes_on);
@@ -267,6 +290,7 @@ private:
     bool stop_sending(uint32_t epoch);
     void replay(uint32_t epoch);
     void conclude_replay();
+    void unguard();
     void step_on();
     void miss_answer(uint32_t epoch);
     void finish_epoch(uint32_t epoch);

@@ -43,6 +43,10 @@ public:
     virtual void path_opens(uint64_t /*at*/) {}
     /// It does so: what comes by TCP now is nobody's.
     virtual void tcp_is_silent() {}
+    /// The cold words have changed: a peer on another host is to be told.
+    virtual void words_changed() {}
+    /// TCP has ended, and a peer on another host may have said more than has come: tcp_ended() when it has.
+    virtual void tcp_end_seen() {}
     /// Wakes this end's own waiters: the answer that they wait for has changed.
     virtual void wake_own() = 0;
 

@@ -120,6 +120,7 @@ End::Close End::close(bool abort) {
     {
         OutGuard guard(*this);
         kept = SANSOCK_MUTATE("CLOSE_FORGETS_KEPT", unconsumed() > 0 || s_.out.replaying, false);
+        if (!kept) unguard();
         if (!s_.out.fin && s_.out.path == Path::kProvider) {
             s_.out.fin = true;
             mine.fin_at.store(s_.out.out.load(std::memory_order_relaxed), std::memory_order_relaxed);

@@ -27,6 +27,7 @@ const char *reason_name(Reason reason) {
         case Reason::kDrained: return "drained";
         case Reason::kIoUring: return "io-uring";
         case Reason::kStandardIo: return "standard-io";
+        case Reason::kChannelLost: return "channel-lost";
     }
     return "unknown";
 }

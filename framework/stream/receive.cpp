@@ -11,12 +11,12 @@
 namespace sansock::stream {
 
 uint64_t End::peer_window_max() const {
-    const memory::ArenaShape &shape = (is_gone() ? m_.peer_arena : m_.path_arena)->shape();
+    const memory::ArenaShape &shape = (reads_peers_memory() ? m_.peer_arena : m_.path_arena)->shape();
     return uint64_t{shape.buffers} * shape.buffer_size + memory::kInlineSize;
 }
 
 WindowReader End::reader() {
-    const bool gone = is_gone();
+    const bool gone = reads_peers_memory();
     if (gone && m_.path != m_.peer && !s_.in.direct) {
         s_.in.direct = true;
         // The peer's own list of segments has numbers of its own: look at all that it still holds.
@@ -206,7 +206,9 @@ long End::receive_tcp(const iovec *parts, int count, int flags) {
     SANSOCK_POINT("D2.from-tcp");
     if (got > 0) {
         const uint64_t end = in.in.load(std::memory_order_relaxed) + static_cast<uint64_t>(got);
-        if (peer.switched.load(std::memory_order_acquire) == epoch && peer.step.load(std::memory_order_acquire) < epoch &&
+        // Of another host the bytes that it repeats may be here before its word that it does; it has looked for foreign ones itself.
+        const bool may_repeat = peer.step.load(std::memory_order_acquire) >= epoch || (m_.far && stepping());
+        if (peer.switched.load(std::memory_order_acquire) == epoch && !may_repeat &&
             end > peer.switched_at.load(std::memory_order_relaxed) && SANSOCK_MUTATE("DELIVER_FOREIGN", true, false)) {
             poison(Reason::kForeignBytes);  // beyond X, where the peer writes to its window alone until it has stopped
             return -ECONNRESET;
@@ -218,6 +220,11 @@ long End::receive_tcp(const iovec *parts, int count, int flags) {
         return got;
     }
     if ((got == 0 && Parts(parts, count).total() > 0) || got == -ECONNRESET || got == -EPIPE) {
+        // What a peer on another host has said of it may be on its way still: that it has stepped, or that it had switched at all.
+        if (got == 0 && awaits_words()) {
+            env_.tcp_end_seen();
+            return -EAGAIN;
+        }
         if (died_on_provider()) {
             tcp_ended(got == 0 ? kTcpFin : kTcpReset);
             if (return_to_window()) {
@@ -234,6 +241,7 @@ long End::receive_tcp(const iovec *parts, int count, int flags) {
 
 /// The peer is gone before it had stepped: it will repeat nothing any more, and what it kept lies in its window still.
 bool End::return_to_window() {
+    if (m_.far) return false;
     InState &in = s_.in;
     const memory::ColdWords &peer = m_.peer->cold;
     const uint64_t at = in.in.load(std::memory_order_relaxed);
@@ -252,7 +260,8 @@ size_t End::unread_beside_tcp() {
     const memory::ColdWords &peer = m_.peer->cold;
     if (peer.switched.load(std::memory_order_acquire) != epoch || m_.mine->cold.frozen.load(std::memory_order_relaxed) == epoch) return 0;
     // The peer has gone over already; what it sent before lies in the kernel, and we have not read that to its end.
-    const uint64_t x = peer.switched_at.load(std::memory_order_relaxed), tail = m_.peer->hot.tail.load(std::memory_order_acquire);
+    const uint64_t x = peer.switched_at.load(std::memory_order_relaxed);
+    const uint64_t tail = (m_.far ? m_.path : m_.peer)->hot.tail.load(std::memory_order_acquire);
     return tail < x ? 0 : static_cast<size_t>(std::min(tail - x, peer_window_max()));
 }
 
@@ -269,12 +278,17 @@ size_t End::unconsumed() const {
 
 bool End::on_provider(bool sending) const { return (sending ? s_.out.path : s_.in.path) == Path::kProvider; }
 
-/// What it consumed to the last stands in its own slot, told by messages or not.
+/// What it consumed to the last stands in its own slot, told by messages or not; of another host, what it has told last, either way.
+uint64_t End::consumed_by_peer() const {
+    const uint64_t known = m_.peer->hot.consumed.load(std::memory_order_acquire);
+    return m_.far ? std::max(known, m_.path->hot.consumed.load(std::memory_order_acquire)) : known;
+}
+
 uint64_t End::never_consumed() const {
     if (s_.out.epoch_switched != s_.epoch.load(std::memory_order_relaxed) || SANSOCK_MUTATE("UNREAD_OUTPUT_IS_CLEAN", false, true))
         return 0;
     const uint64_t out = s_.out.out.load(std::memory_order_relaxed);
-    return out - std::min(out, std::max<uint64_t>(m_.peer->hot.consumed.load(std::memory_order_acquire), s_.out.switched_at));
+    return out - std::min(out, std::max<uint64_t>(consumed_by_peer(), s_.out.switched_at));
 }
 
 /// As with a kernel socket, "writable" waits for a third of the space, or a bulk sender would wake for every byte.
@@ -312,6 +326,10 @@ short End::events(short kernel) {
         if (read_done || reader().unread() > 0) events |= POLLIN | POLLRDNORM;
         if (read_done) events |= POLLRDHUP;
     } else {
+        if (__builtin_expect((kernel & POLLRDHUP) != 0 && awaits_words() && env_.tcp_unread() == 0, 0)) {
+            env_.tcp_end_seen();
+            kernel &= static_cast<short>(~(POLLIN | POLLRDNORM | POLLRDHUP));
+        }
         events |= kernel & (POLLIN | POLLRDNORM | POLLRDHUP | POLLPRI | POLLHUP);
         if ((kernel & POLLIN) == 0) help_peer_to_switch();
         read_done = (kernel & POLLRDHUP) != 0;

@@ -83,6 +83,11 @@ long End::send_provider(const iovec *parts, int count, bool goes_on) {
         poison(Reason::kProtocol);
         return -ECONNRESET;
     }
+    if (__builtin_expect(m_.far, 0) && !out.guarded) {  // what nobody but us has must not seem to have never been
+        env_.tcp_guard(true);
+        out.guarded = true;
+        env_.ring_own_helper();  // which looks when that is over
+    }
     Parts source(parts, count);
     const size_t asked = source.total();
     size_t left = asked;
@@ -153,6 +158,14 @@ void End::rest() {
         if (window.believe_consumed(path().hot.consumed.load(std::memory_order_acquire))) window.rest();
     }
     s_.out.lock.unlock();
+}
+
+bool End::rest_guard() {
+    OutGuard guard(*this);
+    if (!s_.out.guarded || s_.out.path != Path::kProvider) return true;
+    if (s_.out.replaying || unconsumed() > 0) return false;
+    unguard();
+    return true;
 }
 
 long End::send_tcp(const iovec *parts, int count, int flags, bool goes_on) {

@@ -37,7 +37,8 @@ enum class Reason : uint8_t {
     kProviderFailed,
     kDrained,
     kIoUring,
-    kStandardIo,  ///< The socket was given to stdio.
+    kStandardIo,   ///< The socket was given to stdio.
+    kChannelLost,  ///< What a peer on another host has said last is not known: the connection was reset.
 };
 
 /// Messages are counted by their size: up to 64 bytes, up to four times as many each, and all that are longer than 1 MiB.
@@ -67,7 +68,8 @@ struct OutState {
     uint32_t reclaimed;
     Relaxed<uint32_t> epoch_switched;  ///< Epoch of switched_at.
     Relaxed<bool> replaying;
-    bool guarded;           ///< The linger guard is on: the kernel has not taken all of a replay yet.
+    Relaxed<bool> guarded;  ///< The linger guard is on: the kernel has not taken all of a replay yet; or what is kept for a peer on another
+                            ///< host would die with this one.
     uint32_t woken_ticket;  ///< The peer's parked_in ticket that was woken last.
     std::atomic<uint64_t> bytes_provider;
     std::atomic<uint64_t> full;           ///< Calls that found no room for all that they sent, for the peer had yet to read.

@@ -141,7 +141,7 @@ void End::step_on() {
             bump_attention();
             env_.ring_peer_helper();
         }
-        const bool alone = peer_never_came(epoch);
+        const bool alone = peer_never_came(epoch) || (m_.far && s_.deserted.load(std::memory_order_acquire) != 0 && nobody_switched(epoch));
         if (peer_has_frozen(epoch) || alone || (s_.lent.load(std::memory_order_relaxed) != 0 && is_untouched(epoch))) replay(epoch);
         if (mine.stepped.load(std::memory_order_relaxed) != epoch ||
             SANSOCK_MUTATE("EPOCH_EARLY", !peer_has_stepped(epoch) && !alone, false))
@@ -178,10 +178,9 @@ void End::replay(uint32_t epoch) {
     if (switched) {
         WindowWriter window = writer();
         if (!out.replaying) {
-            const memory::Slot &peer = *m_.peer;
-            const bool named = peer.cold.frozen.load(std::memory_order_acquire) == epoch;
-            const uint64_t at =
-                named ? peer.cold.frozen_at.load(std::memory_order_relaxed) : peer.hot.consumed.load(std::memory_order_relaxed);
+            const memory::ColdWords &peer = m_.peer->cold;
+            const bool named = peer.frozen.load(std::memory_order_acquire) == epoch;
+            const uint64_t at = named ? peer.frozen_at.load(std::memory_order_relaxed) : consumed_by_peer();
             const uint64_t z = SANSOCK_MUTATE("REPEAT_BELOW_X", std::max<uint64_t>(at, out.switched_at), at);
             if (z < out.consumed || z > sent) return poison(Reason::kProtocol);
             out.replayed = z;
@@ -206,14 +205,20 @@ void End::replay(uint32_t epoch) {
             out.replayed += static_cast<uint64_t>(taken);
         }
         SANSOCK_POINT("S3.repeated");
-        if (out.guarded) env_.tcp_guard(false);
-        out.guarded = false;
     }
+    unguard();
     if (out.fin && SANSOCK_MUTATE("FIN_BEFORE_STEPPED", false, true)) env_.tcp_shutdown_write();
     // In this order: a peer that reads a FIN and finds no `stepped` takes it for our death, and goes on in the window.
     mine.stepped.store(epoch, std::memory_order_release);
     SANSOCK_POINT("S3.stepped");
     conclude_replay();
+}
+
+/// Under the out lock: nothing that is kept here would be missed.
+void End::unguard() {
+    if (!s_.out.guarded) return;
+    env_.tcp_guard(false);
+    s_.out.guarded = false;
 }
 
 /// From here on the output is the kernel's.
@@ -309,6 +314,34 @@ void End::peer_deserts() {
         step_on();
     }
     env_.wake_own();
+}
+
+void End::leave() {
+    StepGuard guard(*this);
+    auto &state = m_.mine->cold.state;
+    const auto ours = static_cast<memory::EndState>(state.load(std::memory_order_relaxed));
+    if (has_left() || (ours != memory::EndState::kOpen && ours != memory::EndState::kClosed)) return;
+    state.store(static_cast<uint32_t>(memory::EndState::kLeft), std::memory_order_release);
+    bump_attention();
+}
+
+bool End::peer_falls_silent(bool all_told) {
+    {
+        StepGuard guard(*this);
+        if (has_left() || is_gone()) return true;
+        s_.deserted.store(1, std::memory_order_release);
+        const uint32_t epoch = s_.epoch.load(std::memory_order_relaxed);
+        pin();
+        // Who was ready may have been switched to, by a word that was lost; and what moved lacks an answer.
+        if (!is_untouched(epoch) && (!all_told || !nobody_switched(epoch))) {
+            poison(Reason::kChannelLost);
+            return false;
+        }
+        if (m_.mine->cold.ready.load(std::memory_order_relaxed) == epoch) s_.step_wanted.store(epoch, std::memory_order_relaxed);
+        step_on();
+    }
+    env_.wake_own();
+    return true;
 }
 
 bool End::at_rest_on_tcp() {

@@ -1,4 +1,4 @@
-// What an operator may say about the tcp provider.
+// What an operator may say about the portable provider.
 //
 //     options:
 //       address: 192.0.2.7      # of this host, IPv4 or IPv6: the only one that is offered; without it all are

@@ -77,10 +77,10 @@ void write_card(const Card &card, bool is_offer, sansock_offer &into) noexcept {
 Card read_card(const sansock_offer &from, bool is_offer) {
     Written written;
     if (from.fd_count != 0 || from.byte_count < sizeof written)
-        throw Failure(SANSOCK_EPROTO, "the peer's message is not one of the tcp provider");
+        throw Failure(SANSOCK_EPROTO, "the peer's message is not one of the portable provider");
     std::memcpy(&written, from.bytes, sizeof written);
     if (written.magic != kCardMagic || le32toh(written.kind) != (is_offer ? kOfferKind : kAnswerKind)) {
-        throw Failure(SANSOCK_EPROTO, "the peer's message is not one of the tcp provider");
+        throw Failure(SANSOCK_EPROTO, "the peer's message is not one of the portable provider");
     }
     Card card{.message_bytes_max = le32toh(written.message_bytes_max),
               .token = written.token,

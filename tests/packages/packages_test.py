@@ -18,6 +18,9 @@ import time
 import unittest
 import urllib.request
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "hosts"))
+import hosts  # noqa: E402
+
 SOURCE = WORK = None
 MIRROR = None  # debootstrap's own choice
 VERSION = re.search(r"project\(sansock VERSION (\S+)", (pathlib.Path(__file__).resolve().parents[2] / "CMakeLists.txt").read_text())[1]
@@ -125,6 +128,23 @@ class Root:
         return self.run("apt-get", "install", "-y", "--no-install-recommends", *(f"/debs/{package.name}" for package in packages))
 
 
+class Installed:
+    """What tests/hosts runs, in the Debian root."""
+
+    def __init__(self, root):
+        self.root = root
+
+    @staticmethod
+    def tool(name):
+        return name
+
+    def inside(self, path):
+        return "/" + str(path.relative_to(self.root.path))
+
+    def command(self, environment, *words):
+        return self.root.command(*(f"{name}={value}" for name, value in environment.items()), *map(str, words))
+
+
 def wait_for(what, condition, patience_s=30):
     end = time.monotonic() + patience_s
     while time.monotonic() < end:
@@ -216,6 +236,23 @@ class Packages(unittest.TestCase):
         self.assertNotIn("rror", said)
         server.terminate()
         self.assertEqual(server.wait(30), 0)
+
+    def test_4_meets_another_host(self):
+        """Two hosts, as network namespaces of this root: certificates, daemons and an unmodified redis from the packages alone."""
+        progress("two hosts")
+        folder = self.root.path / "srv/hosts"
+        folder.mkdir()
+        self.addCleanup(shutil.rmtree, folder)
+        fleet = hosts.Fleet(folder, Installed(self.root))
+        self.addCleanup(fleet.close)
+        fleet.start_daemons()
+        a, b = fleet.hosts
+        a.start("redis-server", "--port", 7001, "--bind", a.address, "--save", "", "--protected-mode", "no", stdout=subprocess.DEVNULL)
+        wait_for("redis", lambda: b.run("redis-cli", "-h", a.address, "-p", 7001, "ping").stdout == "PONG\n")
+        done = b.run("redis-benchmark", "-h", a.address, "-p", 7001, "-n", 100000, "-c", 8, "-t", "set,get", "-q", sansock=True)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertRegex(done.stdout, r"GET: [\d.]+ requests per second")
+        self.assertGreater(b.share_on_provider(), 0.99)
 
     @staticmethod
     def end(process):

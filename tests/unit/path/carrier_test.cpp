@@ -49,10 +49,11 @@ TEST_P(CarrierOfSizes, OneByteAtATimeIsGatheredWhileCreditsAreOut) {
 
 INSTANTIATE_TEST_SUITE_P(Buffers, CarrierOfSizes,
                          ::testing::Values(Host::Sizes{5, 6, 5 * kBufferSize}, Host::Sizes{255, 255, 255 * kBufferSize},
-                                           Host::Sizes{255, 6, 20'000}, Host::Sizes{5, 255, 1000}, Host::Sizes{1, 4, 700}),
+                                           Host::Sizes{255, 6, 20'000}, Host::Sizes{5, 255, 1000}, Host::Sizes{1, 4, 700},
+                                           Host::Sizes{5, 6, 5 * kBufferSize, true}, Host::Sizes{5, 255, 1000, true}),
                          [](const auto &info) {
                              return std::to_string(info.param.sends) + "_" + std::to_string(info.param.receives) + "_" +
-                                    std::to_string(info.param.window);
+                                    std::to_string(info.param.window) + (info.param.far ? "_far" : "");
                          });
 
 TEST(Carrier, RequestsAndResponsesNeedNoOtherMessages) {

@@ -15,19 +15,20 @@ void expect_stepped_back(const Host &host) {
     EXPECT_FALSE(host.end->on_provider(false));
 }
 
-class FailureOf : public ::testing::TestWithParam<Fault> {};
+class FailureOf : public ::testing::TestWithParam<std::tuple<Fault, bool>> {};
 
 TEST_P(FailureOf, TheNthMessageLosesNothing) {
     // Without faults the same transfer takes `messages`; then it fails at each of them.
     uint64_t messages = 0;
     for (uint64_t at = 0; at <= messages; ++at) {
         SCOPED_TRACE(at);
-        Pair sut;
+        const auto [fault, far] = GetParam();
+        Pair sut({.far = far});
         std::mt19937 random(7);
         if (at > 0) {
-            auto &place = GetParam() == Fault::kPost ? sut.a.endpoint.refuse_send : sut.a.endpoint.fail_at;
+            auto &place = fault == Fault::kPost ? sut.a.endpoint.refuse_send : sut.a.endpoint.fail_at;
             place = at;
-            sut.a.endpoint.fail_after_delivery = GetParam() == Fault::kAfterDelivery;
+            sut.a.endpoint.fail_after_delivery = fault == Fault::kAfterDelivery;
         }
         for (int i = 0; i < 2500 && !HasFatalFailure(); ++i) sut.step(random, 2 * kBufferSize);
         sut.finish();
@@ -47,11 +48,15 @@ TEST_P(FailureOf, TheNthMessageLosesNothing) {
     }
 }
 
-INSTANTIATE_TEST_SUITE_P(At, FailureOf, ::testing::Values(Fault::kSendCompletion, Fault::kAfterDelivery, Fault::kPost),
+INSTANTIATE_TEST_SUITE_P(At, FailureOf,
+                         ::testing::Combine(::testing::Values(Fault::kSendCompletion, Fault::kAfterDelivery, Fault::kPost),
+                                            ::testing::Bool()),
                          [](const auto &info) {
-                             return info.param == Fault::kSendCompletion  ? "ASendCompletion"
-                                    : info.param == Fault::kAfterDelivery ? "DeliveryOfTheLast"
-                                                                          : "Posting";
+                             const Fault fault = std::get<0>(info.param);
+                             const std::string what = fault == Fault::kSendCompletion  ? "ASendCompletion"
+                                                      : fault == Fault::kAfterDelivery ? "DeliveryOfTheLast"
+                                                                                       : "Posting";
+                             return what + (std::get<1>(info.param) ? "BetweenHosts" : "");
                          });
 
 TEST(Failure, IsNamedByTheEndpointAndNotByWhatItFlushed) {

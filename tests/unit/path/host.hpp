@@ -1,5 +1,8 @@
 // Two ends of a connection with everything between them on paper: kernel TCP as two queues, and a provider that carries
 // messages. The stream and the carriers are the ones that ship.
+//
+// Of one host, they see each other's slot, and TCP carries at once. On two hosts, TCP, the provider and the words each take their time, so
+// that they come in any order.
 #pragma once
 #include <gtest/gtest.h>
 #include <sys/socket.h>
@@ -10,6 +13,7 @@
 #include "memory_link.hpp"
 #include "path/carrier.hpp"
 #include "stream/end.hpp"
+#include "stream/words.hpp"
 
 namespace sansock::path {
 
@@ -21,9 +25,12 @@ struct Host final : stream::Environment {
     struct Sizes {
         uint32_t sends = 5, receives = 6;
         uint64_t window = 5 * kBufferSize;
+        bool far = false;
     };
-    explicit Host(uint64_t seed_, const Sizes &sizes) : seed(seed_), endpoint(std::min(sizes.sends, kSendsMax), sizes.receives) {
+    explicit Host(uint64_t seed_, const Sizes &sizes)
+        : seed(seed_), far(sizes.far), endpoint(std::min(sizes.sends, kSendsMax), sizes.receives) {
         EXPECT_EQ(arena.create(kBufferSize, 16 << 20), 0);
+        EXPECT_EQ(mirror.create(kBufferSize, kBufferSize), 0);
         EXPECT_EQ(landing.create(kBufferSize + kFrameRoom, 16 << 20), 0);
         slot = &arena.slot(*arena.take_slot());
         EXPECT_TRUE(carrier.open(endpoint, landing, nullptr, sizes.receives));
@@ -36,19 +43,25 @@ struct Host final : stream::Environment {
     }
     ~Host() {
         arena.close();
-        theirs.close();
+        if (!far) theirs.close();
+        mirror.close();
         carrier.close();
         landing.close();
     }
 
     void meet(Host &other, const Sizes &sizes) {
         peer = &other;
-        ASSERT_EQ(theirs.map(other.arena.fd()), 0);
+        if (far) {
+            theirs = memory::PeerArena::of(mirror);
+        } else {
+            ASSERT_EQ(theirs.map(other.arena.fd()), 0);
+        }
         const memory::Slot *their_slot = &theirs.slot(0);
         end = std::make_unique<stream::End>(
-            *state, stream::End::Memory{&arena, slot, &theirs, their_slot, &carrier.landing().view(), &carrier.landing().slot()}, *this);
+            *state, stream::End::Memory{&arena, slot, &theirs, their_slot, &carrier.landing().view(), &carrier.landing().slot(), far},
+            *this);
         carrier.start(
-            {&arena, slot, their_slot, nullptr, state.get()},
+            {&arena, slot, their_slot, nullptr, state.get(), far},
             {.send_depth = std::min(sizes.sends, kSendsMax), .message_bytes = kBufferSize + kFrameRoom, .peer_receives = sizes.receives});
         endpoint.connect(other.endpoint);
         end->declare_ready();
@@ -83,16 +96,42 @@ struct Host final : stream::Environment {
         for (long i = 0; i < rc; ++i) ASSERT_EQ(bytes[static_cast<size_t>(i)], byte_at(peer->seed, received++));
     }
 
+    // --- what takes its time between two hosts; each answers whether there was anything ---
+    bool deliver_words() {
+        if (words.empty()) return false;
+        stream::lay_down(words.front(), mirror.slot(0));
+        words.pop_front();
+        return true;
+    }
+    bool deliver_tcp(size_t size) {
+        const size_t moved = std::min(size, wire.size());
+        tcp.insert(tcp.end(), wire.begin(), wire.begin() + static_cast<long>(moved));
+        wire.erase(wire.begin(), wire.begin() + static_cast<long>(moved));
+        counts.received += moved;
+        const bool ends = fin_sent && wire.empty() && !fin;
+        if (ends) fin = true;
+        return moved > 0 || ends;
+    }
+    void words_changed() override { peer->words.push_back(stream::read_words(*slot)); }
+    void tcp_end_seen() override { asked = true; }
+    /// The kernel tells of the end; the peer answers that there is nothing else, when all is here that it has said.
+    void see_end() {
+        while (deliver_words()) {
+        }
+        if (end->attention_pending()) end->progress();
+        end->tcp_ended(stream::kTcpFin);
+    }
+
     // --- kernel TCP ---
     long tcp_send(const iovec *parts, int count, int) override {
         long sum = 0;
         for (int i = 0; i < count; ++i) {
             const auto *bytes = static_cast<const uint8_t *>(parts[i].iov_base);
-            peer->tcp.insert(peer->tcp.end(), bytes, bytes + parts[i].iov_len);
+            peer->wire.insert(peer->wire.end(), bytes, bytes + parts[i].iov_len);
             sum += static_cast<long>(parts[i].iov_len);
         }
         counts.sent += static_cast<uint64_t>(sum);
-        peer->counts.received += static_cast<uint64_t>(sum);
+        if (!far) peer->deliver_tcp(SIZE_MAX);
         return sum;
     }
     long tcp_receive(const iovec *parts, int count, int) override {
@@ -106,17 +145,20 @@ struct Host final : stream::Environment {
         }
         return sum > 0 ? sum : fin ? 0 : -EAGAIN;
     }
-    long tcp_unsent() override { return 0; }
+    long tcp_unsent() override { return static_cast<long>(peer->wire.size()); }
     long tcp_unread() override { return static_cast<long>(tcp.size()); }
     long tcp_counts(stream::KernelCounts &answer) override {
         answer = counts;
         return 0;
     }
     bool tcp_has_error() override { return false; }
-    void tcp_shutdown_write() override { peer->fin = true; }
+    void tcp_shutdown_write() override {
+        peer->fin_sent = true;
+        if (!far) peer->deliver_tcp(0);
+    }
     void tcp_acknowledge() override {}
     uint64_t now_ns() override { return sansock::now_ns(); }
-    void tcp_guard(bool) override {}
+    void tcp_guard(bool on) override { guarded = on; }
     void tcp_poison() override { poisoned = true; }
     void ring_peer_helper() override {}
     void ring_own_helper() override {}
@@ -126,18 +168,20 @@ struct Host final : stream::Environment {
     void wake_own() override {}
 
     const uint64_t seed;
+    const bool far;
     Host *peer = nullptr;
-    memory::Arena arena, landing;
+    memory::Arena arena, landing, mirror;
     memory::PeerArena theirs;
     memory::Slot *slot = nullptr;
     MemoryEndpoint endpoint;
     Carrier carrier;
     std::unique_ptr<stream::State> state;
     std::unique_ptr<stream::End> end;
-    std::deque<uint8_t> tcp;
+    std::deque<uint8_t> tcp, wire;  ///< What has arrived, and what is on its way.
+    std::deque<stream::Words> words;
     stream::KernelCounts counts;
     uint64_t sent = 0, received = 0;
-    bool fin = false, poisoned = false, at_end = false;
+    bool fin = false, fin_sent = false, poisoned = false, at_end = false, asked = false, guarded = false;
 };
 
 /// A connection whose two directions are on the provider.
@@ -153,7 +197,8 @@ struct Pair {
             const uint64_t before = a.endpoint.delivered + b.endpoint.delivered;
             a.pump();
             b.pump();
-            while (a.endpoint.deliver() || b.endpoint.deliver()) {
+            while (a.endpoint.deliver() || b.endpoint.deliver() || a.deliver_words() || b.deliver_words() || a.deliver_tcp(SIZE_MAX) ||
+                   b.deliver_tcp(SIZE_MAX)) {
             }
             a.pump();
             b.pump();
@@ -164,11 +209,14 @@ struct Pair {
     void step(std::mt19937 &random, size_t size_max) {
         Host &one = random() % 2 != 0 ? a : b;
         const size_t size = 1 + random() % size_max;
-        switch (random() % 6) {
+        switch (random() % (one.far ? 9 : 6)) {
             case 0: return one.send(size);
             case 1: return one.receive(size);
             case 2:
             case 3: one.endpoint.deliver(); return;
+            case 6: one.deliver_words(); return;
+            case 7:
+            case 8: one.deliver_tcp(size); return;
             default: one.pump();
         }
     }

@@ -1,4 +1,4 @@
-// Who is let in by the tcp provider, and whom it calls.
+// Who is let in by the portable provider, and whom it calls.
 #include <gmock/gmock.h>
 
 #include <algorithm>
@@ -13,7 +13,7 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
-TEST_F(Tcp, WhoHasNoTokenIsShownOutAndCounted) {
+TEST_F(Portable, WhoHasNoTokenIsShownOutAndCounted) {
     open();
     {
         End a(provider()), b(provider());
@@ -34,7 +34,7 @@ TEST_F(Tcp, WhoHasNoTokenIsShownOutAndCounted) {
     EXPECT_THAT(said_, ElementsAre("connections closed that no endpoint had been waiting for: 3"));
 }
 
-TEST_F(Tcp, TokensOpenEachWayOnce) {
+TEST_F(Portable, TokensOpenEachWayOnce) {
     open();
     End a(provider()), b(provider()), waits(provider());
     const auto offer = a.endpoint->make_offer();
@@ -51,7 +51,7 @@ TEST_F(Tcp, TokensOpenEachWayOnce) {
     expect_carries(b, a);
 }
 
-TEST_F(Tcp, TokensThatWereUsedAreUsedUpBeforeTheAnswerToo) {
+TEST_F(Portable, TokensThatWereUsedAreUsedUpBeforeTheAnswerToo) {
     open();
     End a(provider());
     const auto offer = a.endpoint->make_offer();
@@ -66,7 +66,7 @@ TEST_F(Tcp, TokensThatWereUsedAreUsedUpBeforeTheAnswerToo) {
     EXPECT_FALSE(first.is_shown_out());
 }
 
-TEST_F(Tcp, SilentStrangersAreShownOutInTime) {
+TEST_F(Portable, SilentStrangersAreShownOutInTime) {
     open("{address: 127.0.0.1, connect_timeout: 100ms}");
     End a(provider());
     const auto offer = a.endpoint->make_offer();
@@ -79,7 +79,7 @@ TEST_F(Tcp, SilentStrangersAreShownOutInTime) {
     EXPECT_LE(wakeups_, 8) << "it did not sleep meanwhile";
 }
 
-TEST_F(Tcp, SilentStrangersKeepNobodyOut) {
+TEST_F(Portable, SilentStrangersKeepNobodyOut) {
     open("{address: 127.0.0.1, connect_timeout: 60s}");
     End a(provider()), b(provider());
     const auto offer = a.endpoint->make_offer();
@@ -94,7 +94,7 @@ TEST_F(Tcp, SilentStrangersKeepNobodyOut) {
     EXPECT_EQ(left(), 0) << "nobody waits any more, so nobody is let in";
 }
 
-TEST_F(Tcp, TheDoorIsOpenWhileSomebodyWaits) {
+TEST_F(Portable, TheDoorIsOpenWhileSomebodyWaits) {
     open("{address: 127.0.0.1, ports: 42100-42399}");
     End a(provider()), b(provider());
     const auto offer = a.endpoint->make_offer();
@@ -106,7 +106,7 @@ TEST_F(Tcp, TheDoorIsOpenWhileSomebodyWaits) {
     EXPECT_THROW(Stranger{port}, std::runtime_error);
 }
 
-TEST_F(Tcp, AnAddressOfNobodyHereIsToldAtOnce) {
+TEST_F(Portable, AnAddressOfNobodyHereIsToldAtOnce) {
     try {
         open("{address: 192.0.2.199}");
         FAIL() << "it was opened";
@@ -115,7 +115,7 @@ TEST_F(Tcp, AnAddressOfNobodyHereIsToldAtOnce) {
     }
 }
 
-TEST_F(Tcp, TheOfferersProofIsTheAnswersToken) {
+TEST_F(Portable, TheOfferersProofIsTheAnswersToken) {
     open();
     End a(provider());
     Impostor peer(a);
@@ -127,7 +127,7 @@ TEST_F(Tcp, TheOfferersProofIsTheAnswersToken) {
     }
 }
 
-TEST_F(Tcp, HostsThatCannotProveThemselvesAreLeft) {
+TEST_F(Portable, HostsThatCannotProveThemselvesAreLeft) {
     open();
     for (const bool greets : {true, false}) {
         End b(provider());
@@ -143,7 +143,7 @@ TEST_F(Tcp, HostsThatCannotProveThemselvesAreLeft) {
     }
 }
 
-TEST_F(Tcp, OneAddressAfterTheOtherIsTried) {
+TEST_F(Portable, OneAddressAfterTheOtherIsTried) {
     open();
     End a(provider()), b(provider());
     const auto offer = a.endpoint->make_offer();
@@ -155,7 +155,7 @@ TEST_F(Tcp, OneAddressAfterTheOtherIsTried) {
     expect_carries(a, b);
 }
 
-TEST_F(Tcp, OffersOfWhatIsNoHostAreRefused) {
+TEST_F(Portable, OffersOfWhatIsNoHostAreRefused) {
     open();
     for (const char *address : {"0.0.0.0", "255.255.255.255", "224.0.0.1", "::", "fe80::1"}) {
         End b(provider());
@@ -167,7 +167,7 @@ TEST_F(Tcp, OffersOfWhatIsNoHostAreRefused) {
     }
 }
 
-TEST_F(Tcp, ThreadsShareTheDoor) {
+TEST_F(Portable, ThreadsShareTheDoor) {
     open();
     // Calls of [control] come one at a time, polls of different queues whenever they like.
     std::mutex control;

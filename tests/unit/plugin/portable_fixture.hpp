@@ -1,4 +1,4 @@
-// A tcp provider, and what its tests do with it again and again.
+// A portable provider, and what its tests do with it again and again.
 #pragma once
 #include <gtest/gtest.h>
 #include <poll.h>
@@ -14,7 +14,7 @@ namespace sansock::portable {
 
 using conformance::End;
 
-class Tcp : public ::testing::Test {
+class Portable : public ::testing::Test {
 protected:
     void open(const std::string &options = "{address: 127.0.0.1}") {
         provider_.reset();

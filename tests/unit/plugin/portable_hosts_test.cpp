@@ -1,4 +1,4 @@
-// The tcp provider between two hosts: network namespaces with a wire between them. Needs root and the program `ip`.
+// The portable provider between two hosts: network namespaces with a wire between them. Needs root and the program `ip`.
 #include <gmock/gmock.h>
 #include <poll.h>
 #include <sched.h>

@@ -1,4 +1,4 @@
-// What an operator may write for the tcp provider, and what addresses it takes for those of hosts.
+// What an operator may write for the portable provider, and what addresses it takes for those of hosts.
 #include <gmock/gmock.h>
 
 #include <sansock/sdk/cpp/failure.hpp>
@@ -20,7 +20,7 @@ std::string error_of(const char *yaml) {
     }
 }
 
-TEST(TcpSettings, AreReadWithTheirUnits) {
+TEST(PortableSettings, AreReadWithTheirUnits) {
     const Settings settings =
         parse_settings("options: {address: 2001:db8::7, ports: 7000-7099, message_max: 64 KiB, connect_timeout: 250ms, timeout: 3s}", "f");
     EXPECT_EQ(settings.address, parse_address("2001:db8::7"));
@@ -33,7 +33,7 @@ TEST(TcpSettings, AreReadWithTheirUnits) {
     EXPECT_FALSE(parse_settings("", "f").address);
 }
 
-TEST(TcpSettings, WrongOnesAreRefusedWithWhatIsAllowed) {
+TEST(PortableSettings, WrongOnesAreRefusedWithWhatIsAllowed) {
     for (const char *address : {"somewhere", "0.0.0.0", "\"::\"", "224.0.0.1", "fe80::1", "255.255.255.255"}) {
         EXPECT_THAT(error_of((std::string("options: {address: ") + address + "}").c_str()), HasSubstr("write an address of this host"))
             << address;
@@ -47,7 +47,7 @@ TEST(TcpSettings, WrongOnesAreRefusedWithWhatIsAllowed) {
     EXPECT_THAT(error_of("options: {nagle: on}"), HasSubstr("f.yaml:3: options.nagle is not known"));
 }
 
-TEST(TcpAddresses, OnlyThoseOfHostsAreOffered) {
+TEST(PortableAddresses, OnlyThoseOfHostsAreOffered) {
     for (const char *good : {"127.0.0.1", "192.0.2.7", "::1", "2001:db8::7", "::ffff:192.0.2.7"})
         EXPECT_TRUE(names_a_host(*parse_address(good))) << good;
     for (const char *bad : {"0.0.0.0", "::", "224.0.0.1", "ff02::1", "169.254.1.1", "fe80::1", "::ffff:0.0.0.0"}) {

@@ -1,4 +1,4 @@
-// Whoever may turn up at the other end of a wire, for the tests of the tcp provider: by plain sockets, with the provider's own words.
+// Whoever may turn up at the other end of a wire, for the tests of the portable provider: by plain sockets, with the provider's own words.
 #pragma once
 #include <arpa/inet.h>
 #include <poll.h>

@@ -1,4 +1,4 @@
-// What an authenticated peer of the tcp provider can do, and what its endpoints cost.
+// What an authenticated peer of the portable provider can do, and what its endpoints cost.
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <sansock/sdk/ext/statistics.h>

@@ -8,7 +8,7 @@
 namespace sansock::stream {
 namespace {
 
-constexpr auto kLast = Reason::kStandardIo;
+constexpr auto kLast = Reason::kChannelLost;
 
 TEST(ReasonName, IsUniqueForEveryReason) {
     std::set<std::string> names;

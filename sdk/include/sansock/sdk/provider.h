@@ -25,7 +25,7 @@ typedef struct sansock_provider_config {
     const char *origin; /* Where the block begins, such as "/etc/sansock.yaml:12", for error texts. Never NULL. */
 } sansock_provider_config;
 
-/* How far apart the two ends of an endpoint may be. The ends that this version of sansock connects are of one host. */
+/* How far apart the two ends of an endpoint may be. */
 #define SANSOCK_REACH_PROCESS 1
 #define SANSOCK_REACH_HOST 2
 #define SANSOCK_REACH_NETWORK 3
@@ -39,7 +39,7 @@ typedef struct sansock_provider_config {
  * it sends from registered memory alone, only messages that find a receive, and lets no child use its parent's objects. */
 typedef struct sansock_limits {
     uint32_t size;
-    uint32_t reach;                /* (*) SANSOCK_REACH_* */
+    uint32_t reach;                /* SANSOCK_REACH_*; only a provider that reaches the network is asked about peers on other hosts. */
     uint64_t message_bytes_max;    /* Longest message, at least 4096. */
     uint32_t inline_bytes_max;     /* (*) Most unregistered bytes of a send; 0 when all must be registered. */
     uint32_t slice_count_max;      /* Slices of one request, at least 1. */

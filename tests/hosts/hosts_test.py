@@ -1,0 +1,345 @@
+"""Connections between two hosts leave TCP, and come back to it, and nobody notices. See hosts.py for what the hosts are."""
+import contextlib
+import pathlib
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+import hosts  # noqa: E402
+from hosts import harness  # noqa: E402
+
+PORT = 7001
+REQUESTS = 100_000
+
+# A conversation that checks each byte. The one that connects says how far it has got.
+TALKER = """
+import hashlib, random, signal, socket, sys, time
+silent = []
+signal.signal(signal.SIGUSR1, lambda *_: silent.append(True))
+role, address, port, pause = sys.argv[1], sys.argv[2], int(sys.argv[3]), float(sys.argv[4])
+if role == 'serve':
+    listener = socket.create_server((address, port))
+    print('listening', flush=True)
+    while True:
+        end = listener.accept()[0]
+        end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        try:
+            while said := end.recv(65536):
+                end.sendall(said)
+            print('end', flush=True)
+        except ConnectionError as error:
+            print(type(error).__name__, flush=True)
+        end.close()
+end = socket.create_connection((address, port))
+end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+numbers = random.Random(7)
+turn = 0
+while True:
+    said = numbers.randbytes(numbers.choice([1, 64, 3000, 100000]))
+    end.sendall(said)
+    heard = b''
+    while len(heard) < len(said):
+        part = end.recv(len(said) - len(heard))
+        assert part, 'the stream has ended'
+        heard += part
+    assert heard == said, turn
+    turn += 1
+    if turn % 20 == 0:
+        print(turn, flush=True)
+    time.sleep(pause)
+    while silent:
+        time.sleep(1)
+"""
+
+# Says a lot, once it is told to, and ends without waiting for anybody.
+SPEAKER = """
+import os, random, signal, socket, sys, time
+told = []
+signal.signal(signal.SIGUSR1, lambda *_: told.append(True))
+end = socket.create_connection((sys.argv[1], int(sys.argv[2])))
+while not told:
+    end.sendall(b'x' * 100)
+    end.recv(100, socket.MSG_WAITALL)
+end.sendall(b'y' + random.Random(11).randbytes(300000))
+how = sys.argv[3]
+if how == 'close':
+    end.close()
+if how == 'shutdown':
+    end.shutdown(socket.SHUT_WR)
+    assert end.recv(1) == b''
+if how == 'exec':
+    os.execv('/bin/true', ['true'])
+os._exit(0)
+"""
+
+LISTENER = """
+import hashlib, random, socket, sys
+listener = socket.create_server((sys.argv[1], int(sys.argv[2])))
+print('listening', flush=True)
+end = listener.accept()[0]
+while (heard := end.recv(100, socket.MSG_WAITALL))[:1] == b'x':
+    end.sendall(heard)
+heard = heard[1:]
+try:
+    while part := end.recv(65536):
+        heard += part
+    print('whole' if heard == random.Random(11).randbytes(300000) else 'wrong: %d' % len(heard), flush=True)
+except ConnectionError as error:
+    print(type(error).__name__, len(heard), flush=True)
+"""
+
+
+# Only hears, and is told of each arrival once.
+EDGES = """
+import select, socket, sys
+listener = socket.create_server((sys.argv[1], int(sys.argv[2])))
+print('listening', flush=True)
+end = listener.accept()[0]
+end.setblocking(False)
+edges = select.epoll()
+edges.register(end, select.EPOLLIN | select.EPOLLET)
+heard = 0
+while True:
+    assert edges.poll(15), 'no edge after %d bytes' % heard
+    try:
+        while part := end.recv(65536):
+            heard += len(part)
+        break
+    except BlockingIOError:
+        pass
+print(heard, flush=True)
+"""
+
+# Says a little now and then, and ends as it is told.
+STREAMER = """
+import os, socket, sys, time
+end = socket.create_connection((sys.argv[1], int(sys.argv[2])))
+end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+for _ in range(500):
+    end.sendall(b'x' * 1000)
+    time.sleep(0.002)
+if sys.argv[3] == 'fork' and os.fork():
+    os._exit(0)
+for _ in range(100):
+    end.sendall(b'x' * 1000)
+    time.sleep(0.002)
+"""
+
+# Only says; the other one only hears, and is the first to end.
+FOUNTAIN = """
+import socket, sys, time
+listener = socket.create_server((sys.argv[1], int(sys.argv[2])))
+print('listening', flush=True)
+end = listener.accept()[0]
+for _ in range(500):
+    end.sendall(b'x' * 1000)
+    time.sleep(0.002)
+end.settimeout(15)
+try:
+    print('end' if end.recv(10) == b'' else 'more', flush=True)
+except OSError as error:
+    print(type(error).__name__, flush=True)
+"""
+
+DRINKER = """
+import os, socket, sys
+end = socket.create_connection((sys.argv[1], int(sys.argv[2])))
+heard = 0
+while heard < 500000:
+    heard += len(end.recv(65536))
+os._exit(0)
+"""
+
+
+class Case(unittest.TestCase):
+    def setUp(self):
+        ends = contextlib.ExitStack()
+        self.addCleanup(ends.close)
+        folder = ends.enter_context(tempfile.TemporaryDirectory(prefix="sansock-hosts-"))
+        self.fleet = hosts.Fleet(folder)
+        ends.callback(self.fleet.close)
+        self.a, self.b = self.fleet.hosts
+
+    def serve(self, program, *words, sansock=True):
+        server = self.a.start(harness.PYTHON, "-c", program, *words, sansock=sansock, stdout=subprocess.PIPE, text=True)
+        self.assertEqual(server.stdout.readline(), "listening\n")
+        return server
+
+    def talk(self, pause=0.001, sansock=True):
+        server = self.serve(TALKER, "serve", self.a.address, PORT, pause, sansock=sansock)
+        # What it says when it is killed at the end is nobody's business.
+        client = self.b.start(harness.PYTHON, "-c", TALKER, "talk", self.a.address, PORT, pause, stdout=subprocess.PIPE,
+                              stderr=subprocess.DEVNULL, text=True)
+        self.assertEqual(client.stdout.readline(), "20\n")
+        return server, client
+
+    def goes_on(self, client):
+        # What it has printed before does not count.
+        before = int(client.stdout.readline())
+        harness.wait_for("the conversation", lambda: int(client.stdout.readline()) > before + 100)
+
+    def on_provider(self):
+        return harness.wait_for("an upgrade", lambda: all(
+            (found := host.status(f":{PORT}")) and found[0]["path"] == "portable" for host in self.fleet.hosts))
+
+
+class Conversations(Case):
+    def test_a_conversation_leaves_tcp(self):
+        self.fleet.start_daemons()
+        _, client = self.talk()
+        self.on_provider()
+        self.goes_on(client)
+        client.send_signal(signal.SIGKILL)
+        client.wait()
+
+    def test_without_a_daemon_it_stays(self):
+        self.a.start_daemon()
+        _, client = self.talk()
+        self.goes_on(client)
+        harness.wait_for("a reason", lambda: [found["reason"] for found in self.a.status(f":{PORT}")] == ["peer-silent"])
+
+    def test_daemons_come_and_go(self):
+        self.fleet.start_daemons()
+        _, client = self.talk()
+        self.on_provider()
+        for host in self.fleet.hosts:
+            host.kill_daemon()
+            self.goes_on(client)
+            host.start_daemon()
+            self.goes_on(client)
+        self.on_provider()
+
+    def test_a_drain_moves_it_back(self):
+        self.fleet.start_daemons()
+        _, client = self.talk()
+        self.on_provider()
+        self.b.sansock("drain", hosts.PROVIDER)
+        self.goes_on(client)
+        self.assertEqual([found["path"] for found in self.a.status(f":{PORT}")], ["tcp"])
+
+    def ends_whole(self, how):
+        self.fleet.start_daemons()
+        server = self.serve(LISTENER, self.a.address, PORT)
+        speaker = self.b.start(harness.PYTHON, "-c", SPEAKER, self.a.address, PORT, how)
+        self.on_provider()
+        speaker.send_signal(signal.SIGUSR1)
+        self.assertEqual(speaker.wait(harness.PATIENCE_S), 0)
+        self.assertEqual(server.stdout.readline(), "whole\n")
+        server.wait(harness.PATIENCE_S)
+        [record] = self.a.records()
+        self.assertEqual(record["upgrades"], 1, record)
+
+    def test_what_is_said_before_close_arrives(self):
+        self.ends_whole("close")
+
+    def test_what_is_said_before_the_end_arrives(self):
+        self.ends_whole("exit")
+
+    def test_what_is_said_before_a_half_close_arrives(self):
+        self.ends_whole("shutdown")
+
+    def test_what_is_said_before_another_program_arrives(self):
+        self.ends_whole("exec")
+
+    def stream(self, how):
+        self.fleet.start_daemons()
+        server = self.serve(EDGES, self.a.address, PORT)
+        self.b.start(harness.PYTHON, "-c", STREAMER, self.a.address, PORT, how)
+        self.assertEqual(server.stdout.readline(), "600000\n")
+        server.wait(harness.PATIENCE_S)
+        self.assertEqual([record["upgrades"] for record in self.a.records()], [1])
+
+    def test_each_arrival_is_an_edge(self):
+        self.stream("end")
+
+    def test_a_child_goes_on_when_its_parent_ends(self):
+        self.stream("fork")
+
+    def test_who_only_hears_ends_cleanly(self):
+        self.fleet.start_daemons()
+        server = self.serve(FOUNTAIN, self.a.address, PORT)
+        client = self.b.start(harness.PYTHON, "-c", DRINKER, self.a.address, PORT)
+        self.assertEqual(client.wait(harness.PATIENCE_S), 0)
+        self.assertEqual(server.stdout.readline(), "end\n")
+        server.wait(harness.PATIENCE_S)
+        self.assertEqual([record["upgrades"] for record in self.a.records()], [1])
+
+    def test_a_death_is_no_clean_end(self):
+        self.fleet.start_daemons()
+        server, client = self.talk(pause=0)
+        self.on_provider()
+        client.kill()
+        self.assertEqual(server.stdout.readline(), "ConnectionResetError\n")
+
+    def test_a_death_in_silence_is_an_end(self):
+        self.fleet.start_daemons()
+        server, client = self.talk(pause=1e-3)
+        self.on_provider()
+        self.goes_on(client)
+        client.send_signal(signal.SIGUSR1)
+        time.sleep(0.5)
+        client.kill()
+        self.assertEqual(server.stdout.readline(), "end\n")
+
+    def test_a_stopped_peer_is_no_dead_one(self):
+        self.fleet.start_daemons()
+        _, client = self.talk()
+        self.on_provider()
+        client.send_signal(signal.SIGSTOP)
+        time.sleep(1)
+        client.send_signal(signal.SIGCONT)
+        self.goes_on(client)
+        self.on_provider()
+
+    def test_a_cut_wire_is_survived(self):
+        self.fleet.start_daemons()
+        _, client = self.talk()
+        self.on_provider()
+        link = f"sk{self.a.namespace.split('-')[1]}0"
+        hosts.ip("-n", self.a.namespace, "link", "set", link, "down")
+        time.sleep(1.5)
+        hosts.ip("-n", self.a.namespace, "link", "set", link, "up")
+        self.goes_on(client)
+
+
+class Redis(Case):
+    def benchmark(self, *words):
+        return self.b.run("redis-benchmark", "-h", self.a.address, "-p", PORT, "-n", REQUESTS, "-t", "set,get", "-q", *words, sansock=True)
+
+    def start_redis(self):
+        self.server = self.a.start("redis-server", "--port", PORT, "--bind", self.a.address, "--save", "", "--protected-mode", "no",
+                                   "--dir", self.a.directory, stdout=subprocess.DEVNULL)
+        harness.wait_for("redis", lambda: self.b.run("redis-cli", "-h", self.a.address, "-p", PORT, "ping").stdout == "PONG\n")
+
+    def test_an_unmodified_redis(self):
+        self.fleet.start_daemons()
+        self.start_redis()
+        done = self.benchmark("-c", "8")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertRegex(done.stdout, r"GET: [\d.]+ requests per second")
+        self.assertGreater(self.b.share_on_provider(), 0.99)
+
+    def test_daemons_are_killed_under_load(self):
+        self.fleet.start_daemons()
+        self.start_redis()
+        load = self.b.start("redis-benchmark", "-h", self.a.address, "-p", PORT, "-n", REQUESTS, "-c", 8, "-t", "set,get", "-q",
+                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        for host in self.fleet.hosts:
+            time.sleep(0.5)
+            host.kill_daemon()
+            time.sleep(0.3)
+            host.start_daemon()
+        said = load.communicate(timeout=120)[0]
+        self.assertEqual(load.returncode, 0, said)
+        self.assertEqual(re.findall(r"(?i)error|reset|refused|closed", said), [])
+
+
+if __name__ == "__main__":
+    if not hosts.has_namespaces():
+        sys.exit("needs root and iproute2, for two network namespaces")
+    harness.main()
