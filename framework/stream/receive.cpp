@@ -273,7 +273,8 @@ size_t End::unread() {
 size_t End::unconsumed() const {
     if (s_.out.path != Path::kProvider) return 0;
     const uint64_t consumed = std::max<uint64_t>(path().hot.consumed.load(std::memory_order_acquire), s_.out.switched_at);
-    return s_.out.out.load(std::memory_order_relaxed) - consumed;
+    const uint64_t out = s_.out.out.load(std::memory_order_relaxed);
+    return out - std::min(out, consumed);  // a lie is for send() to find
 }
 
 bool End::on_provider(bool sending) const { return (sending ? s_.out.path : s_.in.path) == Path::kProvider; }

@@ -333,5 +333,15 @@ TEST_F(EndsTest, AskTheKernelOnceNobodyCanAnswerTheirStep) {
     EXPECT_NE(b.receive(), "ECONNRESET");
 }
 
+TEST_F(EndsTest, CountNothingAsUnconsumedWhereMoreWasConsumedThanThereIs) {
+    upgrade();
+    ASSERT_EQ(a.send("kept"), 4);
+    EXPECT_EQ(a.end->unconsumed(), 4u);
+    b.arena.slot(b.slot).hot.consumed = a.state->out.out.load() + 1;
+    EXPECT_EQ(a.end->unconsumed(), 0u) << "and not nearly 2^64, of which SIOCOUTQ would tell";
+    EXPECT_EQ(a.end->unacknowledged(), 0u);
+    EXPECT_EQ(a.send("x"), -ECONNRESET) << "it is a lie, which ends the connection";
+}
+
 }  // namespace
 }  // namespace sansock::stream
