@@ -118,7 +118,7 @@ std::string_view BoardRows::bytes(uint32_t index, const BoardField *field) const
 uint64_t BoardRows::number(uint32_t index, const BoardField *field) const {
     const std::string_view from = bytes(index, field);
     uint64_t number = 0;
-    if (from.size() <= sizeof number) std::memcpy(&number, from.data(), from.size());
+    if (!from.empty() && from.size() <= sizeof number) std::memcpy(&number, from.data(), from.size());
     return number;
 }
 
@@ -133,7 +133,7 @@ template <class Word>
 std::vector<Word> BoardRows::words(uint32_t index, std::string_view field) const {
     const std::string_view from = bytes(index, field);
     std::vector<Word> found(from.size() / sizeof(Word));
-    std::memcpy(found.data(), from.data(), found.size() * sizeof(Word));
+    if (!found.empty()) std::memcpy(found.data(), from.data(), found.size() * sizeof(Word));
     return found;
 }
 
