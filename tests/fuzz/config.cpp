@@ -16,18 +16,49 @@ config::Host host() {
             .has_folder = [](const std::string &) { return false; }};
 }
 
+using config::Node;
+
+Node text_of(const std::string &text, bool is_number = false) {
+    return {.type = Node::Type::scalar, .position = {}, .text = text, .quoted = !is_number, .items = {}, .members = {}};
+}
+Node number_of(uint64_t number) { return text_of(std::to_string(number), true); }
+Node mapping_of(std::vector<config::Member> members) {
+    return {.type = Node::Type::mapping, .position = {}, .text = {}, .quoted = false, .items = {}, .members = std::move(members)};
+}
+template <class List, class Make>
+void add_list(Node &to, const char *name, const List &list, Make make) {
+    if (list.empty()) return;
+    Node node{.type = Node::Type::sequence, .position = {}, .text = {}, .quoted = false, .items = {}, .members = {}};
+    for (const auto &one : list) node.items.push_back(make(one));
+    to.members.push_back({text_of(name), std::move(node)});
+}
+Node after_of(const config::UpgradeAfter &after) {
+    return mapping_of({{text_of("calls"), number_of(after.calls)}, {text_of("bytes"), number_of(after.bytes)}});
+}
+
 /// Providers and routes of a configuration as another text.
 std::string written(const config::Config &config) {
-    std::string text = "providers:\n";
+    Node providers = mapping_of({});
     for (const config::Provider &one : config.providers) {
-        text += "  \"" + one.guid.text() + "\":\n    plugin: simulated\n    send_buffers: " + std::to_string(one.send_buffers) +
-                "\n    receive_buffers: " + std::to_string(one.receive_buffers) + "\n    buffer_size: " + std::to_string(one.buffer_size) +
-                "\n    max_memory: " + std::to_string(one.max_memory) + "\n";
+        providers.members.push_back({text_of(one.guid.text()), mapping_of({{text_of("plugin"), text_of(one.plugin)},
+                                                                           {text_of("send_buffers"), number_of(one.send_buffers)},
+                                                                           {text_of("receive_buffers"), number_of(one.receive_buffers)},
+                                                                           {text_of("buffer_size"), number_of(one.buffer_size)},
+                                                                           {text_of("max_memory"), number_of(one.max_memory)}})});
     }
-    if (config.providers.empty()) text = "providers: {}\n";
-    text += "upgrade_after: {calls: " + std::to_string(config.upgrade_after.calls) +
-            ", bytes: " + std::to_string(config.upgrade_after.bytes) + "}\n";
-    return text;
+    Node all = mapping_of({{text_of("providers"), std::move(providers)}, {text_of("upgrade_after"), after_of(config.upgrade_after)}});
+    add_list(all, "routes", config.routes, [](const config::Route &route) {
+        static constexpr const char *kPolicies[] = {"prefer", "require", "forbid"};
+        Node node = mapping_of({{text_of("policy"), text_of(kPolicies[static_cast<int>(route.policy)])}});
+        node.members.push_back({text_of("upgrade_after"), after_of(route.upgrade_after)});
+        add_list(node, "providers", route.providers, [](const config::Guid &guid) { return text_of(guid.text()); });
+        add_list(node, "destination", route.destinations, [](const config::Subnet &subnet) { return text_of(subnet.text()); });
+        add_list(node, "program", route.programs, [](const std::string &program) { return text_of(program); });
+        add_list(node, "port", route.ports,
+                 [](const config::PortRange &range) { return text_of(std::to_string(range.first) + "-" + std::to_string(range.last)); });
+        return node;
+    });
+    return config::to_json(all, 1);
 }
 
 void check(const config::Config &config) {
