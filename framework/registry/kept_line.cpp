@@ -47,6 +47,11 @@ Result<std::optional<Text>> kept_text(std::string_view yaml, int &line) {
                 return fail(EINVAL, "a line behind #reg without the encoding before it; allowed: what `sansock import-registry` wrote");
             auto units = unescape(comment, text->encoding);
             if (!units) return std::unexpected(std::move(units.error()));
+            // Either would run into another line of the file, and what is said there would be lost.
+            if (!text->lines.empty() && text->lines.back().ending == Ending::none)
+                return fail(EINVAL, "a line behind #reg after that of #reg:none; allowed: none, for there the file ends");
+            if (units->find(u'\n') != std::u16string::npos)
+                return fail(EINVAL, "a line feed within a line behind #reg; allowed: a line of the file each");
             text->lines.push_back({std::move(*units), ending});
             break;
         }

@@ -174,6 +174,9 @@ TEST(Registry, RefusesToExportWhatDoesNotLoadOrWasDamaged) {
     EXPECT_THAT(fault_of(with(yaml, "utf-16le-with-mark", "utf-32")), HasSubstr("san.yaml:5:1: an encoding that there is none of"));
     EXPECT_THAT(fault_of(with(yaml, "#reg-encoding", "#")), HasSubstr("without the encoding before it"));
     EXPECT_THAT(fault_of(with(yaml, "100 %25", "100 %")), HasSubstr("san.yaml:8:1: a % without its digits"));
+    EXPECT_THAT(fault_of(with(yaml, "100 %25", "100 %0A")), HasSubstr("san.yaml:8:1: a line feed within a line"));
+    EXPECT_THAT(fault_of(with(yaml, "#reg| Windows", "#reg:none| Windows")),
+                HasSubstr("san.yaml:7:1: a line behind #reg after that of #reg:none"));
     EXPECT_THAT(fault_of(with(yaml, "Windows Registry", "Registry")), HasSubstr("the lines behind #reg are no .reg file: line 1 of them"));
 }
 
