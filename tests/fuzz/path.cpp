@@ -137,6 +137,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
                 case 3:
                     fuzz::write_cold_word(words.cold, input, in, out);
                     if (input.below(2) != 0) words.hot.consumed = input.number(out);
+                    if (!far && input.below(2) != 0) {  // what is looked at once the peer is gone
+                        words.hot.tail = input.number(in);
+                        words.hot.segment = memory::SegmentWord::pack(input.number(in), input.below(4) != 0 ? 0 : input.take<uint16_t>());
+                        words.hot.closed = static_cast<uint32_t>(input.number(0));
+                    }
                     stream::lay_down(stream::read_words(words), words);
                     break;
                 case 4:

@@ -58,18 +58,21 @@ struct Victim final : stream::Environment {
         check();
     }
     void send(size_t size) {
-        std::vector<uint8_t> bytes(size, 0x33);
+        static std::vector<uint8_t> bytes(size_t{4} * UINT16_MAX, 0x33);
         const iovec part{bytes.data(), size};
         const long rc = end->send(&part, 1, 0);
         MUST(rc <= static_cast<long>(size));
         if (rc < 0) end->error_told();
     }
     void receive(size_t size, int flags) {
-        std::vector<uint8_t> bytes(size, kOfTcp);
+        static std::vector<uint8_t> bytes(UINT16_MAX);
         const iovec part{bytes.data(), size};
         const long rc = end->receive(&part, 1, flags);
         MUST(rc <= static_cast<long>(size));
-        for (long i = 0; i < rc; ++i) MUST(bytes[static_cast<size_t>(i)] == kOfWindow || bytes[static_cast<size_t>(i)] == kOfTcp);
+        for (long i = 0; i < rc && (flags & MSG_TRUNC) == 0; ++i) {
+            const uint8_t byte = std::exchange(bytes[static_cast<size_t>(i)], uint8_t{0});
+            MUST(byte == kOfWindow || byte == kOfTcp);
+        }
         if (rc < 0) end->error_told();
     }
     void end_tcp(bool by_reset) {
