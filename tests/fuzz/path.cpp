@@ -156,8 +156,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
                     stream::lay_down(stream::read_words(words), words);
                     break;
                 case 7:
-                    if (far && input.below(2) != 0) victim.end->words_are_lost();
-                    if (far && input.below(4) == 0) (void)victim.end->peer_falls_silent();
+                    if (far && input.below(4) == 0) (void)victim.end->peer_falls_silent(input.below(2) != 0);
                     (void)carrier.overdue(victim.now, 1);
                     break;
                 default: victim.act(input);
