@@ -350,6 +350,10 @@ short End::events(short kernel) {
         if (writable) events |= POLLOUT | POLLWRNORM;
     } else if (!held_back()) {
         events |= kernel & (POLLOUT | POLLWRNORM | POLLHUP);
+    } else if (s_.required && !s_.out.stopped) {  // the next send() leaves TCP, once the peer is ready: it tells whoever says that he waits
+        m_.mine->hot.want_room.store(1, std::memory_order_relaxed);
+        full_fence();
+        if (may_switch()) events |= POLLOUT | POLLWRNORM;
     }
     if (reset)
         events |= POLLIN | POLLRDNORM | POLLRDHUP | POLLOUT | POLLWRNORM | POLLHUP |

@@ -114,6 +114,7 @@ CASES = [
     Case("short_messages", "talk", CONFIG.format(plugin="simulated", settings="    options: {message_max: 4 KiB}\n    simulation: {latency: 20us}", more=""), carried),
     Case("most_buffers", "talk", CONFIG.format(plugin="simulated", settings="    send_buffers: 255\n    receive_buffers: 255\n    simulation: {latency: 20us}", more=""), carried),
     Case("many", "many", simulated("latency: 100us\n  jitter: 100us"), carried),
+    Case("many_required", "many", simulated("latency: 0", more="    policy: require"), carried),
     Case("many_exact_credits", "many", simulated("unreceived: fail"), carried),
     Case("idle", "idle", simulated("latency: 50us"), carried),
     Case("death", "death", simulated("latency: 20ms"), left),

@@ -1,3 +1,5 @@
+#include <poll.h>
+
 #include "host.hpp"
 
 namespace sansock::path {
@@ -143,6 +145,20 @@ TEST(Carrier, NothingIsSentBeforeThePeerWhereTheProviderWantsThat) {
     b.endpoint.deliver();
     a.pump();
     EXPECT_GT(a.endpoint.posted_sends, 0u);
+}
+
+TEST(Carrier, WhoMustLeaveTcpFirstIsToldWhenHeMaySend) {
+    const Host::Sizes sizes;
+    Host a(1, sizes), b(2, sizes);
+    a.state->required = true;
+    a.meet(b, sizes);
+    EXPECT_EQ(a.end->events(POLLOUT) & POLLOUT, 0);
+    EXPECT_NE(a.slot->hot.want_room, 0) << "or nobody would be told";
+    b.meet(a, sizes);
+    EXPECT_EQ(a.end->events(POLLOUT) & POLLOUT, POLLOUT);
+    a.send(10);
+    EXPECT_EQ(a.sent, 10u);
+    EXPECT_TRUE(a.end->on_provider(true));
 }
 
 }  // namespace
