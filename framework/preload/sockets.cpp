@@ -136,6 +136,7 @@ SANSOCK_EXPORT int getsockopt(int fd, int level, int option, void *value, sockle
             std::memcpy(value, &shown, sizeof shown);
         }
     }
+    if (level == SOL_SOCKET && option == SO_LINGER && *length >= sizeof(linger)) socket_::show_linger(*connection, value);
     if (level == SOL_SOCKET && option == SO_ERROR && *length >= sizeof(int)) {
         int error;
         std::memcpy(&error, value, sizeof error);
@@ -152,6 +153,8 @@ SANSOCK_EXPORT int getsockopt(int fd, int level, int option, void *value, sockle
 SANSOCK_EXPORT int setsockopt(int fd, int level, int option, const void *value, socklen_t length) noexcept {
     if (needs_kernel(level, option)) step_back(fd, sansock::stream::Reason::kUnmodelled);
     socket_::Connection *connection = tracked_of(fd);
+    if (level == SOL_SOCKET && option == SO_LINGER && connection != nullptr && connection->mapped.load(std::memory_order_acquire))
+        return static_cast<int>(answer(socket_::set_linger(*connection, fd, value, length)));
     const int rc = SANSOCK_REAL(setsockopt)(fd, level, option, value, length);
     if (rc == 0 && connection != nullptr && level == SOL_SOCKET && option == SO_SNDBUF) connection->shared->send_buffer_shown.store(0);
     if (rc == 0 && connection != nullptr && level == SOL_SOCKET && (option == SO_RCVTIMEO || option == SO_SNDTIMEO) &&

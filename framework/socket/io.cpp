@@ -306,6 +306,23 @@ long return_to_kernel(Connection &connection, stream::Reason reason) {
     return 0;
 }
 
+long set_linger(Connection &connection, int fd, const void *value, socklen_t size) {
+    SharedConnection &shared = *connection.shared;
+    stream::Guard guard(shared.stream.out.lock);
+    const long rc = raw_syscall(SYS_setsockopt, fd, SOL_SOCKET, SO_LINGER, value, size);
+    if (rc < 0 || !shared.lingers_for_us.load(std::memory_order_acquire)) return rc;
+    std::memcpy(&shared.linger_asked, value, sizeof shared.linger_asked);
+    const linger ours{1, 0};
+    raw_syscall(SYS_setsockopt, fd, SOL_SOCKET, SO_LINGER, &ours, sizeof ours);
+    return 0;
+}
+
+void show_linger(Connection &connection, void *value) {
+    SharedConnection &shared = *connection.shared;
+    stream::Guard guard(shared.stream.out.lock);
+    if (shared.lingers_for_us.load(std::memory_order_acquire)) std::memcpy(value, &shared.linger_asked, sizeof shared.linger_asked);
+}
+
 void lend(Connection &connection) {
     // Nobody would be left to take it back; and a provider of messages carries a connection once.
     if (connection.courier.load() != nullptr || Process::get()->runtime() == nullptr) {

@@ -43,6 +43,11 @@ long return_to_kernel(Connection &connection, stream::Reason reason);
 /// Another program is about to inherit the socket: both directions go back to TCP, and leave it again once no program but ours holds it.
 void lend(Connection &connection);
 
+/// setsockopt(SO_LINGER): what the application asks for holds once the socket's own is no guard any more (Environment::tcp_guard). As the
+/// kernel answers; and what it asked for, where the kernel would tell ours.
+long set_linger(Connection &connection, int fd, const void *value, socklen_t size);
+void show_linger(Connection &connection, void *value);
+
 /// This process ends, or becomes another program (not `ends`: it may fail to), and what it has kept for peers on other hosts would end with
 /// it: the kernel is given that, and they are told. It waits for them, for `timeouts.step` at most.
 void leave_far(Process &process, bool ends);

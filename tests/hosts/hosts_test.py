@@ -58,7 +58,7 @@ while True:
 
 # Says a lot, once it is told to, and ends without waiting for anybody.
 SPEAKER = """
-import os, random, signal, socket, sys, time
+import os, random, signal, socket, struct, sys, time
 told = []
 signal.signal(signal.SIGUSR1, lambda *_: told.append(True))
 end = socket.create_connection((sys.argv[1], int(sys.argv[2])))
@@ -68,6 +68,11 @@ while not told:
 end.sendall(b'y' + random.Random(11).randbytes(300000))
 how = sys.argv[3]
 if how == 'close':
+    end.close()
+if how == 'abort':
+    assert end.getsockopt(socket.SOL_SOCKET, socket.SO_LINGER, 8) == bytes(8)  # though it is guarded
+    end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, 0))
+    assert end.getsockopt(socket.SOL_SOCKET, socket.SO_LINGER, 8) == struct.pack('ii', 1, 0)
     end.close()
 if how == 'shutdown':
     end.shutdown(socket.SHUT_WR)
@@ -222,17 +227,24 @@ class Conversations(Case):
         self.goes_on(client)
         self.assertEqual([found["path"] for found in self.a.status(f":{PORT}")], ["tcp"])
 
-    def ends_whole(self, how):
+    def heard_of(self, how):
         self.fleet.start_daemons()
         server = self.serve(LISTENER, self.a.address, PORT)
         speaker = self.b.start(harness.PYTHON, "-c", SPEAKER, self.a.address, PORT, how)
         self.on_provider()
         speaker.send_signal(signal.SIGUSR1)
         self.assertEqual(speaker.wait(harness.PATIENCE_S), 0)
-        self.assertEqual(server.stdout.readline(), "whole\n")
+        heard = server.stdout.readline()
         server.wait(harness.PATIENCE_S)
         [record] = self.a.records()
         self.assertEqual(record["upgrades"], 1, record)
+        return heard
+
+    def ends_whole(self, how):
+        self.assertEqual(self.heard_of(how), "whole\n")
+
+    def test_an_aborting_close_is_a_reset(self):
+        self.assertRegex(self.heard_of("abort"), "ConnectionResetError")
 
     def test_what_is_said_before_close_arrives(self):
         self.ends_whole("close")
