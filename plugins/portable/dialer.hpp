@@ -5,8 +5,8 @@
 #include <cstdint>
 #include <vector>
 
-#include "kernel.hpp"
 #include "settings.hpp"
+#include "socket.hpp"
 #include "wire.hpp"
 
 namespace sansock::portable {

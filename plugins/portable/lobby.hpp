@@ -16,8 +16,8 @@
 #include <sansock/sdk/cpp/unique_fd.hpp>
 #include <vector>
 
-#include "kernel.hpp"
 #include "settings.hpp"
+#include "socket.hpp"
 #include "wire.hpp"
 
 namespace sansock::portable {

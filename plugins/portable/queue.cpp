@@ -7,7 +7,7 @@
 #include <array>
 
 #include "endpoint.hpp"
-#include "kernel.hpp"
+#include "socket.hpp"
 
 namespace sansock::portable {
 namespace {

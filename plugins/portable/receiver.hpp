@@ -8,8 +8,8 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "kernel.hpp"
 #include "sender.hpp"
+#include "socket.hpp"
 
 namespace sansock::portable {
 

@@ -5,7 +5,7 @@
 #include <sansock/sdk/cpp/request.hpp>
 #include <sansock/sdk/cpp/ring.hpp>
 
-#include "kernel.hpp"
+#include "socket.hpp"
 
 namespace sansock::portable {
 

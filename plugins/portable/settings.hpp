@@ -10,9 +10,13 @@
 #include <cstdint>
 #include <optional>
 
-#include "address.hpp"
+#include "common/address.hpp"
 
 namespace sansock::portable {
+
+using plugins::Address;
+using plugins::names_a_host;
+using plugins::parse_address;
 
 inline constexpr std::uint64_t kMessageBytesMin = 4096;
 inline constexpr std::uint64_t kMessageBytesMax = 1024 * 1024;

@@ -1,7 +1,6 @@
 #include "wire.hpp"
 
 #include <endian.h>
-#include <sys/random.h>
 
 #include <algorithm>
 #include <cstring>
@@ -34,19 +33,6 @@ static_assert(std::has_unique_object_representations_v<Written>, "an offer must 
 static_assert(sizeof(Written) + kAddressesMax * sizeof(Address) <= SANSOCK_OFFER_BYTES_MAX);
 
 }  // namespace
-
-Token new_token() {
-    Token token;
-    if (::getrandom(token.data(), token.size(), GRND_NONBLOCK) != static_cast<ssize_t>(token.size()))
-        throw Failure::from_errno("getrandom");
-    return token;
-}
-
-bool same(const Token &one, const Token &other) noexcept {
-    std::uint8_t difference = 0;
-    for (std::size_t at = 0; at < one.size(); ++at) difference |= one[at] ^ other[at];
-    return difference == 0;
-}
 
 Greeting greeting(const Token &token, unsigned way) noexcept { return {kGreetingMagic, token, htole32(way), 0}; }
 

@@ -17,9 +17,19 @@
 #include <type_traits>
 #include <vector>
 
-#include "address.hpp"
+#include "common/address.hpp"
+#include "common/token.hpp"
 
 namespace sansock::portable {
+
+using plugins::Address;
+using plugins::addresses_of_host;
+using plugins::family_of;
+using plugins::names_a_host;
+using plugins::new_token;
+using plugins::same;
+using plugins::to_kernel;
+using plugins::Token;
 
 inline constexpr unsigned kWays = 2;
 inline constexpr unsigned kFromAnswerer = 0;
@@ -27,12 +37,6 @@ inline constexpr unsigned kFromOfferer = 1;
 
 inline constexpr std::size_t kAddressesMax = 12;
 inline constexpr std::size_t kHeaderBytes = 4;  ///< The length of the message that follows.
-
-/// 128 bits that nobody guesses.
-using Token = std::array<std::uint8_t, 16>;
-[[nodiscard]] Token new_token();
-/// In a time that does not tell how much of them is the same.
-[[nodiscard]] bool same(const Token &one, const Token &other) noexcept;
 
 struct Greeting {
     std::array<char, 8> magic;

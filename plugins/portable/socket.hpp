@@ -1,43 +1,17 @@
-// System calls of our own, and sockets made by them.
-//
-// A plugin runs inside programs whose calls about sockets are intercepted, so that their connections can be moved onto providers. The
-// connections of this provider are not to be moved onto anything. So they are made by libc's own `syscall`, looked up in libc itself,
-// where nobody stands in front of it. That is no point of cancellation either: no thread of the application is torn out of the middle of
-// a provider.
+// Sockets made by system calls of our own: the connections of this provider are not to be moved onto any.
 #pragma once
-#include <sys/syscall.h>
-
 #include <cstddef>
 #include <cstdint>
 #include <span>
-#include <type_traits>
 #include <utility>
+
+#include "common/kernel.hpp"
 
 struct iovec;
 
 namespace sansock::portable {
 
-namespace detail {
-using SystemCall = long (*)(long number, ...);
-extern const SystemCall system_call;
-
-template <class T>
-long word(T value) noexcept {
-    if constexpr (std::is_pointer_v<T>) {
-        return reinterpret_cast<long>(value);
-    } else if constexpr (std::is_null_pointer_v<T>) {
-        return 0;
-    } else {
-        return static_cast<long>(value);
-    }
-}
-}  // namespace detail
-
-/// The result as libc gives it: -1 and errno.
-template <class... Args>
-long kernel(long number, Args... args) noexcept {
-    return detail::system_call(number, detail::word(args)...);
-}
+using plugins::kernel;
 
 /// A socket that does not block and is closed on exec.
 class Socket {

@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-namespace sansock::portable {
+namespace sansock::plugins {
 
 using Address = std::array<std::uint8_t, 16>;
 
@@ -21,7 +21,15 @@ using Address = std::array<std::uint8_t, 16>;
 /// As the kernel wants it. Its length.
 [[nodiscard]] socklen_t to_kernel(const Address &address, std::uint16_t port, sockaddr_storage &into) noexcept;
 
+/// As people write it.
+[[nodiscard]] std::string text_of(const Address &address);
+/// Without the port that comes with it; nothing for what is neither IPv4 nor IPv6.
+[[nodiscard]] std::optional<Address> from_kernel(const sockaddr &from) noexcept;
+
+/// The name of the network interface of this host that has the address; empty: none has.
+[[nodiscard]] std::string interface_of(const Address &address);
+
 /// Those of this host's interfaces that are up, loopback last, `count_max` at most.
 [[nodiscard]] std::vector<Address> addresses_of_host(bool with_six, std::size_t count_max);
 
-}  // namespace sansock::portable
+}  // namespace sansock::plugins

@@ -10,7 +10,7 @@
 #include <memory>
 #include <sansock/sdk/cpp/failure.hpp>
 
-namespace sansock::portable {
+namespace sansock::plugins {
 namespace {
 
 constexpr std::size_t kMappedPrefix = 12;  ///< Before the four bytes of IPv4: ten zeros, two of 0xff.
@@ -24,17 +24,15 @@ Address mapped(const in_addr &four) noexcept {
 
 std::optional<Address> of_interface(const ifaddrs &entry) noexcept {
     if (entry.ifa_addr == nullptr || (entry.ifa_flags & IFF_UP) == 0 || (entry.ifa_flags & IFF_RUNNING) == 0) return std::nullopt;
-    if (entry.ifa_addr->sa_family == AF_INET) {
-        sockaddr_in four;
-        std::memcpy(&four, entry.ifa_addr, sizeof four);
-        return mapped(four.sin_addr);
-    }
-    if (entry.ifa_addr->sa_family != AF_INET6) return std::nullopt;
-    sockaddr_in6 six;
-    std::memcpy(&six, entry.ifa_addr, sizeof six);
-    Address address;
-    std::memcpy(address.data(), &six.sin6_addr, sizeof address);
-    return address;
+    return from_kernel(*entry.ifa_addr);
+}
+
+using Interfaces = std::unique_ptr<ifaddrs, decltype(&::freeifaddrs)>;
+
+Interfaces interfaces() {
+    ifaddrs *list = nullptr;
+    if (::getifaddrs(&list) != 0) throw sdk::Failure::from_errno("the addresses of this host");
+    return {list, &::freeifaddrs};
 }
 
 }  // namespace
@@ -82,13 +80,40 @@ socklen_t to_kernel(const Address &address, std::uint16_t port, sockaddr_storage
     return sizeof six;
 }
 
+std::string text_of(const Address &address) {
+    char text[INET6_ADDRSTRLEN] = "";
+    const int family = family_of(address);
+    (void)::inet_ntop(family, address.data() + (family == AF_INET ? kMappedPrefix : 0), text, sizeof text);
+    return text;
+}
+
+std::optional<Address> from_kernel(const sockaddr &from) noexcept {
+    if (from.sa_family == AF_INET) {
+        sockaddr_in four;
+        std::memcpy(&four, &from, sizeof four);
+        return mapped(four.sin_addr);
+    }
+    if (from.sa_family != AF_INET6) return std::nullopt;
+    sockaddr_in6 six;
+    std::memcpy(&six, &from, sizeof six);
+    Address address;
+    std::memcpy(address.data(), &six.sin6_addr, sizeof address);
+    return address;
+}
+
+std::string interface_of(const Address &address) {
+    const Interfaces list = interfaces();
+    for (const ifaddrs *entry = list.get(); entry != nullptr; entry = entry->ifa_next) {
+        if (entry->ifa_addr != nullptr && from_kernel(*entry->ifa_addr) == address) return entry->ifa_name;
+    }
+    return {};
+}
+
 std::vector<Address> addresses_of_host(bool with_six, std::size_t count_max) {
-    ifaddrs *list = nullptr;
-    if (::getifaddrs(&list) != 0) throw sdk::Failure::from_errno("the addresses of this host");
-    const std::unique_ptr<ifaddrs, decltype(&::freeifaddrs)> owner(list, &::freeifaddrs);
+    const Interfaces list = interfaces();
     std::vector<Address> addresses;
     for (const bool loopback : {false, true}) {
-        for (const ifaddrs *entry = list; entry != nullptr && addresses.size() < count_max; entry = entry->ifa_next) {
+        for (const ifaddrs *entry = list.get(); entry != nullptr && addresses.size() < count_max; entry = entry->ifa_next) {
             if (((entry->ifa_flags & IFF_LOOPBACK) != 0) != loopback) continue;
             const std::optional<Address> address = of_interface(*entry);
             if (!address || !names_a_host(*address) || (!with_six && family_of(*address) != AF_INET)) continue;
@@ -98,4 +123,4 @@ std::vector<Address> addresses_of_host(bool with_six, std::size_t count_max) {
     return addresses;
 }
 
-}  // namespace sansock::portable
+}  // namespace sansock::plugins

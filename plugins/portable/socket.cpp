@@ -1,24 +1,14 @@
-#include "kernel.hpp"
+#include "socket.hpp"
 
-#include <dlfcn.h>
-#include <gnu/lib-names.h>
 #include <sansock/sdk/status.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
-#include <unistd.h>
 
 #include <cerrno>
 #include <sansock/sdk/cpp/unique_fd.hpp>
 
 namespace sansock::portable {
 namespace {
-
-detail::SystemCall find_system_call() noexcept {
-    void *const libc = ::dlopen(LIBC_SO, RTLD_LAZY | RTLD_NOLOAD);
-    void *const found = libc == nullptr ? nullptr : ::dlsym(libc, "syscall");
-    if (libc != nullptr) ::dlclose(libc);
-    return found == nullptr ? &::syscall : reinterpret_cast<detail::SystemCall>(found);
-}
 
 long transfer(long number, int fd, std::span<const iovec> parts, int flags) noexcept {
     msghdr message{};
@@ -31,8 +21,6 @@ long transfer(long number, int fd, std::span<const iovec> parts, int flags) noex
 }
 
 }  // namespace
-
-const detail::SystemCall detail::system_call = find_system_call();
 
 Socket::Socket(long fd) noexcept : fd_(static_cast<int>(fd)) {
     if (fd_ < 0) return;
