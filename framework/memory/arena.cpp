@@ -77,6 +77,7 @@ int Arena::create_charged(uint32_t buffer_size, uint64_t max_memory) {
     base_ = static_cast<uint8_t *>(base);
     shape_ = shape;
     lists_ = static_cast<Lists *>(lists);
+    lists_->buffers_limit.store(shape.buffers, std::memory_order_relaxed);
     maker_ = raw_syscall(SYS_getpid);
     Header &head = header();
     head.version = kLayoutVersion;
@@ -148,7 +149,7 @@ void Arena::end_slot(uint32_t index, SlotEnd who) {
 }
 
 /// As many buffers as a stream should go round through.
-uint32_t Arena::rotation() const { return std::min(kRotationBytes / shape_.buffer_size, shape_.buffers); }
+uint32_t Arena::rotation() const { return std::min(kRotationBytes / shape_.buffer_size, buffers_limit()); }
 
 /// Under the lock. Pages cost time, so the round becomes larger by and by, and not at the cost of others.
 bool Arena::should_grow() const {
@@ -166,7 +167,7 @@ std::optional<uint16_t> Arena::take_ready() {
 
 std::optional<uint16_t> Arena::take_bare() {
     if (lists_->bare_free > 0) return lists_->bare_buffers[--lists_->bare_free];
-    if (lists_->buffers_fresh < shape_.buffers) return static_cast<uint16_t>(lists_->buffers_fresh++);
+    if (lists_->buffers_fresh < buffers_limit()) return static_cast<uint16_t>(lists_->buffers_fresh++);
     return std::nullopt;
 }
 

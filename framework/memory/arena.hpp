@@ -39,9 +39,11 @@ public:
     /// The buffer that came back first, or nothing. A stream that goes round through more memory than the processors' own caches hold finds
     /// each buffer in the cache that they share, where writing costs a quarter of what it costs to fetch it back from the reader's own.
     std::optional<uint16_t> take_buffer();
+    /// Only buffers with an index below the count are taken; never less than before.
+    void limit_buffers(uint32_t count) { lists_->buffers_limit.store(count, std::memory_order_release); }
     /// take_buffer() would find one.
     [[nodiscard]] bool has_buffers() const {
-        if (buffers_taken() >= shape_.buffers) return false;
+        if (buffers_taken() >= buffers_limit()) return false;
         return account_ == nullptr || lists_->buffers_resident.load(std::memory_order_relaxed) > buffers_taken() ||
                account_->charged() + shape_.buffer_size <= max_memory_;
     }
@@ -58,6 +60,7 @@ public:
     void keep_pages() { keeps_pages_ = true; }
     /// Called when a buffer got pages that it did not have; set once, before there are arenas.
     static void on_growth(void (*hook)()) { growth_hook_ = hook; }
+    [[nodiscard]] uint32_t buffers_limit() const { return lists_->buffers_limit.load(std::memory_order_acquire); }
     [[nodiscard]] uint32_t slots_taken() const { return lists_->slots_taken.load(std::memory_order_relaxed); }
     [[nodiscard]] uint32_t buffers_taken() const { return lists_->buffers_taken.load(std::memory_order_relaxed); }
 
@@ -67,6 +70,7 @@ private:
         FamilyLock lock;
         std::atomic<uint32_t> slots_taken;
         std::atomic<uint32_t> buffers_taken;
+        std::atomic<uint32_t> buffers_limit;
         uint32_t slots_free;  ///< Length of free_slots; indexes from slots_fresh on were never used.
         uint32_t slots_fresh;
         uint32_t ready_first, ready_last;  ///< Counts: those in between lie, modulo its length, in ready_buffers.

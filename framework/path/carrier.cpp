@@ -13,10 +13,14 @@ constexpr uint64_t kWindowShare = 4;
 
 }  // namespace
 
-bool Carrier::open(Endpoint &endpoint, memory::Arena &landing, sansock_region *region, uint32_t receives) {
-    if (receives < Credits::kReceivesMin || receives > kReceivesMax || !landing_.open(landing, region, receives)) return false;
+bool Carrier::open(memory::Arena &landing, uint32_t receives) {
+    return receives >= Credits::kReceivesMin && receives <= kReceivesMax && landing_.open(landing, receives);
+}
+
+bool Carrier::lend(Endpoint &endpoint, const Registered *registered) {
     const stream::Guard guard(lock_);  // somebody may still hold what this object was before
     endpoint_ = &endpoint;
+    landing_.registered_as(registered);
     status_.store(SANSOCK_OK, std::memory_order_relaxed);
     established_.store(false, std::memory_order_relaxed);
     asked_.store(false, std::memory_order_relaxed);
@@ -26,7 +30,7 @@ bool Carrier::open(Endpoint &endpoint, memory::Arena &landing, sansock_region *r
     std::destroy_at(&cursor_);
     std::construct_at(&cursor_);
     stopped_.store(false, std::memory_order_relaxed);
-    for (uint32_t i = 0; i < receives; ++i) {
+    for (uint32_t i = 0; i < landing_.receives(); ++i) {
         if (landing_.lend(endpoint, i) != SANSOCK_OK) return false;
     }
     return true;
@@ -226,7 +230,7 @@ bool Carrier::post(FrameKind kind, const stream::Run &run) {
     const uint64_t number = first_in_flight_ + in_flight_;
     const uint64_t offset = cursor_.in.load(std::memory_order_relaxed);
     const uint64_t consumed = ends_.mine->hot.consumed.load(std::memory_order_acquire);
-    sansock_slice slices[2] = {{const_cast<uint8_t *>(run.data), run.size, ends_.window},
+    sansock_slice slices[2] = {{const_cast<uint8_t *>(run.data), run.size, region_of(ends_.window, run.data)},
                                landing_.frame_place(static_cast<uint32_t>(number % kSendsMax))};
     const Frame frame{kind,
                       epoch_,

@@ -39,17 +39,19 @@ struct Moved {
 
 class Carrier {
 public:
-    /// Borrows the landing's memory and lends its buffers to the endpoint, before the peer can know of it. False: no memory, or the
-    /// provider refuses; in that case the landing is open, and it is closed as at the end.
-    bool open(Endpoint &endpoint, memory::Arena &landing, sansock_region *region, uint32_t receives);
+    /// Borrows the landing's memory. False: there is not enough.
+    bool open(memory::Arena &landing, uint32_t receives);
+    /// Lends its buffers to the endpoint, before the peer can know of it. False: the provider refuses.
+    bool lend(Endpoint &endpoint, const Registered *registered);
     [[nodiscard]] const Landing &landing() const { return landing_; }
 
-    /// From now on the stream of `state` goes this way. `window`: the registration of the arena that `mine` lies in.
+    /// From now on the stream of `state` goes this way. `window`: the registration of the arena that `mine` lies in,
+    /// as far as this connection may come to use it.
     struct Ends {
         const memory::Arena *arena;
         const memory::Slot *mine;
         const memory::Slot *peer;
-        sansock_region *window;
+        const Registered *window;
         const stream::State *state;
         bool far = false;  ///< As stream::End::Memory has it.
     };

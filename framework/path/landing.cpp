@@ -6,13 +6,12 @@ namespace sansock::path {
 
 using memory::SegmentWord;
 
-bool Landing::open(memory::Arena &arena, sansock_region *region, uint32_t receives) {
+bool Landing::open(memory::Arena &arena, uint32_t receives) {
     const auto slot = arena.take_slot();
     if (!slot) return false;
     *this = {};
     arena_ = &arena;
     view_ = memory::PeerArena::of(arena);
-    region_ = region;
     slot_ = *slot;
     while (receives_ < receives) {
         const auto buffer = arena.take_buffer();
@@ -33,11 +32,13 @@ void Landing::close() {
 }
 
 sansock_slice Landing::frame_place(uint32_t number) const {
-    return {slot().inline_buffer + size_t{number} * sizeof(Frame), sizeof(Frame), region_};
+    uint8_t *place = slot().inline_buffer + size_t{number} * sizeof(Frame);
+    return {place, sizeof(Frame), region_of(registered_, place)};
 }
 
 int32_t Landing::lend(Endpoint &endpoint, uint32_t number) {
-    const sansock_slice slice{arena_->buffer(buffers_[number]), message_bytes(), region_};
+    uint8_t *place = arena_->buffer(buffers_[number]);
+    const sansock_slice slice{place, message_bytes(), region_of(registered_, place)};
     return endpoint.post_receive({&slice, 1}, number);
 }
 

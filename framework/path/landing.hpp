@@ -7,6 +7,7 @@
 #include "memory/arena.hpp"
 #include "path/endpoint.hpp"
 #include "path/frame.hpp"
+#include "path/registered.hpp"
 
 namespace sansock::path {
 
@@ -16,8 +17,10 @@ inline constexpr uint32_t kFrameRoom = memory::kPage;
 
 class Landing {
 public:
-    /// Borrows a slot and `receives` buffers of `arena`, which is registered as `region`. False: there are not enough.
-    bool open(memory::Arena &arena, sansock_region *region, uint32_t receives);
+    /// Borrows a slot and `receives` buffers of `arena`. False: there are not enough.
+    bool open(memory::Arena &arena, uint32_t receives);
+    /// Before anything is lent: all that was borrowed is covered.
+    void registered_as(const Registered *registered) { registered_ = registered; }
     /// Gives everything back. The endpoint that the buffers were lent to is closed by then.
     void close();
     [[nodiscard]] bool is_open() const { return arena_ != nullptr; }
@@ -47,7 +50,7 @@ public:
 private:
     memory::Arena *arena_ = nullptr;
     memory::PeerArena view_;
-    sansock_region *region_ = nullptr;
+    const Registered *registered_ = nullptr;
     uint32_t slot_ = 0;
     uint32_t receives_ = 0;
     uint16_t buffers_[kReceivesMax] = {};

@@ -145,21 +145,26 @@ Courier *Couriers::prepare(const Choice &choice, stream::Reason &reason) {
 /// Finds room for the receives, in an arena that the provider knows. Or why there is none.
 stream::Reason Couriers::land(Courier &courier, const Choice &choice) {
     for (LandingArena &landing : landings_) {
-        if (!landing.arena.is_open()) {
-            const int rc =
-                landing.arena.create(choice.buffer_size + path::kFrameRoom, choice.max_memory, process_.account(choice.provider));
+        memory::Arena &arena = landing.arena;
+        if (!arena.is_open()) {
+            const int rc = arena.create(choice.buffer_size + path::kFrameRoom, choice.max_memory, process_.account(choice.provider));
             if (rc < 0) return rc == -ENOBUFS ? stream::Reason::kMaxMemory : stream::Reason::kNoResources;
-            landing.arena.forget_fd();
+            arena.forget_fd();
+            arena.limit_buffers(0);
             landing.provider = choice.provider;
         }
         if (landing.provider != choice.provider) continue;
-        if (landing.region == nullptr)
-            landing.region = process_.runtime()->register_memory(choice.provider, &landing.arena.header(), landing.arena.shape().size());
-        if (landing.region == nullptr) return stream::Reason::kNoProvider;
-        if (courier.carrier.open(process_.runtime()->messages(courier.endpoint), landing.arena, landing.region, choice.messages.receives))
-            return stream::Reason::kNone;
-        if (courier.carrier.landing().is_open())
-            return stream::Reason::kNoProvider;  // there was memory, and the provider would not have it
+        path::Registered &registered = landing.registered;
+        if (!registered.is_open()) registered.open(arena);
+        const uint32_t buffers = (arena.slots_taken() + 1) * choice.messages.receives;
+        if (!register_with(choice.provider, [&](auto &&add) { return registered.cover_buffers(buffers, add); }))
+            return stream::Reason::kNoProvider;
+        arena.limit_buffers(std::max(arena.buffers_limit(), std::min(buffers, arena.shape().buffers)));
+        if (!courier.carrier.open(arena, choice.messages.receives)) continue;
+        const uint32_t slot = arena.index_of(courier.carrier.landing().slot());
+        const bool lent = register_with(choice.provider, [&](auto &&add) { return registered.cover_slot(slot, add); }) &&
+                          courier.carrier.lend(process_.runtime()->messages(courier.endpoint), &registered);
+        return lent ? stream::Reason::kNone : stream::Reason::kNoProvider;
     }
     return stream::Reason::kMaxMemory;
 }
@@ -169,18 +174,25 @@ void Couriers::introduce(const Courier &courier, Message &message) {
     message.message_bytes = courier.carrier.landing().message_bytes();
 }
 
-sansock_region *Couriers::window_of(Peer &peer, uint32_t index, uint32_t provider) {
-    sansock_region *&window = peer.windows[index];
-    if (!peer.has_windows.exchange(true)) std::fill(std::begin(peer.windows), std::end(peer.windows), nullptr);
-    memory::Arena &arena = peer.ours[index];
-    if (window == nullptr) window = process_.runtime()->register_memory(provider, &arena.header(), arena.shape().size());
+/// The arena that the connection keeps its bytes in, registered as far as it and all others in it may come to use; nullptr: it cannot be.
+const path::Registered *Couriers::window_of(const Connection &connection, const Choice &choice) {
+    Peer &peer = *connection.peer;
+    if (!peer.has_windows.exchange(true)) std::fill(std::begin(peer.windows), std::end(peer.windows), path::Registered{});
+    path::Registered &window = peer.windows[connection.arena];
+    memory::Arena &arena = peer.ours[connection.arena];
+    if (!window.is_open()) window.open(arena);
     arena.keep_pages();
-    return window;
+    const uint32_t buffers = std::min(arena.slots_taken() * choice.send_buffers, arena.shape().buffers);
+    const bool covered = register_with(
+        choice.provider, [&](auto &&add) { return window.cover_slot(connection.slot, add) && window.cover_buffers(buffers, add); });
+    if (!covered) return nullptr;
+    arena.limit_buffers(std::max(arena.buffers_limit(), buffers));
+    return &window;
 }
 
 bool Couriers::start(Courier &courier, Connection &connection, const Choice &choice, const Message &peer) {
     const stream::End::Memory &memory = connection.end().memory();
-    sansock_region *window = window_of(*connection.peer, connection.arena, choice.provider);
+    const path::Registered *window = window_of(connection, choice);
     const bool sound =
         peer.receives >= path::Credits::kReceivesMin && peer.receives <= path::kReceivesMax && peer.message_bytes >= memory::kPage;
     if (!sound || window == nullptr) return false;
@@ -274,8 +286,8 @@ void Couriers::fail(Courier &courier, Connection &connection) {
 }
 
 void Couriers::forget_windows(Peer &peer) {
-    for (sansock_region *window : peer.windows) {
-        if (window != nullptr) process_.runtime()->deregister_memory(window);
+    for (path::Registered &window : peer.windows) {
+        window.close([this](sansock_region *region) { process_.runtime()->deregister_memory(region); });
     }
     peer.has_windows.store(false);
 }
@@ -285,7 +297,7 @@ bool Couriers::release() {
         if (couriers[i].state.load(std::memory_order_acquire) != Courier::kFree) return false;
     }
     for (LandingArena &landing : landings_) {
-        if (landing.region != nullptr) process_.runtime()->deregister_memory(std::exchange(landing.region, nullptr));
+        landing.registered.close([this](sansock_region *region) { process_.runtime()->deregister_memory(region); });
     }
     for (Peer &peer : process_.peers()) {
         if (peer.used.load(std::memory_order_acquire) != 0 && peer.has_windows.load()) forget_windows(peer);

@@ -66,13 +66,18 @@ private:
     struct LandingArena {
         memory::Arena arena;
         uint32_t provider = 0;
-        sansock_region *region = nullptr;
+        path::Registered registered;
     };
     static constexpr uint32_t kLandingArenas = 16;
 
     Courier *new_courier();
     stream::Reason land(Courier &courier, const Choice &choice);
-    sansock_region *window_of(Peer &peer, uint32_t arena, uint32_t provider);
+    const path::Registered *window_of(const Connection &connection, const Choice &choice);
+    /// Calls `cover` with what registers memory with the provider.
+    template <class Cover>
+    bool register_with(uint32_t provider, Cover &&cover) {
+        return cover([&](void *base, uint64_t length) { return process_.runtime()->register_memory(provider, base, length); });
+    }
     void forget_windows(Peer &peer);
     bool peer_is_gone(Connection &connection);
     void fail(Courier &courier, Connection &connection);

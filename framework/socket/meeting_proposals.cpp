@@ -47,6 +47,7 @@ stream::Reason Meetings::make_arena(Peer &peer, const Choice &choice) {
     if (index == kArenasPerPeer) return stream::Reason::kMaxMemory;
     const int rc = peer.ours[index].create(choice.buffer_size, choice.max_memory, process_.account(choice.provider));
     if (rc < 0) return rc == -ENOBUFS ? stream::Reason::kMaxMemory : stream::Reason::kNoResources;
+    if (choice.carries_messages) peer.ours[index].limit_buffers(0);  // until they are registered (Couriers::start)
     Message message;
     message.type = MessageType::kArena;
     message.arena = index;

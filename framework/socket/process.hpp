@@ -8,6 +8,7 @@
 #include <span>
 
 #include "memory/arena.hpp"
+#include "path/registered.hpp"
 #include "socket/connection.hpp"
 #include "socket/runtime.hpp"
 #include "socket/tally.hpp"
@@ -57,8 +58,8 @@ struct PeerView {
     std::atomic<int> wake_fd[memory::kWakeObjects];     ///< The peer's wake objects; eventfd + 1, 0: not told yet.
     std::atomic<uint32_t> woken[memory::kWakeObjects];  ///< The ticket for which each was woken last.
     std::atomic<uint8_t> told[memory::kWakeObjects];    ///< Our wake objects that the peer has been told.
-    sansock_region *windows[kArenasPerPeer];
-    uint32_t arena_provider[kArenasPerPeer];  ///< Whose buffers each of our arenas holds.
+    path::Registered windows[kArenasPerPeer];           ///< Our arenas, for messages. The helper's.
+    uint32_t arena_provider[kArenasPerPeer];            ///< Whose buffers each of our arenas holds.
     /// Slots of the peer's that we have left and could not tell it of, by arena; the helper tries again.
     std::atomic<uint64_t> unreleased[kArenasPerPeer][memory::kSlotsPerArena / 64];
     Relaxed<uint32_t> log_read;  ///< Entries of the peer's activity log that were read; under log_lock.

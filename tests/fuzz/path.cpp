@@ -107,7 +107,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     const memory::PeerArena theirs = memory::PeerArena::of(mirror);
     Provider provider;
     path::Carrier carrier;
-    MUST(carrier.open(provider, landing, nullptr, kReceives));
+    MUST(carrier.open(landing, kReceives) && carrier.lend(provider, nullptr));
     {
         fuzz::Victim victim;
         victim.opens = [&](uint64_t at) { path::Landing::open_at(carrier.landing().slot(), at); };

@@ -33,7 +33,7 @@ struct Host final : stream::Environment {
         EXPECT_EQ(mirror.create(kBufferSize, kBufferSize), 0);
         EXPECT_EQ(landing.create(kBufferSize + kFrameRoom, 16 << 20), 0);
         slot = &arena.slot(*arena.take_slot());
-        EXPECT_TRUE(carrier.open(endpoint, landing, nullptr, sizes.receives));
+        EXPECT_TRUE(carrier.open(landing, sizes.receives) && carrier.lend(endpoint, nullptr));
         state = std::make_unique<stream::State>();
         state->epoch = 1;
         state->out.window = sizes.window;
