@@ -19,7 +19,8 @@ set(CPACK_DEBIAN_PACKAGE_CONTROL_STRICT_PERMISSION ON)
 set(CPACK_DEBIAN_RUNTIME_PACKAGE_NAME sansock)
 set(CPACK_DEBIAN_RUNTIME_PACKAGE_SECTION net)
 set(CPACK_DEBIAN_RUNTIME_PACKAGE_DEPENDS adduser)
-set(CPACK_DEBIAN_RUNTIME_PACKAGE_SUGGESTS "prometheus, bash-completion")
+set(CPACK_DEBIAN_RUNTIME_PACKAGE_RECOMMENDS "ibverbs-providers")
+set(CPACK_DEBIAN_RUNTIME_PACKAGE_SUGGESTS "prometheus, bash-completion, rdma-core")
 set(CPACK_COMPONENT_RUNTIME_DESCRIPTION
   "Programs written for TCP sockets run unchanged, and their connections move to
 shared memory within the host, or to other transports by plugins, and back to
@@ -47,7 +48,7 @@ endforeach()
 
 # All that is installed, and no tests.
 add_custom_target(packaged DEPENDS debian_changelog manual fault sansock sansock-bench-worker sansock_native sansock_preload sansock_runtime
-  sansockd simulated portable)
+  sansockd simulated portable roce iwarp)
 if(TARGET sansock-validate)
   add_dependencies(packaged sansock-validate)
 endif()

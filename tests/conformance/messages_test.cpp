@@ -167,7 +167,8 @@ TEST_P(ProviderConformance, MessagesWithoutAReceiveWaitOrFailAsTheLimitsSay) {
     ASSERT_EQ(a.send(0, 300), SANSOCK_OK);
     if (provider().limits().unreceived == SANSOCK_UNRECEIVED_FAILS) {
         poll_until([&] { return a.failure() != SANSOCK_OK && b.failure() != SANSOCK_OK; }, {&a, &b});
-        EXPECT_EQ(b.failure(), SANSOCK_EOVERFLOW);
+        // Of a device's transport it is the sender who learns the reason, if anybody.
+        EXPECT_TRUE(b.failure() == SANSOCK_EOVERFLOW || b.failure() == SANSOCK_ECONNRESET) << b.failure();
         return;
     }
     for (int polls = 0; polls < 1000; ++polls) {

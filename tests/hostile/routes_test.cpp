@@ -106,8 +106,8 @@ const Way kWays[] = {
     {"FirstMatchForbids", "routes:\n  - policy: forbid\n    port: BELOW-ABOVE\n" + route("program: hostile_steps"), "tcp", "forbidden"},
     {"FirstMatchPrefers", "routes:\n" + route("program: hostile_steps") + "  - policy: forbid\n", "simulated", ""},
     {"AllConditionsOfARoute", "routes:\n" + route("port: PORT\n    program: redis-server") + "  - policy: forbid\n", "tcp", "forbidden"},
-    {"SecondProviderWhereTheFirstIsNotInstalled", kEither, "simulated", "", false, kTwo + "roce\n"},
-    {"NoProviderInstalled", "", "tcp", "no-provider", false, std::string("providers:\n  ") + kMemory + ":\n    plugin: roce\n"},
+    {"SecondProviderWhereTheFirstIsNotInstalled", kEither, "simulated", "", false, kTwo + "absent\n"},
+    {"NoProviderInstalled", "", "tcp", "no-provider", false, std::string("providers:\n  ") + kMemory + ":\n    plugin: absent\n"},
     {"SecondProviderWhereTheFirstCannotBeOpened", kEither, "simulated", "", false,
      kTwo + "fault\n    options: {wraps: simulated, faults: [{call: open, result: error}]}\n"},
     {"FirstProvider", kEither, "simulated", "", false, kTwo + "simulated\n", kOtherMemory},
@@ -158,7 +158,7 @@ TEST(RoutesOfTwoFiles, WhereOnlyOneEndForbidsNeitherMoves) {
 /// What the file of a log has of a connection whose provider is not installed.
 std::string logged(const std::string &level, std::string &on_stderr) {
     const ConfigFile file("");
-    std::ofstream(file.path()) << "providers:\n  " << kMemory << ":\n    plugin: roce\nlogging: {level: " << level
+    std::ofstream(file.path()) << "providers:\n  " << kMemory << ":\n    plugin: absent\nlogging: {level: " << level
                                << ", target: " << file.beside("log") << "}\n"
                                << kAtOnce;
     const Launch launch{.program = SANSOCK_STEPS, .config = file.path()};

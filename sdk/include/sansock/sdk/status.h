@@ -17,7 +17,7 @@
 #define SANSOCK_EINVAL (-22)      /* An argument breaks the contract, or the call does not fit the state. */
 #define SANSOCK_ENOSPC (-28)      /* A limit that the caller set or was told is reached. */
 #define SANSOCK_EPROTO (-71)      /* The peer sent what no correct peer sends. */
-#define SANSOCK_EOVERFLOW (-75)   /* A message arrived and no receive was posted for it. */
+#define SANSOCK_EOVERFLOW (-75)   /* A message arrived and no receive was posted for it, where that can be told. */
 #define SANSOCK_EMSGSIZE (-90)    /* The message is longer than the limit or than the receive. */
 #define SANSOCK_ENOTSUP (-95)     /* This provider cannot do that. */
 #define SANSOCK_ECONNRESET (-104) /* The peer closed the endpoint or died. */
