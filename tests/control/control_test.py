@@ -15,7 +15,8 @@ import socket
 import struct
 import subprocess
 
-from harness import ControlCase, free_port, hello, main, NOBODY, PATIENCE_S, PYTHON, SERVICE, SIMULATED, TALKER, tool, wait_for
+from harness import (ControlCase, free_port, hello, main, NOBODY, PATIENCE_S, PYTHON, SERVICE, shipped_plugins, SIMULATED, TALKER, tool,
+                     wait_for)
 
 
 class Control(ControlCase):
@@ -215,7 +216,7 @@ class Control(ControlCase):
         """A plugin's file and manifest, as a package installs them: the new file takes the old one's name."""
         for name in ("simulated.so", "simulated.yaml"):
             new = os.path.join(directory, name + ".new")
-            bytes_ = (tool("../lib/sansock/plugins") / name).read_bytes()
+            bytes_ = (shipped_plugins() / name).read_bytes()
             pathlib.Path(new).write_bytes(bytes_.replace(b'version: "', f'version: "{version}.'.encode()) if name.endswith("yaml") else bytes_)
             os.rename(new, os.path.join(directory, name))
         return os.stat(os.path.join(directory, "simulated.so")).st_ino

@@ -67,8 +67,23 @@ while True:
 """
 
 
+# Where things lie, of a build and of an installation:
+
+
 def tool(name):
-    return bin_folder / name
+    """An installation has the daemon in a place of its own."""
+    return next((path for path in (bin_folder / name, bin_folder.parent / "sbin" / name) if path.exists()), bin_folder / name)
+
+
+def shipped_plugins():
+    """An installation may have libraries of several architectures."""
+    return next(folder for pattern in ("sansock/plugins", "*/sansock/plugins") for folder in (bin_folder.parent / "lib").glob(pattern))
+
+
+def shipped():
+    """What operators are given with it; of a build, where that is written."""
+    installed = bin_folder.parent / "share/sansock"
+    return installed if installed.exists() else pathlib.Path(__file__).resolve().parents[2] / "configs"
 
 
 def free_port():

@@ -23,10 +23,8 @@ import urllib.parse
 import urllib.request
 
 import pyte
-from harness import ControlCase, free_port, hello, main, PYTHON, SIMULATED, tool, wait_for
+from harness import ControlCase, free_port, hello, main, PYTHON, shipped, SIMULATED, tool, wait_for
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
-
-CONFIGS = pathlib.Path(__file__).resolve().parents[2] / "configs"
 
 # Sends messages of the sizes that it is told, and reads none of what it is sent before it has been told to.
 SENDER = """
@@ -312,7 +310,8 @@ class Observation(ControlCase):
         self.shown(port)
         web = free_port()
         config = pathlib.Path(self.directory) / "prometheus.yaml"
-        config.write_text(f"global: {{scrape_interval: 1s, evaluation_interval: 1s}}\nrule_files: [{CONFIGS / 'prometheus/alerts.yaml'}]\n"
+        alerts = shipped() / "prometheus/alerts.yaml"
+        config.write_text(f"global: {{scrape_interval: 1s, evaluation_interval: 1s}}\nrule_files: [{alerts}]\n"
                           f"scrape_configs:\n- job_name: sansock\n  static_configs: [{{targets: ['127.0.0.1:{self.port}']}}]\n")
         # It keeps its log to itself; what it has read is what counts.
         self.start("/usr/bin/prometheus", f"--config.file={config}", f"--storage.tsdb.path={self.directory}/tsdb",
@@ -337,7 +336,7 @@ class Observation(ControlCase):
             for rule in group["rules"]:
                 self.assertEqual((rule["health"], rule.get("lastError", "")), ("ok", ""), rule["name"])
         # What the dashboard asks is understood, and about metrics that there are.
-        dashboard = json.loads((CONFIGS / "grafana/sansock.json").read_text())
+        dashboard = json.loads((shipped() / "grafana/sansock.json").read_text())
         known = set(self.metrics())
         for panel in dashboard["panels"]:
             for target in panel.get("targets", []):
@@ -347,8 +346,10 @@ class Observation(ControlCase):
                     self.assertIsNotNone(asked("query?" + urllib.parse.urlencode({"query": expression})), expression)
 
     def test_alerts_speak_when_they_should(self):
-        done = subprocess.run(["/usr/bin/promtool", "test", "rules", "alerts_test.yaml"], cwd=pathlib.Path(__file__).parent,
-                              capture_output=True, text=True, check=False)
+        for file in (shipped() / "prometheus/alerts.yaml", pathlib.Path(__file__).parent / "alerts_test.yaml"):
+            shutil.copy(file, self.directory)
+        done = subprocess.run(["/usr/bin/promtool", "test", "rules", "alerts_test.yaml"], cwd=self.directory, capture_output=True,
+                              text=True, check=False)
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
 
     def browsed(self):

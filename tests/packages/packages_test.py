@@ -17,6 +17,7 @@ import sys
 import time
 import unittest
 import urllib.request
+import zlib
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "hosts"))
 import hosts  # noqa: E402
@@ -25,6 +26,11 @@ SOURCE = WORK = None
 MIRROR = None  # debootstrap's own choice
 VERSION = re.search(r"project\(sansock VERSION (\S+)", (pathlib.Path(__file__).resolve().parents[2] / "CMakeLists.txt").read_text())[1]
 LATER = "99.0.0"
+# What the demonstration and the suites run, build against and look with.
+OF_DEBIAN = ("bash-completion", "chromium", "cmake", "curl", "g++", "iproute2", "man-db", "openssl", "prometheus", "python3",
+             "python3-prometheus-client", "python3-pyte", "redis-server", "redis-tools")
+SUITES = ("control/control_test.py", "control/observation_test.py", "control/rendezvous_test.py", "control/hostile_hosts_test.py",
+          "control/pki_test.py", "hosts/hosts_test.py")
 INSIDE = "SANSOCK_PACKAGES_TEST_INSIDE"
 # What apt, dpkg and ldconfig keep for themselves, and what is no file of any package's.
 OTHERS = re.compile(r"^/(proc|sys|dev|debs|tmp|root|var/(lib/(apt|dpkg|systemd/deb-systemd-helper-enabled)|cache|log|backups)|etc/(ld\.so\.cache|"
@@ -67,11 +73,11 @@ def later_version_of(package):
 
 
 class Root:
-    """A Debian root, with what the demonstration runs and nothing of ours."""
+    """A Debian root, with what of Debian is run here and nothing of ours."""
 
     def __init__(self):
         self.path = WORK / "root"
-        base = WORK / "root.tar"
+        base = WORK / f"root-{zlib.crc32(' '.join(OF_DEBIAN).encode()):08x}.tar"
         if not base.exists():
             progress("making a Debian root")
             shutil.rmtree(self.path, ignore_errors=True)
@@ -85,7 +91,8 @@ class Root:
             (self.path / "usr/sbin/policy-rc.d").chmod(0o755)
             self.mount()
             self.run("apt-get", "update")
-            self.run("apt-get", "install", "-y", "redis-server", "redis-tools", "curl", "man-db", "bash-completion", "g++", "cmake")
+            self.run("apt-get", "install", "-y", "--no-install-recommends", *OF_DEBIAN)
+            self.run("apt-get", "clean")
             self.unmount()
             run("tar", "-C", self.path, "-cf", base, ".")
         else:
@@ -109,6 +116,12 @@ class Root:
 
     def run(self, *command):
         return run(*self.command(*command))
+
+    def alone(self, *command):
+        """In a network of its own, which ends with it as its mounts do. `ip netns` takes a root that is a mount."""
+        return ["unshare", "--net", "--mount", "--propagation", "private", "sh", "-ec",
+                'root=$1; shift; mount --rbind "$root" "$root"; mount -t sysfs sysfs "$root/sys"; mount -t tmpfs tmpfs "$root/run"; '
+                'ip link set lo up; exec "$@"', "sh", self.path, *self.command(*command)]
 
     def start(self, *command, **more):
         return subprocess.Popen(self.command(*command), text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **more)
@@ -166,6 +179,17 @@ class Packages(unittest.TestCase):
     def status(self):
         return json.loads(self.root.run("sansock", "status", "--json"))
 
+    def verbs(self):
+        return re.findall(r"^  ([a-z-]+)  ", self.root.run("sansock", "--help").split("Subcommands:")[1], re.M)
+
+    def manual(self, page):
+        """As it is shown, without bold and underlined."""
+        self.assertTrue(self.root.run("man", "--where", page).strip().endswith(".gz"))
+        man = self.root.command("MANWIDTH=200", "man", "--warnings=w", "--pager=cat", page)
+        shown = subprocess.run(man, capture_output=True, text=True, check=False)
+        self.assertEqual((shown.returncode, shown.stderr), (0, ""))
+        return shown.stdout
+
     def test_1_lintian_finds_no_errors(self):
         done = subprocess.run(["lintian", "--no-tag-display-limit", "--fail-on", "none", *self.debs.values()], capture_output=True, text=True,
                               check=False)
@@ -181,10 +205,10 @@ class Packages(unittest.TestCase):
         self.assertIn("sansock:", self.root.run("getent", "passwd", "sansock"))
         self.assertEqual(self.root.run("sansock", "check", "/usr/share/sansock/sansock.yaml").split(":")[1].strip()[:4], "fine")
         self.assertIn("simulated", self.root.run("sansock", "providers"))
-        for page in ("sansock", "sansockd", "sansock.yaml"):
-            self.assertTrue(self.root.run("man", "--where", page).strip().endswith(".gz"))
-            shown = subprocess.run(self.root.command("man", "--warnings=w", "--pager=cat", page), capture_output=True, text=True, check=False)
-            self.assertEqual((shown.returncode, shown.stderr), (0, ""))
+        pages = {page: self.manual(page) for page in ("sansock", "sansockd", "sansock.yaml")}
+        for verb in self.verbs():
+            self.assertRegex(pages["sansock"], rf"(?m)^ +sansock {verb}\b", "its synopsis")
+            self.assertRegex(pages["sansock"], rf"(?m)^ {{7}}(\S+, )*{verb}(, \S+)*$", "what it does")
         unit = WORK / "sansockd.service"
         unit.write_text((self.root.path / "lib/systemd/system/sansockd.service").read_text().replace("ExecStart=/", f"ExecStart={self.root.path}/"))
         checked = subprocess.run(["systemd-analyze", "verify", "--man=no", unit], capture_output=True, text=True, check=False)
@@ -199,7 +223,7 @@ class Packages(unittest.TestCase):
         def offered(*words):
             return set(self.root.run("bash", "-c", complete.format(words=" ".join(f"'{word}'" for word in words))).split())
 
-        verbs = set(re.findall(r"^  ([a-z-]+)  ", self.root.run("sansock", "--help").split("Subcommands:")[1], re.M))
+        verbs = set(self.verbs())
         self.assertEqual(offered("sansock", "") - {"--help", "--version"}, verbs)
         for verb in verbs:
             options = set(re.findall(r"(?<=[ ,])(--[a-z-]+)", self.root.run("sansock", verb, "--help").split("Options:")[1].split("\n\n")[0]))
@@ -253,6 +277,60 @@ class Packages(unittest.TestCase):
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertRegex(done.stdout, r"GET: [\d.]+ requests per second")
         self.assertGreater(b.share_on_provider(), 0.99)
+
+    def test_4_does_as_the_manual_says(self):
+        """The examples of sansock(1), word by word, and those that take a registry key over from Windows and back."""
+        root = self.root
+        self.daemon()
+        examples = re.findall(r"^ +(sansock .*)$", self.manual("sansock").split("\nEXAMPLES\n")[1].split("\nSEE ALSO\n")[0], re.M)
+        server, benchmark, explain, *others = examples
+        server = root.start(*server.split())
+        self.addCleanup(self.end, server)
+        ping = root.command("redis-cli", "-p", "7000", "ping")
+        wait_for("redis", lambda: subprocess.run(ping, capture_output=True, check=False).returncode == 0)
+        load = root.start(*benchmark.split())
+        self.addCleanup(self.end, load)
+        wait_for("an explanation", lambda: re.search("^  on       simulated ", subprocess.run(
+            root.command(*explain.split()), capture_output=True, text=True, check=False).stdout, re.M))
+        folder = root.path / "tmp/manual"
+        folder.mkdir()
+        for example in others:
+            root.run("sh", "-c", f"cd /tmp/manual && {example}")
+        self.assertEqual({file.name for file in (folder / "web1").iterdir()}, {"ca.pem", "host.pem", "host.key"})
+        key = "HKEY_LOCAL_MACHINE\\SYSTEM\\CurrentControlSet\\Services\\Winsock\\Parameters\\TCP on SAN"
+        exported = f"""Windows Registry Editor Version 5.00
+
+[{key}]
+
+[{key}\\{{8A3D9D2C-6B1E-4F0A-9C77-0B1D5E2F4A60}}]
+"SendBuffers"=dword:00000040
+"Vendor"="Acme"
+""".replace("\n", "\r\n").encode("utf-16")
+        (folder / "san.reg").write_bytes(exported)
+        said = (root.path / "usr/share/doc/sansock/docs/configuration.md").read_text()
+        there, back = re.findall(r"^(sansock (?:import|export)-registry .*)$", said, re.M)
+        root.run("sh", "-c", f"cd /tmp/manual && {there} && mv san.reg before.reg && {back}")
+        self.assertEqual((folder / "san.reg").read_bytes(), exported)
+        self.assertIn("    send_buffers: 64\n", (folder / "sansock.yaml").read_text())
+
+    def test_4_passes_the_suites(self):
+        """Against what the packages have installed; of the sources the suites alone are there."""
+        tests = self.root.path / "srv/tests"
+        self.addCleanup(shutil.rmtree, tests)
+        for folder in ("control", "hosts"):
+            shutil.copytree(SOURCE / "tests" / folder, tests / folder, ignore=shutil.ignore_patterns("__pycache__"))
+        for suite in SUITES:
+            begun = time.monotonic()
+            done = subprocess.run(self.root.alone("python3", f"/srv/tests/{suite}", "--bin", "/usr/bin"), stdout=subprocess.PIPE,
+                                  stderr=subprocess.STDOUT, text=True, check=False)
+            count = re.search(r"^Ran (\d+) tests", done.stdout, re.M)
+            skipped = re.findall(r"^(.*) \.\.\. skipped (.*)$", done.stdout, re.M)
+            progress(f"{suite}: {count and count[1]} tests, {len(skipped)} of them skipped, {time.monotonic() - begun:.0f} s")
+            for name, why in skipped:
+                print(f"  skipped: {name}: {why}")
+            with self.subTest(suite=suite):
+                self.assertEqual(done.returncode, 0, done.stdout)
+                self.assertGreater(int(count[1]), len(skipped))
 
     @staticmethod
     def end(process):
