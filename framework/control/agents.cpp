@@ -64,7 +64,8 @@ struct Received {
 
 enum class Got { kMessage, kNothing, kEnd, kRubbish };
 
-/// What a message brings and nobody wants is closed; and while closes hang, no message brings anything.
+/// What a message brings and nobody wants is closed; and while closes hang, or no descriptors are left here, no message brings anything.
+/// It is a message all the same: its sender has done nothing wrong, and what else he has registered would go with his channel.
 Got receive_message(const Line &line, Received &received) {
     Closers &closers = Closers::instance();
     alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int) * 4)];
@@ -87,7 +88,7 @@ Got receive_message(const Line &line, Received &received) {
     }
     if (got == 0) return Got::kEnd;
     received.size = static_cast<size_t>(got);
-    const bool whole = received.read(received.head) && (header.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) == 0 && descriptors <= 1;
+    const bool whole = received.read(received.head) && (header.msg_flags & MSG_TRUNC) == 0 && descriptors <= 1;
     return whole && received.head.magic == socket::kAgentMagic ? Got::kMessage : Got::kRubbish;
 }
 

@@ -35,7 +35,7 @@ Result<uint64_t> own_network() {
 }
 
 Result<uint64_t> prove(int socket, const Pair &claimed, uint64_t network) {
-    if (socket < 0) return fail(EBADF, "no socket was passed as proof");
+    if (socket < 0) return fail(EBADF, "no socket was passed as proof, or this host's daemon has no descriptors left");
     int type = 0, protocol = 0;
     if (!get(socket, SOL_SOCKET, SO_TYPE, type) || !get(socket, SOL_SOCKET, SO_PROTOCOL, protocol) || type != SOCK_STREAM ||
         protocol != IPPROTO_TCP)

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import pathlib
+import resource
 import signal
 import socket
 import struct
@@ -104,6 +105,17 @@ def wait_for(what, condition, patience_s=PATIENCE_S):
 def hello(program=b"liar"):
     """What a process says first, to which its board is passed."""
     return struct.pack("<IIiIQ64s1024s", 0x3167416E, 1, os.getpid(), 0, 0, program, b"")
+
+
+@contextlib.contextmanager
+def without_descriptors(process):
+    """It keeps those that it has and gets no other one."""
+    before = resource.prlimit(process.pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (3, before[1]))
+    try:
+        yield
+    finally:
+        resource.prlimit(process.pid, resource.RLIMIT_NOFILE, before)
 
 
 class Daemon:

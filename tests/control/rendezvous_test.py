@@ -15,7 +15,7 @@ import subprocess
 import time
 
 import hosts
-from harness import main, PATIENCE_S, tool, wait_for
+from harness import main, PATIENCE_S, tool, wait_for, without_descriptors
 from hosts import (BUSY, CHANNEL, CHANNELS, connection, EXPECT, FOUND, HERE, is_closed, NO_DAEMON, NOT_THERE, open_channel, REFUSED, REGISTER, SERVICE,
                    until_status)
 from rendezvous_case import A, B, B6, C, RendezvousCase
@@ -225,6 +225,19 @@ class Rendezvous(RendezvousCase):
         self.assertGreaterEqual(self.a.counts("registrations_refused_total"), 8)
         for fd in pipe:
             os.close(fd)
+
+    def test_keeps_what_a_process_has_registered_when_it_can_take_no_more(self):
+        asker, holder, near, far = self.both()
+        id_ = asker.register(near)
+        holder.register(far)
+        self.registered(self.b, 1)
+        _, other = connection(self.a, self.b, B)
+        with without_descriptors(self.b.running.process):
+            holder.register(other)
+            self.assertIn("no descriptors left", holder.refused())
+        self.find(asker, id_, holder)
+        holder.register(other)
+        self.registered(self.b, 2)
 
     def test_takes_an_id_once(self):
         process, holder, near, far = self.both()
