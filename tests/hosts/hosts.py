@@ -1,4 +1,5 @@
 """Two hosts: network namespaces with an interface each and a wire between them, a daemon in each, and certificates of one fleet."""
+import contextlib
 import json
 import os
 import pathlib
@@ -13,6 +14,7 @@ import harness  # noqa: E402
 ADDRESSES = ("10.77.16.1", "10.77.16.2")
 RENDEZVOUS_PORT = 7470
 PROVIDER = "f19c3b4a-c465-4a86-a7b2-9646acb6b3fa"
+RENDEZVOUS_S = 10  # a connection that is lost on its way into being is tried again after one
 
 CONFIG = f"""
 providers:
@@ -21,6 +23,7 @@ providers:
 routes:
   - providers: [{PROVIDER}]
 upgrade_after: {{calls: 4, bytes: 64KiB}}
+timeouts: {{rendezvous: {RENDEZVOUS_S}s}}
 """
 
 
@@ -79,12 +82,12 @@ class Host:
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    def start_daemon(self, *options):
+    def start_daemon(self, program=None):
         log = open(self.directory / "daemon.log", "ab")
         self.daemon = subprocess.Popen(
-            self.command(self.installation.tool("sansockd"), "--directory", self.installation.inside(self.directory), "--log-level", "debug",
-                         "--pki", self.installation.inside(self.directory / "pki"), "--rendezvous", f"{self.address}:{RENDEZVOUS_PORT}",
-                         *options), stderr=log)
+            self.command(program or self.installation.tool("sansockd"), "--directory", self.installation.inside(self.directory),
+                         "--log-level", "debug", "--pki", self.installation.inside(self.directory / "pki"),
+                         "--rendezvous", f"{self.address}:{RENDEZVOUS_PORT}"), stderr=log)
         log.close()
         harness.wait_for("a daemon", lambda: self.answers())
 
@@ -98,6 +101,25 @@ class Host:
     def kill_daemon(self):
         self.daemon.send_signal(signal.SIGKILL)
         self.daemon.wait()
+
+    def upgrade_daemon(self):
+        """Another file takes over, as after the installation of a later version."""
+        self.daemon.terminate()
+        assert self.daemon.wait(harness.PATIENCE_S) == 0, self.log()
+        later = self.directory / "sansockd"
+        shutil.copy(self.installation.tool("sansockd"), later)
+        self.start_daemon(later)
+
+    @contextlib.contextmanager
+    def hung_daemon(self):
+        self.daemon.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self.daemon.send_signal(signal.SIGCONT)
+
+    def daemon_without_descriptors(self):
+        return harness.without_descriptors(self.daemon)
 
     def status(self, *words):
         return json.loads(self.sansock("status", "--json", *words))["connections"]
@@ -125,16 +147,34 @@ class Host:
         ip("netns", "del", self.namespace)
 
 
+@contextlib.contextmanager
+def good_wire(one, other):
+    ip("link", "add", one, "type", "veth", "peer", "name", other)
+    yield  # it ends with its namespaces
+
+
+@contextlib.contextmanager
+def bad_wire(one, other):
+    command = [pathlib.Path(__file__).parent / "wire.py", one, other, "--delay", "0.005", "--jitter", "0.002", "--loss", "0.01"]
+    with subprocess.Popen([sys.executable, *command], stdout=subprocess.PIPE, text=True) as wire:
+        try:
+            assert wire.stdout.readline() == "there\n"
+            yield
+        finally:
+            wire.kill()
+
+
 class Fleet:
     """Both hosts, on one wire, with a certificate authority of their own."""
 
-    def __init__(self, folder, installation=Built):
+    def __init__(self, folder, installation=Built, wire=good_wire):
         self.folder = pathlib.Path(folder)
         self.installation = installation
         tag = f"{os.getpid():x}"
         self.hosts = [Host(number, self.folder, tag, installation) for number in range(2)]
         ends = [f"sk{tag}{number}" for number in range(2)]
-        ip("link", "add", ends[0], "type", "veth", "peer", "name", ends[1])
+        self.wire = contextlib.ExitStack()
+        self.wire.enter_context(wire(*ends))
         for host, end in zip(self.hosts, ends):
             ip("link", "set", end, "netns", host.namespace)
             ip("-n", host.namespace, "link", "set", "lo", "up")
@@ -152,6 +192,7 @@ class Fleet:
             host.start_daemon()
 
     def close(self):
+        self.wire.close()
         for host in self.hosts:
             host.close()
 
