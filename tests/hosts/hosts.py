@@ -1,4 +1,7 @@
-"""Two hosts: network namespaces with an interface each and a wire between them, a daemon in each, and certificates of one fleet."""
+"""Two hosts with an interface each and a wire between them, a daemon in each, and certificates of one fleet.
+
+They are network namespaces of this machine or, where tests/guest/run has started them, guests with kernels of their own.
+"""
 import contextlib
 import json
 import os
@@ -14,16 +17,20 @@ import harness  # noqa: E402
 ADDRESSES = ("10.77.16.1", "10.77.16.2")
 RENDEZVOUS_PORT = 7470
 PROVIDER = "f19c3b4a-c465-4a86-a7b2-9646acb6b3fa"
+PATH_S = int(5 * harness.SLOWNESS)
 RENDEZVOUS_S = 10  # a connection that is lost on its way into being is tried again after one
+
+# Which plugin's provider is between the hosts.
+PLUGIN = os.environ.get("SANSOCK_TEST_PLUGIN", "portable")
+GUESTS = os.environ.get("SANSOCK_GUESTS")  # the folder of those that run
 
 CONFIG = f"""
 providers:
-  {PROVIDER}:
-    plugin: portable
+  {PROVIDER}: %s
 routes:
   - providers: [{PROVIDER}]
 upgrade_after: {{calls: 4, bytes: 64KiB}}
-timeouts: {{rendezvous: {RENDEZVOUS_S}s}}
+timeouts: {{rendezvous: {RENDEZVOUS_S}s, path: {PATH_S}s}}
 """
 
 
@@ -45,49 +52,112 @@ def ip(*words):
     subprocess.run(["ip", *map(str, words)], check=True, capture_output=True)
 
 
+class Namespace:
+    """A host of this machine's."""
+
+    start = staticmethod(subprocess.Popen)
+
+    def __init__(self, number, tag):
+        self.address = ADDRESSES[number]
+        self.name = f"sansock-{tag}-{number}"
+        self.interface = f"sk{tag}{number}"
+        ip("netns", "add", self.name)
+
+    def command(self, *words):
+        return ["ip", "netns", "exec", self.name, *words]
+
+    @staticmethod
+    def control_folder(directory):
+        return directory
+
+    def close(self):
+        ip("netns", "del", self.name)
+
+
+@contextlib.contextmanager
+def good_wire(one, other):
+    ip("link", "add", one, "type", "veth", "peer", "name", other)
+    yield  # it ends with its namespaces
+
+
+@contextlib.contextmanager
+def bad_wire(one, other):
+    command = [pathlib.Path(__file__).parent / "wire.py", one, other, "--delay", "0.005", "--jitter", "0.002", "--loss", "0.01"]
+    with subprocess.Popen([sys.executable, *command], stdout=subprocess.PIPE, text=True) as wire:
+        try:
+            assert wire.stdout.readline() == "there\n"
+            yield
+        finally:
+            wire.kill()
+
+
+def namespaces(wire, is_bad):
+    tag = f"{os.getpid():x}"
+    both = [Namespace(number, tag) for number in range(2)]
+    wire.enter_context((bad_wire if is_bad else good_wire)(*(place.interface for place in both)))
+    for place in both:
+        ip("link", "set", place.interface, "netns", place.name)
+        ip("-n", place.name, "link", "set", "lo", "up")
+        ip("-n", place.name, "addr", "add", f"{place.address}/24", "dev", place.interface)
+        ip("-n", place.name, "link", "set", place.interface, "up")
+    return both
+
+
+def places(wire, is_bad):
+    if GUESTS is None:
+        return namespaces(wire, is_bad)
+    assert not is_bad, "the guests' kernels have netem for that"
+    sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "guest"))
+    import guests
+    return guests.attach(GUESTS)
+
+
 class Host:
     """One of the two; ends with `close`."""
 
-    def __init__(self, number, folder, tag, installation):
+    def __init__(self, number, folder, place, installation, provider):
         self.installation = installation
-        self.address = ADDRESSES[number]
-        self.namespace = f"sansock-{tag}-{number}"
+        self.place = place
+        self.address = place.address
         self.directory = folder / f"host-{number}"
         self.directory.mkdir(mode=0o755)
+        self.control = installation.inside(place.control_folder(self.directory))
         self.report = self.directory / "report"
         self.config = self.directory / "sansock.yaml"
-        self.config.write_text(CONFIG)
-        self.environment = {"SANSOCK_CONTROL": installation.inside(self.directory)}
-        ip("netns", "add", self.namespace)
+        self.config.write_text(CONFIG % json.dumps(provider))
+        self.environment = {"SANSOCK_CONTROL": self.control}
         self.programs = []
         self.daemon = None
 
     def command(self, *words, sansock=False):
         run = [self.installation.tool("sansock"), "run", "--report", self.installation.inside(self.report), "--config",
                self.installation.inside(self.config), "--"] if sansock else []
-        return ["ip", "netns", "exec", self.namespace, *self.installation.command(self.environment, *run, *words)]
+        return self.place.command(*self.installation.command(self.environment, *run, *words))
 
     def start(self, *words, sansock=True, **more):
         """A program, unmodified, under sansock or not."""
-        program = subprocess.Popen(self.command(*words, sansock=sansock), **more)
+        program = self.place.start(self.command(*words, sansock=sansock), **more)
         self.programs.append(program)
         return program
 
     def run(self, *words, **more):
         """A program to its end."""
-        return subprocess.run(self.command(*words, **more), capture_output=True, text=True, timeout=120, check=False)
+        return subprocess.run(self.command(*words, **more), capture_output=True, text=True, timeout=120 * harness.SLOWNESS, check=False)
+
+    def must(self, *words):
+        done = self.run(*words)
+        assert done.returncode == 0, f"{' '.join(map(str, words))}: {done.stderr}"
+        return done.stdout
 
     def sansock(self, *words):
-        done = self.run(self.installation.tool("sansock"), *words)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
+        return self.must(self.installation.tool("sansock"), *words)
 
     def start_daemon(self, program=None):
         log = open(self.directory / "daemon.log", "ab")
-        self.daemon = subprocess.Popen(
-            self.command(program or self.installation.tool("sansockd"), "--directory", self.installation.inside(self.directory),
-                         "--log-level", "debug", "--pki", self.installation.inside(self.directory / "pki"),
-                         "--rendezvous", f"{self.address}:{RENDEZVOUS_PORT}"), stderr=log)
+        self.daemon = self.place.start(
+            self.command(program or self.installation.tool("sansockd"), "--directory", self.control, "--log-level", "debug",
+                         "--pki", self.installation.inside(self.directory / "pki"), "--rendezvous", f"{self.address}:{RENDEZVOUS_PORT}"),
+            stderr=log)
         log.close()
         harness.wait_for("a daemon", lambda: self.answers())
 
@@ -104,7 +174,7 @@ class Host:
 
     def upgrade_daemon(self):
         """Another file takes over, as after the installation of a later version."""
-        self.daemon.terminate()
+        self.daemon.send_signal(signal.SIGTERM)
         assert self.daemon.wait(harness.PATIENCE_S) == 0, self.log()
         later = self.directory / "sansockd"
         shutil.copy(self.installation.tool("sansockd"), later)
@@ -135,6 +205,14 @@ class Host:
                    for path in ("provider", "tcp")}
         return carried["provider"] / sum(carried.values())
 
+    def link(self, state):
+        """The wire, at this end: "down" or "up"."""
+        self.must("ip", "link", "set", self.place.interface, state)
+
+    def netem(self, *what):
+        """What befalls that which this host sends, in tc's words ("loss", "1%"); without words nothing any more."""
+        self.must("tc", "qdisc", "replace", "dev", self.place.interface, "root", *(["netem", *what] if what else ["pfifo"]))
+
     def close(self):
         for program in self.programs:
             if program.poll() is None:
@@ -144,48 +222,26 @@ class Host:
                 program.stdout.close()
         if self.daemon and self.daemon.poll() is None:
             self.kill_daemon()
-        ip("netns", "del", self.namespace)
-
-
-@contextlib.contextmanager
-def good_wire(one, other):
-    ip("link", "add", one, "type", "veth", "peer", "name", other)
-    yield  # it ends with its namespaces
-
-
-@contextlib.contextmanager
-def bad_wire(one, other):
-    command = [pathlib.Path(__file__).parent / "wire.py", one, other, "--delay", "0.005", "--jitter", "0.002", "--loss", "0.01"]
-    with subprocess.Popen([sys.executable, *command], stdout=subprocess.PIPE, text=True) as wire:
-        try:
-            assert wire.stdout.readline() == "there\n"
-            yield
-        finally:
-            wire.kill()
+        self.place.close()
 
 
 class Fleet:
     """Both hosts, on one wire, with a certificate authority of their own."""
 
-    def __init__(self, folder, installation=Built, wire=good_wire):
+    def __init__(self, folder, installation=Built, provider=None, has_bad_wire=False):
         self.folder = pathlib.Path(folder)
-        self.installation = installation
-        tag = f"{os.getpid():x}"
-        self.hosts = [Host(number, self.folder, tag, installation) for number in range(2)]
-        ends = [f"sk{tag}{number}" for number in range(2)]
+        self.provider = provider or {"plugin": PLUGIN}
         self.wire = contextlib.ExitStack()
-        self.wire.enter_context(wire(*ends))
-        for host, end in zip(self.hosts, ends):
-            ip("link", "set", end, "netns", host.namespace)
-            ip("-n", host.namespace, "link", "set", "lo", "up")
-            ip("-n", host.namespace, "addr", "add", f"{host.address}/24", "dev", end)
-            ip("-n", host.namespace, "link", "set", end, "up")
+        self.hosts = [Host(number, self.folder, place, installation, self.provider)
+                      for number, place in enumerate(places(self.wire, has_bad_wire))]
         authority = installation.inside(self.folder / "ca")
-        first = self.hosts[0]
-        first.sansock("pki", "init", authority, "--name", "test")
+
+        def pki(*words):
+            subprocess.run(installation.command({}, installation.tool("sansock"), "pki", *words), check=True, capture_output=True)
+
+        pki("init", authority, "--name", "test")
         for number, host in enumerate(self.hosts):
-            first.sansock("pki", "issue", authority, f"host-{number}", "--address", host.address, "--out",
-                          installation.inside(host.directory / "pki"))
+            pki("issue", authority, f"host-{number}", "--address", host.address, "--out", installation.inside(host.directory / "pki"))
 
     def start_daemons(self):
         for host in self.hosts:
