@@ -27,9 +27,6 @@ description = json.loads((folder / f"guest-{number}.json").read_text())
 def make_a_host():
     for what, limits in LIMITS.items():
         resource.setrlimit(what, limits)
-    for what, kind in {"/run": "tmpfs", "/dev/shm": "tmpfs", "/dev/pts": "devpts"}.items():
-        os.makedirs(what, exist_ok=True)
-        subprocess.run(["mount", "-t", kind, kind, what], check=True)
     for name, value in SETTINGS.items():
         pathlib.Path("/proc/sys", name).write_text(value.format(shared=folder, number=number))
     commands = f"""

@@ -1,10 +1,12 @@
 """The kernel of the guests: Debian's, unpacked and not installed, with its RDMA drivers. Debian builds no siw, so that is built here."""
 import hashlib
 import json
+import lzma
 import os
 import pathlib
 import re
 import shutil
+import struct
 import subprocess
 import sys
 import time
@@ -48,11 +50,11 @@ class Kernel:
         self.folder = pathlib.Path(folder).resolve()
         self.root = self.folder / "root"
         self.stamp = self.folder / "kernel.json"
+        self.image = self.folder / "vmlinux"
         check_tools()
         if not self.stamp.exists():
             self.make()
         self.release = json.loads(self.stamp.read_text())["release"]
-        self.image = self.root / f"boot/vmlinuz-{self.release}"
         self.modules = self.root / "lib/modules"
         self.initramfs = self.pack_initramfs()
 
@@ -67,6 +69,7 @@ class Kernel:
                                       f"linux-kbuild-{series}", f"linux-source-{series}")
         progress("unpacking them")
         run("dpkg-deb", "-x", image, self.root)
+        self.unpack_image(self.root / f"boot/vmlinuz-{release}")
         scratch = self.folder / "scratch"
         for package in build:
             run("dpkg-deb", "-x", package, scratch)
@@ -92,6 +95,14 @@ class Kernel:
         shutil.rmtree(scratch)
         shutil.rmtree(self.folder / f"linux-source-{series}")
         self.stamp.write_text(json.dumps({"release": release, "version": version}))
+
+    def unpack_image(self, packed):
+        """As QEMU can start it at once: to unpack itself takes the kernel as long as all the rest of its start."""
+        image = packed.read_bytes()
+        # Documentation/x86/boot.rst: setup_sects, payload_offset, payload_length.
+        begin = (image[0x1F1] + 1) * 512 + struct.unpack_from("<I", image, 0x248)[0]
+        payload = image[begin:begin + struct.unpack_from("<I", image, 0x24C)[0]]
+        self.image.write_bytes(lzma.LZMADecompressor().decompress(payload))
 
     @staticmethod
     def choose():
