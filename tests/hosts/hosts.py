@@ -17,7 +17,6 @@ import harness  # noqa: E402
 ADDRESSES = ("10.77.16.1", "10.77.16.2")
 RENDEZVOUS_PORT = 7470
 PROVIDER = "f19c3b4a-c465-4a86-a7b2-9646acb6b3fa"
-PATH_S = int(5 * harness.SLOWNESS)
 RENDEZVOUS_S = 10  # a connection that is lost on its way into being is tried again after one
 
 # Which plugin's provider is between the hosts.
@@ -30,7 +29,7 @@ providers:
 routes:
   - providers: [{PROVIDER}]
 upgrade_after: {{calls: 4, bytes: 64KiB}}
-timeouts: {{rendezvous: {RENDEZVOUS_S}s, path: {PATH_S}s}}
+timeouts: {{rendezvous: {RENDEZVOUS_S}s}}
 """
 
 
