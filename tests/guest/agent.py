@@ -17,7 +17,9 @@ ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:
 SETTINGS = {"kernel/core_pattern": "{shared}/cores/host-{number}.%e.%p", "kernel/hostname": "host-{number}", "kernel/panic_on_oops": "0"}
 
 # As systemd sets them, but for core files.
-LIMITS = {resource.RLIMIT_CORE: (resource.RLIM_INFINITY, resource.RLIM_INFINITY), resource.RLIMIT_NOFILE: (1024, 524288)}
+# What providers register with a device is locked memory.
+LIMITS = {resource.RLIMIT_CORE: (resource.RLIM_INFINITY, resource.RLIM_INFINITY), resource.RLIMIT_NOFILE: (1024, 524288),
+          resource.RLIMIT_MEMLOCK: (resource.RLIM_INFINITY, resource.RLIM_INFINITY)}
 
 folder = pathlib.Path(os.environ["guest_shared"])
 number = int(os.environ["guest_number"])

@@ -1,0 +1,151 @@
+"""The providers of RDMA devices, on the kernel's drivers for them: they keep the contract, unmodified programs use them, and what befalls a
+device, its wire or its peer costs no byte.
+
+SANSOCK_TEST_ROUNDS says how often each thing befalls them (2).
+"""
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "hosts"))
+import hosts  # noqa: E402
+import hosts_test  # noqa: E402
+from hosts import harness  # noqa: E402
+from hosts_test import PORT  # noqa: E402
+
+ROUNDS = int(os.environ.get("SANSOCK_TEST_ROUNDS", 2))
+MIB = 1 << 20
+
+
+class Contract(hosts_test.Case):
+    def test_a_provider_keeps_it(self):
+        plugin = harness.tool("../lib/sansock/plugins") / f"{hosts.PLUGIN}.so"
+        done = self.a.run(harness.tool("sansock-validate"), plugin)
+        print(done.stdout.splitlines()[-1:], end=" ", flush=True)
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+
+
+class Programs(hosts_test.Case):
+    """What moved is compared, and more than 99 % of it has gone by the provider."""
+
+    def carried(self):
+        for host in self.fleet.hosts:
+            self.assertGreater(host.share_on_provider(), 0.99)
+
+    def file(self, host, path, size=64 * MIB):
+        host.must("sh", "-c", f"head -c {size} /dev/urandom > {path}")
+        return host.must("sha256sum", path).split()[0]
+
+    def test_iperf3(self):
+        self.fleet.start_daemons()
+        server = self.a.start("iperf3", "-s", "-1", "-B", self.a.address, "-p", PORT, stdout=subprocess.DEVNULL)
+        done = harness.wait_for("iperf3", lambda: (run := self.b.run(
+            "iperf3", "-c", self.a.address, "-p", PORT, "-n", 256 * MIB, "--json", sansock=True)).returncode == 0 and run)
+        server.wait(harness.PATIENCE_S)
+        moved = json.loads(done.stdout)["end"]
+        self.assertGreaterEqual(moved["sum_received"]["bytes"], 256 * MIB * 0.99)
+        print(f"{moved['sum_received']['bits_per_second'] / 8e6:.0f} MB/s", end=" ", flush=True)
+        self.carried()
+
+    def test_nbd(self):
+        self.fleet.start_daemons()
+        wanted = self.file(self.a, "/tmp/disk")
+        self.a.start("nbdkit", "-f", "-i", self.a.address, "-p", PORT, "file", "/tmp/disk")
+        copied = harness.wait_for("nbdcopy", lambda: self.b.run(
+            "nbdcopy", "--connections=2", f"nbd://{self.a.address}:{PORT}", "/tmp/copy", sansock=True).returncode == 0)
+        self.assertTrue(copied)
+        self.assertEqual(self.b.must("sha256sum", "/tmp/copy").split()[0], wanted)
+        self.assertGreater(self.b.share_on_provider(), 0.99)
+
+    def test_redis(self):
+        self.fleet.start_daemons()
+        self.a.start("redis-server", "--port", PORT, "--bind", self.a.address, "--save", "", "--protected-mode", "no", "--dir", "/tmp",
+                     stdout=subprocess.DEVNULL)
+        harness.wait_for("redis", lambda: self.b.run("redis-cli", "-h", self.a.address, "-p", PORT, "ping").stdout == "PONG\n")
+        done = self.b.run("redis-benchmark", "-h", self.a.address, "-p", PORT, "-n", 20_000, "-c", 4, "-d", 1000, "-t", "set,get", "-q",
+                          sansock=True)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertRegex(done.stdout, r"GET: [\d.]+ requests per second")
+        self.assertGreater(self.b.share_on_provider(), 0.99)
+
+
+class Faults(hosts_test.Case):
+    """Each befalls a conversation whose every byte is checked, in both directions, while it goes by the provider."""
+
+    def befalls(self, fault):
+        self.fleet.start_daemons()
+        for number in range(ROUNDS):
+            with self.subTest(round=number):
+                port = PORT + number
+                server, client = self.talk(pause=0, port=port)
+                self.on_provider(port)
+                fault()
+                self.goes_on(client)
+                for end in (client, server):
+                    end.send_signal(signal.SIGKILL)
+                    end.wait()
+        print(f"{ROUNDS} rounds", end=" ", flush=True)
+
+    def test_a_cut_wire(self):
+        def cut():
+            self.a.link("down")
+            time.sleep(1)
+            self.a.link("up")
+        self.befalls(cut)
+
+    def test_a_wire_that_takes_and_gives_nothing(self):
+        def swallow():
+            for host in self.fleet.hosts:
+                host.netem("loss", "100%")
+            time.sleep(3)
+            for host in self.fleet.hosts:
+                host.netem()
+        self.befalls(swallow)
+
+    def test_loss_and_delay(self):
+        def spoil():
+            self.b.netem("delay", "20ms", "5ms", "loss", "2%")
+            time.sleep(3)
+            self.b.netem()
+        self.befalls(spoil)
+
+    def test_a_device_that_goes(self):
+        def remove():
+            self.a.place.remove_device()
+            self.a.place.add_device()
+        self.befalls(remove)
+
+    def test_daemons_that_go(self):
+        def restart():
+            for host in self.fleet.hosts:
+                host.kill_daemon()
+                host.start_daemon()
+        self.befalls(restart)
+
+    def test_a_provider_that_is_drained(self):
+        def drain():
+            self.b.sansock("drain", hosts.PROVIDER)
+            self.b.sansock("undrain", hosts.PROVIDER)
+        self.befalls(drain)
+
+    def test_a_peer_that_is_killed(self):
+        """The other end hears of it, and never of a clean end."""
+        self.fleet.start_daemons()
+        for number in range(ROUNDS):
+            with self.subTest(round=number):
+                server, client = self.talk(pause=0, port=PORT + number)
+                self.on_provider(PORT + number)
+                client.kill()
+                self.assertEqual(server.stdout.readline(), "ConnectionResetError\n")
+                server.kill()
+                server.wait()
+
+
+if __name__ == "__main__":
+    if hosts.GUESTS is None:
+        sys.exit("needs guests: start it with tests/guest/run")
+    harness.main()
