@@ -146,12 +146,14 @@ void End::leave_memory() {
         s_.in.path = Path::kLeft;
     }
     OutGuard guard(*this);
+    // What is kept goes with us where the peer is on another host, and the kernel resets for it (B5).
+    const auto last = m_.far && unconsumed() > 0 ? memory::EndState::kReset : memory::EndState::kLeft;
     s_.out.path = Path::kLeft;
     // A FIN may stand behind bytes that the peer does not read for long: this word tells it that nobody is left to answer.
     auto &state = m_.mine->cold.state;
     const auto ours = static_cast<memory::EndState>(state.load(std::memory_order_relaxed));
     if ((ours == memory::EndState::kOpen || ours == memory::EndState::kClosed) && SANSOCK_MUTATE("CLOSE_UNSEEN", true, false)) {
-        state.store(static_cast<uint32_t>(memory::EndState::kLeft), std::memory_order_release);
+        state.store(static_cast<uint32_t>(last), std::memory_order_release);
     }
     SANSOCK_POINT("E4.left");
     bump_attention();

@@ -75,16 +75,19 @@ int End::error_of_reset() const {
     return own_end_arrived() ? 0 : ECONNRESET;  // LAST_ACK or CLOSING
 }
 
-/// It was named before the bytes ahead of it were here, where TCP carries those.
+/// It was named before the bytes ahead of it were here, where TCP carries those; and where messages do, what a peer on another host has
+/// kept goes with it.
 bool End::peer_end_arrived() const {
     if (!peer_finished()) return false;
-    if (s_.in.path == Path::kProvider) return true;
     const uint32_t epoch = s_.epoch.load(std::memory_order_relaxed);
     const memory::ColdWords &peer = m_.peer->cold;
-    const bool rest_in_window = peer.switched.load(std::memory_order_acquire) == epoch && !stepping();
-    const uint64_t by_tcp = rest_in_window ? peer.switched_at.load(std::memory_order_relaxed) : peer.fin_at.load(std::memory_order_relaxed);
+    const uint64_t x = peer.switched_at.load(std::memory_order_relaxed), end = peer.fin_at.load(std::memory_order_relaxed);
+    const bool in_window = s_.in.path == Path::kProvider;
+    const bool rest_in_window = in_window || (peer.switched.load(std::memory_order_acquire) == epoch && !stepping());
+    if (m_.far && rest_in_window && std::max(x, m_.path->hot.tail.load(std::memory_order_acquire)) < end) return false;
+    if (in_window) return true;
     const long unread = env_.tcp_unread();
-    return s_.in.in.load(std::memory_order_relaxed) + static_cast<uint64_t>(std::max(unread, 0L)) >= by_tcp;
+    return s_.in.in.load(std::memory_order_relaxed) + static_cast<uint64_t>(std::max(unread, 0L)) >= (rest_in_window ? x : end);
 }
 
 bool End::own_end_arrived() const { return s_.out.path == Path::kProvider ? unacknowledged() == 0 : env_.tcp_unsent() <= 0; }

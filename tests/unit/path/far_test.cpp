@@ -159,6 +159,32 @@ TEST_F(Far, ADeathOfAPeerThatHadNotSwitchedIsAnEnd) {
     EXPECT_EQ(receive(sut.b), 0);
 }
 
+TEST_F(Far, AResetBehindANamedEndIsAnErrorToWhoHasNotReadUpToIt) {
+    warm_up();
+    sut.b.end->finish_writing();
+    sut.a.send(1000);
+    sut.a.end->finish_writing();
+    sut.a.pump();
+    while (sut.b.deliver_words()) {
+    }
+    sut.b.was_reset = true;  // it has died, and of its last bytes none has come
+    sut.b.end->tcp_ended(stream::kTcpReset);
+    EXPECT_EQ(receive(sut.b), -ECONNRESET);
+}
+
+TEST_F(Far, ACloseThatIsWrittenToSaysThatWhatItKeptIsLost) {
+    warm_up();
+    sut.a.send(1000);
+    EXPECT_EQ(sut.a.end->close(false), stream::End::Close::kLinger);
+    sut.a.end->leave_memory();  // the kernel resets, for bytes have come that nobody will read
+    while (sut.b.deliver_words()) {
+    }
+    EXPECT_EQ(receive(sut.b), -EAGAIN) << "its end was named, and is not here";
+    sut.b.was_reset = true;
+    sut.b.end->tcp_ended(stream::kTcpReset);
+    EXPECT_EQ(receive(sut.b), -ECONNRESET);
+}
+
 TEST_F(Far, AnOrderlyCloseIsAnEnd) {
     warm_up();
     EXPECT_EQ(sut.a.end->close(false), stream::End::Close::kLinger) << "an idle path does not say what was read";

@@ -9,6 +9,7 @@
 
 #include <memory>
 #include <random>
+#include <utility>
 
 #include "memory_link.hpp"
 #include "path/carrier.hpp"
@@ -143,6 +144,7 @@ struct Host final : stream::Environment {
                 tcp.pop_front();
             }
         }
+        if (sum == 0 && std::exchange(was_reset, false)) return -ECONNRESET;
         return sum > 0 ? sum : fin ? 0 : -EAGAIN;
     }
     long tcp_unsent() override { return static_cast<long>(peer->wire.size()); }
@@ -181,7 +183,7 @@ struct Host final : stream::Environment {
     std::deque<stream::Words> words;
     stream::KernelCounts counts;
     uint64_t sent = 0, received = 0;
-    bool fin = false, fin_sent = false, poisoned = false, at_end = false, asked = false, guarded = false;
+    bool fin = false, fin_sent = false, poisoned = false, at_end = false, asked = false, guarded = false, was_reset = false;
 };
 
 /// A connection whose two directions are on the provider.
