@@ -23,11 +23,13 @@ uint32_t kernel_share(EpollItem &item) {
     if (!in_user_space(connection)) return item.disarmed ? 0u : uint32_t{item.events};
     if (item.disarmed) return kShareOfProvider;
     stream::End &end = connection.end();
-    const bool in = end.on_provider(false), out = !end.kernel_takes_output() || end.held_back();
+    const bool in = end.on_provider(false) || end.awaits_end(), out = !end.kernel_takes_output() || end.held_back();
     if (!in && !out) return item.events & ~uint32_t{EPOLLONESHOT};
     if (in && out) return kShareOfProvider;
     const uint32_t from_kernel = (in ? 0 : EPOLLIN | EPOLLPRI | EPOLLRDNORM) | (out ? 0 : EPOLLOUT | EPOLLWRNORM);
-    return item.events & (from_kernel | EPOLLRDHUP | EPOLLET);  // an end that was not asked for would keep a level-triggered set awake
+    // An end that was not asked for would keep a level-triggered set awake, and so would one of which the peer has yet to say what it
+    // means.
+    return item.events & (from_kernel | (end.awaits_end() ? 0 : EPOLLRDHUP) | EPOLLET);
 }
 
 EpollItem *find_item(Epoll &epoll, Connection &connection, int fd) {

@@ -136,7 +136,7 @@ Look prepare(Process &process, const pollfd *fds, nfds_t count, pollfd *kernel, 
         get_ready(*connection);
         carry(*connection);
         const bool held = end.held_back();
-        const bool in = end.on_provider(false), out = !end.kernel_takes_output() || held;
+        const bool in = end.on_provider(false) || end.awaits_end(), out = !end.kernel_takes_output() || held;
         look.again_soon |= held || end.stepping();
         if (in && out) {
             kernel[i].fd = -1;

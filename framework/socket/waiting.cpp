@@ -339,7 +339,7 @@ static int wait_on_tcp(Connection &connection, bool sending, uint64_t deadline_n
         pollfd fds[2] = {{connection.fd.load(), static_cast<short>(sending ? POLLOUT : POLLIN | POLLRDHUP), 0},
                          {id == memory::kNoWaker ? -1 : process.wake_object(id).fd.load(), POLLIN, 0}};
         const bool held = sending && end.held_back();  // looked at once: what ends by itself must not end between two looks
-        if (held) fds[0].fd = -1;
+        if (held || (!sending && end.awaits_end())) fds[0].fd = -1;
         const uint64_t now = now_ns();
         uint64_t left = deadline_ns == kForever ? kForever : deadline_ns > now ? deadline_ns - now : 0;
         if (end.stepping()) {

@@ -68,6 +68,8 @@ public:
     /// Whether the kernel says when there is room: this direction is on TCP, or the peer is gone, and TCP alone knows what becomes of
     /// bytes that are sent now.
     [[nodiscard]] bool kernel_takes_output() const { return !on_provider(true) || (__builtin_expect(is_gone(), 0) && peer_is_dead()); }
+    /// TCP is at its end, and what that means the peer has yet to say: to wait for TCP would end at once. tcp_ended() or a word ends it.
+    [[nodiscard]] bool awaits_end() const { return __builtin_expect(s_.in.end_seen, 0) && awaits_words(); }
     /// Both directions are on TCP for good and no STEP is under way: the kernel may do as it likes with the socket.
     [[nodiscard]] bool at_rest_on_tcp();
     /// Bytes that wait to be read and that the kernel does not count.

@@ -225,6 +225,7 @@ long End::receive_tcp(const iovec *parts, int count, int flags) {
     if ((got == 0 && Parts(parts, count).total() > 0) || got == -ECONNRESET || got == -EPIPE) {
         // What a peer on another host has said of it may be on its way still: that it has stepped, or that it had switched at all.
         if (got == 0 && awaits_words()) {
+            in.end_seen = true;
             env_.tcp_end_seen();
             return -EAGAIN;
         }
@@ -331,6 +332,7 @@ short End::events(short kernel) {
         if (read_done) events |= POLLRDHUP;
     } else {
         if (__builtin_expect((kernel & POLLRDHUP) != 0 && awaits_words() && env_.tcp_unread() == 0, 0)) {
+            s_.in.end_seen = true;
             env_.tcp_end_seen();
             kernel &= static_cast<short>(~(POLLIN | POLLRDNORM | POLLRDHUP));
         }

@@ -82,6 +82,7 @@ struct InState {
     FamilyLock lock;
     Relaxed<Path> path;
     Relaxed<bool> rd_shut;     ///< shutdown(SHUT_RD) was called.
+    Relaxed<bool> end_seen;    ///< TCP was at its end when a peer on another host had yet to say what that means.
     bool reset_owed;           ///< The kernel's reset was taken from it while bytes still lay in the window; told after them.
     bool direct;               ///< The peer is gone: what messages did not bring is read from its own window.
     std::atomic<uint64_t> in;  ///< Bytes that the application has read.

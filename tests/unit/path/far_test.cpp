@@ -1,4 +1,6 @@
 // A peer on another host: its words come late, before or behind what TCP and the provider bring.
+#include <poll.h>
+
 #include <algorithm>
 
 #include "host.hpp"
@@ -183,6 +185,18 @@ TEST_F(Far, ACloseThatIsWrittenToSaysThatWhatItKeptIsLost) {
     sut.b.was_reset = true;
     sut.b.end->tcp_ended(stream::kTcpReset);
     EXPECT_EQ(receive(sut.b), -ECONNRESET);
+}
+
+TEST_F(Far, WhoAwaitsTheWordsBehindAnEndDoesNotWaitForTcp) {
+    sut.b.fin_sent = true;
+    sut.b.deliver_tcp(0);
+    EXPECT_FALSE(sut.b.end->awaits_end());
+    EXPECT_EQ(receive(sut.b), -EAGAIN);
+    EXPECT_TRUE(sut.b.end->awaits_end());
+    EXPECT_EQ(sut.b.end->events(POLLIN | POLLRDHUP) & (POLLIN | POLLRDHUP), 0);
+    sut.b.see_end();
+    EXPECT_FALSE(sut.b.end->awaits_end());
+    EXPECT_EQ(receive(sut.b), 0);
 }
 
 TEST_F(Far, AnOrderlyCloseIsAnEnd) {
