@@ -1,6 +1,8 @@
 #include "socket/far.hpp"
 
 #include <errno.h>
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include <cstring>
@@ -81,6 +83,18 @@ bool far_flush(Peer &peer) {
         link.unsent -= static_cast<uint32_t>(sent);
         std::memmove(link.out, link.out + sent, link.unsent);
     }
+    return true;
+}
+
+bool far_conclude(Peer &peer) {
+    FarLink &link = *peer.far;
+    stream::Guard guard(peer.channel_lock);
+    const int channel = peer.channel.load(std::memory_order_relaxed);
+    if (channel < 0 || link.owner != Process::get()->pid()) return true;
+    int unacknowledged = 0;
+    if (link.unsent > 0 || link.owes.load() || raw_syscall(SYS_ioctl, channel, SIOCOUTQ, &unacknowledged) < 0 || unacknowledged > 0)
+        return false;
+    raw_syscall(SYS_shutdown, channel, SHUT_WR);
     return true;
 }
 

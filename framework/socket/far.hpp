@@ -73,6 +73,9 @@ int far_send(Peer &peer, FarType type, const void *body, uint32_t size);
 void far_begin(Peer &peer, const void *bytes, uint32_t size);
 /// The helper's: what is left goes on its way. True when nothing is left.
 bool far_flush(Peer &peer);
+/// The process ends, and with it the channel: whether the peer's kernel has all that was said, so that none of it is lost if ours then
+/// finds unread words and resets. From then on nothing is said any more.
+bool far_conclude(Peer &peer);
 /// The helper's: 0 and the next message, -EAGAIN, -EPROTO, or another negative errno when the channel has ended.
 int far_receive(Peer &peer, FarHead &head, const uint8_t *&body);
 

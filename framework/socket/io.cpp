@@ -379,6 +379,9 @@ void leave_far(Process &process, bool ends) {
         const bool late = now_ns() > deadline;
         all = true;
         for (uint32_t i = 0; i < process.connections_used(); ++i) all &= leave_far(process, process.connection_at(i), ends, late);
+        if (all && !late) {
+            for (Peer &peer : process.peers()) all &= peer.used.load() == 0 || peer.far == nullptr || far_conclude(peer);
+        }
         const timespec pause{0, 200'000};
         if (!all) raw_syscall(SYS_nanosleep, &pause, nullptr);
     }
