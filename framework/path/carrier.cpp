@@ -25,7 +25,7 @@ bool Carrier::lend(Endpoint &endpoint, const Registered *registered) {
     established_.store(false, std::memory_order_relaxed);
     asked_.store(false, std::memory_order_relaxed);
     started_ = armed_ = told_failed_ = flushed_ = reading_own_ = landing_open_ = false;
-    first_in_flight_ = completed_to_ = peer_consumed_ = peer_window_ = told_consumed_ = 0;
+    first_in_flight_ = completed_to_ = peer_consumed_ = peer_window_ = told_consumed_ = told_window_ = 0;
     in_flight_ = 0;
     std::destroy_at(&cursor_);
     std::construct_at(&cursor_);
@@ -215,13 +215,22 @@ void Carrier::send() {
 
 /// Whether the peer is to be told something for which no data is on its way.
 bool Carrier::worth_a_message() const {
-    if (terms_.sends_first || asked_.load(std::memory_order_acquire) || credits_.worth_telling()) return true;
+    if (terms_.sends_first || asked_.load(std::memory_order_acquire) || credits_.worth_telling() || misses_room()) return true;
     const uint64_t untold = ends_.mine->hot.consumed.load(std::memory_order_relaxed) - told_consumed_;
     if (untold == 0 || !landing_open_) return false;
     // An end that sends no more waits for the last byte to be read.
     const memory::ColdWords &peer = ends_.peer->cold;
     const bool peer_is_done = peer.fin.load(std::memory_order_acquire) != 0 || peer.state.load(std::memory_order_relaxed) != 0;
     return peer_is_done || untold >= peer_window_ / kWindowShare;
+}
+
+/// What this end may keep, as the peer shall know it. Where the arena has no buffer left that is less than the window, and who then waits
+/// for room may wait for the last byte that he keeps: so the peer tells whatever it has read.
+uint32_t Carrier::window() const { return ends_.arena->has_buffers() ? static_cast<uint32_t>(ends_.state->out.window) : 0; }
+
+/// Somebody waits for room, and the peer does not know that it has to tell everything.
+bool Carrier::misses_room() const {
+    return told_window_ != 0 && ends_.mine->hot.want_room.load(std::memory_order_relaxed) != 0 && window() == 0;
 }
 
 /// Posts one message. False: not now, or never again.
@@ -232,14 +241,7 @@ bool Carrier::post(FrameKind kind, const stream::Run &run) {
     const uint64_t consumed = ends_.mine->hot.consumed.load(std::memory_order_acquire);
     sansock_slice slices[2] = {{const_cast<uint8_t *>(run.data), run.size, region_of(ends_.window, run.data)},
                                landing_.frame_place(static_cast<uint32_t>(number % kSendsMax))};
-    const Frame frame{kind,
-                      epoch_,
-                      offset,
-                      consumed,
-                      credits_.posted(),
-                      credits_.received(),
-                      static_cast<uint32_t>(run.size),
-                      static_cast<uint32_t>(ends_.state->out.window)};
+    const Frame frame{kind, epoch_, offset, consumed, credits_.posted(), credits_.received(), static_cast<uint32_t>(run.size), window()};
     __builtin_memcpy(slices[1].address, &frame, sizeof frame);
     const std::span<const sansock_slice> message(slices);
     const int32_t status = endpoint_->post_send(kind == FrameKind::kData ? message : message.last(1), number);
@@ -254,6 +256,7 @@ bool Carrier::post(FrameKind kind, const stream::Run &run) {
     cursor_.in.store(offset + run.size, std::memory_order_relaxed);
     SANSOCK_POINT("M1.posted");
     told_consumed_ = consumed;
+    told_window_ = frame.window;
     credits_.sent(kind == FrameKind::kCredit);
     return true;
 }

@@ -93,6 +93,8 @@ private:
     void send();
     bool post(FrameKind kind, const stream::Run &run);
     [[nodiscard]] bool worth_a_message() const;
+    [[nodiscard]] bool misses_room() const;
+    [[nodiscard]] uint32_t window() const;
     [[nodiscard]] bool on_path(const memory::Slot &slot) const;
     void fail(int32_t status);
 
@@ -127,7 +129,7 @@ private:
     uint64_t completed_to_ = 0;   ///< The provider is done with the bytes before this.
     uint64_t peer_consumed_ = 0;  ///< As the peer said; shown once completed_to_ has got there.
     uint64_t peer_window_ = 0;
-    uint64_t told_consumed_ = 0;
+    uint64_t told_consumed_ = 0, told_window_ = 0;
     uint64_t progress_ns_ = 0;
     bool landing_open_ = false;
 };

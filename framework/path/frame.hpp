@@ -19,7 +19,7 @@ struct Frame {
     uint32_t posted;    ///< Receives that the sender of the frame has ever posted, this one's and earlier ones' included.
     uint32_t received;  ///< Messages that it has ever received.
     uint32_t size;      ///< Bytes of the stream in this message.
-    uint32_t window;    ///< The most bytes that it keeps until they are consumed.
+    uint32_t window;    ///< The most bytes that it keeps until they are consumed; 0: fewer, for it finds no buffers.
 };
 static_assert(sizeof(Frame) == 40);
 

@@ -111,6 +111,25 @@ TEST(Carrier, AnEndThatIsDoneIsToldEveryByte) {
     EXPECT_EQ(sut.a.end->unconsumed(), 0u);
 }
 
+TEST(Carrier, AnEndThatFindsNoBuffersIsToldEveryByte) {
+    Pair sut;
+    sut.a.send(100);
+    sut.finish();
+    while (sut.a.arena.take_buffer()) {
+    }
+    // All that it may keep is less than the quarter of its window that the peer tells unasked.
+    for (int i = 0; i < 20; ++i) {
+        const uint64_t sent = sut.a.sent;
+        sut.a.send(kBufferSize);
+        EXPECT_GT(sut.a.sent, sent);
+        sut.a.send(1);  // there is no room: it says that it waits
+        sut.pump();
+        sut.b.receive(kBufferSize);
+        sut.pump();
+    }
+    sut.finish();
+}
+
 TEST(Carrier, BytesAreNotOverwrittenWhileTheProviderReadsThem) {
     Pair sut;
     // Delivered, received and consumed; but the sender has not polled the completion.
