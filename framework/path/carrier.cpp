@@ -156,7 +156,7 @@ void Carrier::received(const sansock_completion &completion, Moved &moved) {
     }
     if (!landing_open_) {
         // Of another host the word that it has switched may come behind the first bytes; then it is they that say where.
-        if (!on_path(*ends_.peer) && !ends_.far) return fail(SANSOCK_EPROTO);
+        if (!on_path(*ends_.peer) && SANSOCK_MUTATE("BYTES_BEFORE_WORD", !ends_.far, true)) return fail(SANSOCK_EPROTO);
         told_consumed_ = on_path(*ends_.peer) ? ends_.peer->cold.switched_at.load(std::memory_order_relaxed) : frame.offset;
         Landing::open_at(landing_.slot(), told_consumed_);
         landing_open_ = true;

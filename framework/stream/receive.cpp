@@ -210,7 +210,8 @@ long End::receive_tcp(const iovec *parts, int count, int flags) {
     if (got > 0) {
         const uint64_t end = in.in.load(std::memory_order_relaxed) + static_cast<uint64_t>(got);
         // Of another host the bytes that it repeats may be here before its word that it does; it has looked for foreign ones itself.
-        const bool may_repeat = peer.step.load(std::memory_order_acquire) >= epoch || (m_.far && stepping());
+        const bool may_repeat =
+            peer.step.load(std::memory_order_acquire) >= epoch || (SANSOCK_MUTATE("REPEATED_IS_FOREIGN", m_.far, false) && stepping());
         if (peer.switched.load(std::memory_order_acquire) == epoch && !may_repeat &&
             end > peer.switched_at.load(std::memory_order_relaxed) && SANSOCK_MUTATE("DELIVER_FOREIGN", true, false)) {
             poison(Reason::kForeignBytes);  // beyond X, where the peer writes to its window alone until it has stopped

@@ -83,7 +83,8 @@ long End::send_provider(const iovec *parts, int count, bool goes_on) {
         poison(Reason::kProtocol);
         return -ECONNRESET;
     }
-    if (__builtin_expect(m_.far, 0) && !out.guarded) {  // what nobody but us has must not seem to have never been
+    if (__builtin_expect(SANSOCK_MUTATE("NO_GUARD", m_.far, false), 0) &&
+        !out.guarded) {  // what nobody but us has must not seem to have never been
         env_.tcp_guard(true);
         out.guarded = true;
         env_.ring_own_helper();  // which looks when that is over
@@ -163,7 +164,7 @@ void End::rest() {
 bool End::rest_guard() {
     OutGuard guard(*this);
     if (!s_.out.guarded || s_.out.path != Path::kProvider) return true;
-    if (s_.out.replaying || unconsumed() > 0) return false;
+    if (s_.out.replaying || SANSOCK_MUTATE("GUARD_OFF_EARLY", unconsumed() > 0, false)) return false;
     unguard();
     return true;
 }

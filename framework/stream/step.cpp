@@ -206,7 +206,7 @@ void End::replay(uint32_t epoch) {
         }
         SANSOCK_POINT("S3.repeated");
     }
-    unguard();
+    if (SANSOCK_MUTATE("GUARD_STAYS", true, false)) unguard();
     if (out.fin && SANSOCK_MUTATE("FIN_BEFORE_STEPPED", false, true)) env_.tcp_shutdown_write();
     // In this order: a peer that reads a FIN and finds no `stepped` takes it for our death, and goes on in the window.
     mine.stepped.store(epoch, std::memory_order_release);
@@ -333,7 +333,7 @@ bool End::peer_falls_silent(bool all_told) {
         const uint32_t epoch = s_.epoch.load(std::memory_order_relaxed);
         pin();
         // Who was ready may have been switched to, by a word that was lost; and what moved lacks an answer.
-        if (!is_untouched(epoch) && (!all_told || !nobody_switched(epoch))) {
+        if (SANSOCK_MUTATE("CUT_GOES_ON", !is_untouched(epoch), false) && (!all_told || !nobody_switched(epoch))) {
             poison(Reason::kChannelLost);
             return false;
         }

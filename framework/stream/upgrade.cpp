@@ -14,7 +14,7 @@ constexpr uint64_t kShortQueue = 8;  ///< A queue of this part of the window run
 void End::bump_attention() {
     auto &attention = m_.mine->hot.attention;
     attention.fetch_add(1, std::memory_order_release);
-    if (m_.far) env_.words_changed();
+    if (m_.far && SANSOCK_MUTATE("WORDS_UNTOLD", true, false)) env_.words_changed();
 }
 
 /// Once both ends are on TCP, this one stays there; the peer is told, for its own sake.

@@ -48,8 +48,17 @@ void Application::spawn() {
 
 bool Application::has_more_to_send() const {
     if (p_.write_failed) return false;
+    // Over TCP a clean end meets whoever is silent, and a reset who writes to a peer that is dead.
+    if (world_.scenario.fault == Fault::kIdleKill && world_.warmed_up()) return world_.is_idle();
     if (p_.told < plan_.bytes || !world_.warmed_up()) return p_.told < kBytesMax;
     return !world_.fault_done && p_.told < plan_.bytes + kSlack;
+}
+
+/// Between two hosts an end is ready late, when the queue of one that only writes is long, on a slow path longer than it is ever held back
+/// (U4).
+bool Application::pauses() const {
+    return world_.scenario.two_hosts && p_.told > kBytesMin / 4 && p_.state().upgrades.load() == 0 && p_.state().pinned.load() == 0 &&
+           p_.phase == Phase::kAttached && world_.tcp.unsent(p_.side) > 0;
 }
 
 bool Application::wants_more_to_read() const {
@@ -86,7 +95,9 @@ bool Application::between_calls(Socket &socket) {
             // As exec does it: whatever comes now comes from a program that knows the socket alone.
             p_.phase = Phase::kTcpOnly;
             p_.native = true;
+            if (p_.far != nullptr) p_.far->leave(false);
             world_.scheduler.kill(p_.side, world_.scheduler.running());
+            if (p_.far != nullptr) p_.far->die();
         }
         world_.felt();
     }
@@ -195,7 +206,13 @@ void Application::thread_ends(Socket &socket) {
     world_.cover(p_, Event::kClose);
     world_.scheduler.trace("closes");
     p_.finished = true;
-    socket.close(abort);
+    const bool exits = p_.far != nullptr && world_.scenario.far.exits[p_.side] && !p_.native;
+    if (!exits || abort || world_.scheduler.random.chance(50)) socket.close(abort);
+    if (exits) {
+        world_.cover(p_, Event::kExit);
+        world_.scheduler.trace("exits");
+        socket.exit();
+    }
     world_.closed(p_);
     SANSOCK_POINT("call");
 }
@@ -204,6 +221,10 @@ void Application::write_in_thread() {
     Socket socket(p_, kFirstWaker);
     while (has_more_to_send()) {
         if (!between_calls(socket)) return;
+        if (world_.is_idle() || pauses()) {
+            world_.await_progress();
+            continue;
+        }
         if (!write_once(socket, true)) break;
     }
     if (!between_calls(socket)) return;
@@ -232,15 +253,21 @@ void Application::poll_in_thread() {
         }
         const bool reading = wants_more_to_read();
         if (!reading && !writing) break;
+        if (writing && pauses()) {
+            world_.await_progress();
+            if (reading) read_once(socket, false);
+            continue;
+        }
+        const bool may_write = writing && !world_.is_idle();
         world_.cover(p_, Event::kPoll);
         p_.blocked_reading = reading;
-        p_.blocked_writing = writing;
-        const short ready = socket.poll(static_cast<short>((reading ? POLLIN | POLLRDHUP : 0) | (writing ? POLLOUT : 0)));
+        p_.blocked_writing = may_write;
+        const short ready = socket.poll(static_cast<short>((reading ? POLLIN | POLLRDHUP : 0) | (may_write ? POLLOUT : 0)));
         p_.blocked_reading = p_.blocked_writing = false;
         world_.scheduler.trace("poll -> %x", static_cast<unsigned>(ready));
         if (!between_calls(socket)) return;
         if (reading && (ready & (POLLIN | POLLRDHUP | POLLHUP | POLLERR)) != 0) read_once(socket, false);
-        if (writing && (ready & (POLLOUT | POLLHUP | POLLERR)) != 0) write_once(socket, false);
+        if (may_write && (ready & (POLLOUT | POLLHUP | POLLERR)) != 0) write_once(socket, false);
     }
     thread_ends(socket);
 }

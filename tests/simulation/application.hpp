@@ -25,6 +25,8 @@ private:
     void check_error(const char *call, long error);
     [[nodiscard]] bool has_more_to_send() const;
     [[nodiscard]] bool wants_more_to_read() const;
+    /// It does not write for the moment.
+    [[nodiscard]] bool pauses() const;
 
     Process &p_;
     World &world_;

@@ -9,9 +9,9 @@ namespace {
 
 constexpr const char *kOutNames[Coverage::kOutStates] = {"tcp", "may switch", "provider", "stopped", "repeating", "ended"};
 constexpr const char *kInNames[Coverage::kInStates] = {"tcp", "before X", "provider", "frozen", "ended"};
-constexpr const char *kEventNames[kEvents] = {"send",    "receive", "peek",     "poll",     "shutdown",    "close",
-                                              "drain",   "leave",   "helper",   "fin",      "reset",       "killed",
-                                              "stopped", "muted",   "pressure", "intruder", "peer killed", "peer stopped"};
+constexpr const char *kEventNames[kEvents] = {
+    "send",   "receive", "peek",  "poll",     "shutdown", "close",       "drain",        "leave", "helper",     "fin", "reset",
+    "killed", "stopped", "muted", "pressure", "intruder", "peer killed", "peer stopped", "words", "path fails", "cut", "exit"};
 
 int out_state(const Process &process) {
     const stream::OutState &out = process.state().out;
@@ -38,37 +38,71 @@ std::string state_name(size_t state) {
 
 /// What a run of the registered number of seeds must meet: a column for each event, in the order of kEventNames, with a dot where it cannot
 /// come in that state, or comes less than thirty times in 10,000 seeds.
-constexpr const char *kRequired[Coverage::kOutStates * Coverage::kInStates] = {
-    "srpolc..hfR.......",  // tcp / tcp
-    "srpo....h.........",  // tcp / before X
-    "srpo..d.h.........",  // tcp / provider
-    "srpolc..h.........",  // tcp / frozen
-    "srpolc..hf.K....k.",  // tcp / ended
-    "srpolcd.hfRKSM..kt",  // may switch / tcp
-    "srpo....h.........",  // may switch / before X
-    "srpolcd.hfRKSMP.kt",  // may switch / provider
-    "srpol...h.........",  // may switch / frozen
-    "srpolcdehfRKSMP.kt",  // may switch / ended
-    "srpolcdehfRKSMPIkt",  // provider / tcp
-    "srpol.d.h.......k.",  // provider / before X
-    "srpolcdehfRKSMPIkt",  // provider / provider
-    "srpo....h.........",  // provider / frozen
-    "srpolcdehfRKSMPIkt",  // provider / ended
-    "..................",  // stopped / tcp
-    "..................",  // stopped / before X
-    "..................",  // stopped / provider
-    "srpo..d.hf........",  // stopped / frozen
-    "srpolcd.hfR.......",  // stopped / ended
-    "..................",  // repeating / tcp
-    "..................",  // repeating / before X
-    "..................",  // repeating / provider
-    "srpo....h.........",  // repeating / frozen
-    ".r.o....h.........",  // repeating / ended
-    ".rpo.cd.hfRKSM..kt",  // ended / tcp
-    ".rpo..............",  // ended / before X
-    ".rpo..dehfRKSMPIkt",  // ended / provider
-    ".rpo.c..h.........",  // ended / frozen
-    ".rpo.cdehfRKSMPIkt",  // ended / ended
+constexpr const char *kRequiredWithin[Coverage::kOutStates * Coverage::kInStates] = {
+    "srpolc..hfR...........",  // tcp / tcp
+    "srpo....h.............",  // tcp / before X
+    "srpo..d.h.............",  // tcp / provider
+    "srpolc..h.............",  // tcp / frozen
+    "srpolc..hf.K....k.....",  // tcp / ended
+    "srpolcd.hfRKSM..kt....",  // may switch / tcp
+    "srpo....h.............",  // may switch / before X
+    "srpolcd.hfRKSMP.kt....",  // may switch / provider
+    "srpol...h.............",  // may switch / frozen
+    "srpolcdehfRKSMP.kt....",  // may switch / ended
+    "srpolcdehfRKSMPIkt....",  // provider / tcp
+    "srpol.d.h.......k.....",  // provider / before X
+    "srpolcdehfRKSMPIkt....",  // provider / provider
+    "srpo....h.............",  // provider / frozen
+    "srpolcdehfRKSMPIkt....",  // provider / ended
+    "......................",  // stopped / tcp
+    "......................",  // stopped / before X
+    "......................",  // stopped / provider
+    "srpo..d.h.............",  // stopped / frozen
+    "srpolcd.hfR...........",  // stopped / ended
+    "......................",  // repeating / tcp
+    "......................",  // repeating / before X
+    "......................",  // repeating / provider
+    "srpo....h.............",  // repeating / frozen
+    ".r.o....h.............",  // repeating / ended
+    ".rpo.cd.hfRKSM..kt....",  // ended / tcp
+    ".rpo..................",  // ended / before X
+    ".rpo..dehfRKSMPIkt....",  // ended / provider
+    ".rpo.c..h.............",  // ended / frozen
+    ".rpo.cdehfRKSMPIkt....",  // ended / ended
+};
+
+/// The same between two hosts.
+constexpr const char *kRequiredBetween[Coverage::kOutStates * Coverage::kInStates] = {
+    "srpolc.ehfRKSM..ktw.Cx",  // tcp / tcp
+    "sr.o....h.........w...",  // tcp / before X
+    "srpo..................",  // tcp / provider
+    "srpolc..hf........w...",  // tcp / frozen
+    "srpolc.ehfRKSM..ktw.Cx",  // tcp / ended
+    "srpo....h.........w...",  // may switch / tcp
+    "srpo....h.......k.w..x",  // may switch / before X
+    "srpol.d.h.........w...",  // may switch / provider
+    "......................",  // may switch / frozen
+    "srp.lc..h.......k.w..x",  // may switch / ended
+    "srpolcd.h..K......w...",  // provider / tcp
+    "srpo..d.h.........w...",  // provider / before X
+    "srpolcdehfRKSMP.ktwFC.",  // provider / provider
+    "sr.o..................",  // provider / frozen
+    "srpolcd.hfRKS.....wFCx",  // provider / ended
+    "......................",  // stopped / tcp
+    "......................",  // stopped / before X
+    "......................",  // stopped / provider
+    "srpo..d.hfR.......w...",  // stopped / frozen
+    "srpolc..hfR.......w..x",  // stopped / ended
+    "......................",  // repeating / tcp
+    "......................",  // repeating / before X
+    "......................",  // repeating / provider
+    ".r.o....h.........w...",  // repeating / frozen
+    ".r.o....h.............",  // repeating / ended
+    ".rpo.cd.hfRK....k.w...",  // ended / tcp
+    ".r.o....h.........w...",  // ended / before X
+    ".rpo..d.hfR.....ktw.C.",  // ended / provider
+    ".rpo....hf........w...",  // ended / frozen
+    ".rpo.cdehfRKSM..ktwFCx",  // ended / ended
 };
 
 }  // namespace
@@ -111,12 +145,13 @@ void Coverage::print() const {
     fmt::print("{} of {} states entered, {} of {} pairs of them with an event met\n", states, table_.size(), met, states * kEvents);
 }
 
-std::string Coverage::missing() const {
+std::string Coverage::missing(bool two_hosts) const {
+    const auto &required = two_hosts ? kRequiredBetween : kRequiredWithin;
     std::string text;
     for (size_t state = 0; state < table_.size(); ++state) {
         std::string events;
         for (size_t event = 0; event < kEvents; ++event) {
-            if (kRequired[state][event] != '.' && table_[state][event] == 0)
+            if (required[state][event] != '.' && table_[state][event] == 0)
                 events += fmt::format("{}{}", events.empty() ? "" : ", ", kEventNames[event]);
         }
         if (!events.empty()) text += fmt::format("  {}: {}\n", state_name(state), events);

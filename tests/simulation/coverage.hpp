@@ -27,8 +27,13 @@ enum class Event : uint8_t {
     kIntruder,
     kPeerKilled,
     kPeerStopped,
+    // Between two hosts alone:
+    kWords,
+    kPathFails,
+    kCut,
+    kExit,
 };
-inline constexpr int kEvents = 18;
+inline constexpr int kEvents = 22;
 
 class Coverage {
 public:
@@ -37,7 +42,7 @@ public:
     /// A table: a row per state that was ever seen, a column per event; then how many pairs were met, and which were not.
     void print() const;
     /// The pairs of kRequired that were not met, as text; empty when all were.
-    [[nodiscard]] std::string missing() const;
+    [[nodiscard]] std::string missing(bool two_hosts) const;
 
     /// What the sending and the receiving half are doing.
     static constexpr int kOutStates = 6, kInStates = 5;

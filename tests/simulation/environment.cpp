@@ -14,6 +14,8 @@ long SimulatedEnvironment::tcp_send(const iovec *parts, int count, int) {
     const long sent = p_.world.tcp.send(p_.side, parts, count);
     p_.world.scheduler.trace("tcp_send -> %ld", sent);
     if (sent == -ECONNRESET) p_.error_taken = true;
+    if (sent == -EAGAIN && p_.state().out.replaying && !p_.world.tcp.is_pressed(p_.side))
+        p_.world.fail(fmt::format("side {} keeps more than the kernel takes at once (I2)", p_.side));
     SANSOCK_POINT("kernel");
     return sent;
 }
@@ -54,22 +56,20 @@ void SimulatedEnvironment::tcp_shutdown_write() {
 uint64_t SimulatedEnvironment::now_ns() { return p_.world.scheduler.now_ns(); }
 
 void SimulatedEnvironment::tcp_guard(bool on) {
-    // The stream's sign that the kernel has not taken a repeat as a whole.
-    if (on && !p_.world.tcp.is_pressed(p_.side))
-        p_.world.fail(fmt::format("side {} keeps more than the kernel takes at once (I2)", p_.side));
+    p_.world.scheduler.trace("guard %s", on ? "on" : "off");
     p_.world.tcp.guard(p_.side, on);
 }
 
 void SimulatedEnvironment::tcp_poison() {
     SANSOCK_POINT("kernel");
     p_.world.scheduler.trace("poisoned, reason %u", p_.state().reason.load());
-    // The peer did not answer in time: the one reset that the protocol begins by itself. The reason of a STEP that was under way stands.
     const auto reason = static_cast<stream::Reason>(p_.state().reason.load());
-    if (reason == stream::Reason::kExec || (reason == stream::Reason::kDrained && p_.world.wants_leave(p_))) p_.world.excused = true;
+    p_.world.poisoned(p_, reason);
     p_.world.tcp.disconnect(p_.side);
 }
 
 void SimulatedEnvironment::ring_peer_helper() {
+    if (p_.far != nullptr) return;  // the words themselves are the bell
     SANSOCK_POINT("kernel");
     p_.peer().doorbell.ring();
 }
@@ -97,6 +97,7 @@ void SimulatedEnvironment::wake_objects_of_peer() {
 }
 
 void SimulatedEnvironment::wake_peer_readers() {
+    if (p_.far != nullptr) return;  // what arrives wakes
     const stream::End::Memory &memory = p_.end->memory();
     const uint32_t ticket = memory.peer->hot.parked_in.load(std::memory_order_relaxed);
     uint32_t &woken = p_.state().out.woken_ticket;
@@ -109,6 +110,7 @@ void SimulatedEnvironment::wake_peer_readers() {
 }
 
 void SimulatedEnvironment::wake_peer_writers() {
+    if (p_.far != nullptr) return;
     const stream::End::Memory &memory = p_.end->memory();
     const uint32_t ticket = memory.peer->hot.parked_out.load(std::memory_order_relaxed);
     uint32_t &woken = p_.state().in.woken_ticket;
@@ -119,6 +121,12 @@ void SimulatedEnvironment::wake_peer_writers() {
     }
     if (memory.peer->hot.wakers[0].load(std::memory_order_relaxed) != memory::kNoWaker) wake_objects_of_peer();
 }
+
+void SimulatedEnvironment::path_opens(uint64_t at) {
+    if (p_.far != nullptr && p_.far->carries()) path::Landing::open_at(p_.far->carrier.landing().slot(), at);
+}
+
+void SimulatedEnvironment::words_changed() { p_.far->tell(); }
 
 void SimulatedEnvironment::wake_own() {
     auto &events = p_.state().events;

@@ -7,6 +7,7 @@
 #include <atomic>
 #include <cerrno>
 
+#include "base/cpu.hpp"
 #include "base/point.hpp"
 #include "base/real.hpp"
 #include "mutations.hpp"
@@ -37,6 +38,7 @@ long raw_syscall6(long number, long a, long b, long c, long d, long e, long f) {
     switch (number) {
         case SYS_futex: return futex(words);
         case SYS_gettid: return scheduler.running() == nullptr ? 1000 : scheduler.running()->thread_id;
+        case SYS_tgkill: return scheduler.thread_lives(static_cast<uint32_t>(b)) ? 0 : -ESRCH;
         case SYS_tkill: return scheduler.thread_lives(static_cast<uint32_t>(a)) ? 0 : -ESRCH;
         case SYS_openat: return -ENOENT;  // /proc knows nothing of these threads
         default: break;
@@ -44,6 +46,8 @@ long raw_syscall6(long number, long a, long b, long c, long d, long e, long f) {
     const long result = ::syscall(number, a, b, c, d, e, f);
     return result < 0 ? -errno : result;
 }
+
+uint64_t now_ns() { return simulation::Scheduler::get().now_ns(); }
 
 void at_point(const char *name) { simulation::Scheduler::get().point(name); }
 

@@ -2,7 +2,6 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
-#include <algorithm>
 #include <chrono>
 
 #include "mutations.hpp"
@@ -33,10 +32,6 @@ int replay(World &world, const Options &options) {
     return outcome.failure.empty() ? 0 : 1;
 }
 
-bool enough(const World::Outcome &outcome) {
-    return std::min(outcome.bytes[0], outcome.bytes[1]) >= kBytesMin && outcome.upgrades > 0 && outcome.step_backs > 0 && outcome.fault;
-}
-
 int run_seeds(World &world, const Options &options) {
     constexpr uint64_t kFailuresShown = 20;
     const auto begin = std::chrono::steady_clock::now();
@@ -44,7 +39,7 @@ int run_seeds(World &world, const Options &options) {
     for (uint64_t seed = options.first_seed; done < options.seeds && failures < kFailuresShown; ++seed, ++done) {
         const auto outcome = world.run(seed);
         points += outcome.points;
-        const std::string what = !outcome.failure.empty() ? outcome.failure : enough(outcome) ? "" : "too little happened";
+        const std::string what = !outcome.failure.empty() ? outcome.failure : outcome.enough ? "" : "too little happened";
         if (!what.empty()) {
             ++failures;
             fmt::print("seed {}: {}  (simulation --seed {} --trace)\n", seed, what, seed);
@@ -53,10 +48,16 @@ int run_seeds(World &world, const Options &options) {
         std::fflush(stdout);
     }
     const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-    if (options.coverage) world.coverage.print();
-    fmt::print("{} seeds, {} failures, {:.1f} s, {} points; each moved {} KiB both ways, with a switch, a STEP and a fault\n", done,
-               failures, seconds, points, kBytesMin / 1024);
-    const std::string missing = options.require_pairs ? world.coverage.missing() : "";
+    const Coverage &within = world.coverage[0], &between = world.coverage[1];
+    if (options.coverage) {
+        within.print();
+        fmt::print("between two hosts:\n");
+        between.print();
+    }
+    fmt::print(
+        "{} seeds, {} failures, {:.1f} s, {} points; each moved {} KiB both ways, with a switch, within one host a STEP, and a fault\n",
+        done, failures, seconds, points, kBytesMin / 1024);
+    const std::string missing = options.require_pairs ? within.missing(false) + between.missing(true) : "";
     if (!missing.empty()) fmt::print("these events have never met these states, sending / receiving:\n{}", missing);
     return failures == 0 && missing.empty() ? 0 : 1;
 }

@@ -36,6 +36,17 @@ constexpr Mutation kMutations[] = {
     {"LEAVE_UNSEEN", "S5: who leaves leaves no answer behind for a peer that was ready already"},
     {"NO_REREAD", "E5: the end of TCP is believed without another look at the tail"},
     {"REREAD_AFTER_STEPPED", "E5: the window is read although the peer had stepped"},
+    {"WORDS_UNTOLD", "B1: whoever changes words does not tell them"},
+    {"WORDS_OVERTAKE", "B1: words that were said before come behind those that were said after"},
+    {"BYTES_BEFORE_WORD", "B2: bytes of the provider ahead of the word that the peer has switched break the path"},
+    {"REPEATED_IS_FOREIGN", "B3: what is repeated before the peer's `step` is here is foreign"},
+    {"END_BEFORE_WORDS", "B4: TCP's end is judged before the words that explain it"},
+    {"NO_GUARD", "B5: the death of a process that keeps bytes is a clean end to the kernel"},
+    {"GUARD_OFF_EARLY", "B5: the guard is taken off while bytes are kept"},
+    {"GUARD_STAYS", "B5: the guard is left on when a STEP has given the kernel what was kept"},
+    {"EXIT_FORGETS_KEPT", "B6: a process ends with bytes kept"},
+    {"LAST_WORDS_LOST", "B6: ... or before the peer's kernel has what was said last"},
+    {"CUT_GOES_ON", "B7: who was ready goes on by TCP when no word comes any more"},
     {"ROOM_OF_THE_GONE", "E5: who polls for room is told of the window's, though the peer has gone"},
 };
 

@@ -3,6 +3,8 @@
 #include <cstdint>
 #include <string>
 
+#include "random.hpp"
+
 namespace sansock::simulation {
 
 enum class Ending : uint8_t {
@@ -21,8 +23,13 @@ enum class Fault : uint8_t {
     kIntruder,   ///< Somebody writes to the socket past the library while its direction is on the provider.
     kPathStops,  ///< Kernel TCP carries nothing any more.
     kLeave,      ///< The application hands its socket to a program that does not know the library, as exec does.
+    // Between two hosts alone:
+    kPathFails,   ///< The provider fails, and loses what it has not brought yet.
+    kPathSilent,  ///< The provider carries nothing any more, and says nothing.
+    kCut,         ///< The channel between the helpers breaks, or one end of it is closed.
+    kIdleKill,    ///< SIGKILL of a process whose connection has long been silent.
 };
-inline constexpr int kFaults = 8;
+inline constexpr int kFaults = 12, kFaultsWithin = 8;  ///< All, and those within one host.
 const char *fault_name(Fault fault);
 
 struct SidePlan {
@@ -31,6 +38,19 @@ struct SidePlan {
     uint32_t write_max, read_max;
     uint8_t peek_percent;
     Ending ending;
+};
+
+/// What two hosts have beside: the provider is one of messages, and the words come over a channel.
+struct FarPlan {
+    uint32_t sends, receives[2];  ///< Depths of the provider, and receives posted by each side.
+    uint64_t message_bytes;
+    bool acknowledged;  ///< A send is done when it has arrived; else when it is on its way.
+    bool answerer_sends_first;
+    uint32_t path_nap_ns, channel_nap_ns;
+    uint32_t channel_room;  ///< Sayings that the kernel takes at a time.
+    uint64_t drains_at[2];  ///< After so many bytes an operator steps that side back, for good; 0: none does.
+    bool exits[2];          ///< The process ends where it would have closed, or as soon as it has.
+    bool cut_cleanly;       ///< kCut: the victim's end is closed, and what it said arrives.
 };
 
 struct Scenario {
@@ -49,9 +69,14 @@ struct Scenario {
     bool undrains;      ///< The operator drains for a while, in place of a single STEP.
     bool lends;         ///< The operator lends the socket to another program now and then, which does nothing with it, in place of a drain.
     bool silent_peer;   ///< kLeave: the peer is stopped at the same moment.
+    bool two_hosts;
+    FarPlan far;
 
     static Scenario of(uint64_t seed);
     [[nodiscard]] std::string text() const;
+
+private:
+    void draw_far(Random &random);
 };
 
 /// Each direction moves at least this before the fault.

@@ -21,12 +21,18 @@ void Socket::retire_if_at_rest() {
         p_.phase == Phase::kAttached) {
         p_.world.scheduler.trace("on TCP for good");
         p_.phase = Phase::kTcpOnly;
+        if (p_.far != nullptr) p_.far->retire();
     }
 }
 
 void Socket::get_ready() {
     if (p_.slot().cold.ready.load(std::memory_order_relaxed) == p_.state().epoch.load(std::memory_order_relaxed)) return;
+    if (p_.far != nullptr && !p_.far->is_established()) return;
     p_.end->declare_ready();
+}
+
+void Socket::carry() {
+    if (p_.far != nullptr) p_.far->carry();
 }
 
 long Socket::kernel_send(const uint8_t *data, size_t size, bool wait) {
@@ -71,6 +77,7 @@ long Socket::send(const uint8_t *data, size_t size, bool wait) {
     for (;;) {
         const iovec part{const_cast<uint8_t *>(data) + done, size - done};
         sent = end.send(&part, 1, 0);
+        carry();
         if (sent > 0) done += static_cast<size_t>(sent);
         if (!wait || done == size || (sent < 0 && sent != -EAGAIN)) break;
         if (sent == -EAGAIN) {
@@ -87,12 +94,14 @@ long Socket::receive(uint8_t *data, size_t size, int flags, bool wait) {
     if (p_.phase == Phase::kTcpOnly) return kernel_receive(data, size, flags, wait);
     stream::End &end = *p_.end;
     get_ready();
+    carry();
     const iovec part{data, size};
     long got = end.receive(&part, 1, flags);
     while (wait && got == -EAGAIN) {
         wait_for(false, 0);
         got = end.receive(&part, 1, flags);
     }
+    if (got > 0) carry();  // the peer may be waiting for the room
     if (!end.on_provider(false)) retire_if_at_rest();
     if (got < 0) end.error_told();
     return got;
@@ -130,10 +139,22 @@ long Socket::return_to_kernel(stream::Reason reason) {
 }
 
 void let_go_of_memory(Process &process) {
+    if (process.far != nullptr) process.far->retire();
     process.mapped = false;
     process.phase = Phase::kClosed;
+    if (process.far != nullptr) process.far->tell_released();
     process.end->leave_memory();
-    process.peer().arena.end_slot(process.peer().slot_index, memory::Arena::kPeerEnd);
+    if (process.far == nullptr) process.peer().arena.end_slot(process.peer().slot_index, memory::Arena::kPeerEnd);
+}
+
+void Socket::exit() {
+    SANSOCK_POINT("call");
+    p_.far->leave(true);
+    p_.world.scheduler.kill(p_.side, p_.world.scheduler.running());
+    p_.phase = Phase::kClosed;
+    p_.mapped = false;
+    p_.world.tcp.close(p_.side);
+    p_.far->die();
 }
 
 void Socket::close(bool abort) {
@@ -169,12 +190,14 @@ void Socket::close(bool abort) {
 void finish_lingering(Process &p) {
     stream::End &end = *p.end;
     stream::State &state = p.state();
-    const bool wrote_to_closed = end.memory().peer->hot.tail.load(std::memory_order_acquire) > state.in.in.load() && end.on_provider(false);
+    const memory::Slot &written = end.memory().far ? end.path() : *end.memory().peer;
+    const bool wrote_to_closed = written.hot.tail.load(std::memory_order_acquire) > state.in.in.load() && end.on_provider(false);
     const bool done = (end.unconsumed() == 0 && !state.out.replaying && !state.out.stopped) || end.peer_is_dead();
     if (!done && !wrote_to_closed) {
         end.memory().mine->hot.want_room.store(1, std::memory_order_release);
         return;
     }
+    if (done) end.rest_guard();
     if (wrote_to_closed) p.world.tcp.guard(p.side, true);
     p.world.scheduler.trace("lingering is over%s", wrote_to_closed ? ": the peer wrote to a closed socket" : "");
     p.world.tcp.close(p.side);

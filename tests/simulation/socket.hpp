@@ -16,11 +16,14 @@ public:
     short poll(short wanted);
     long shutdown_write();
     void close(bool abort);
+    /// The process ends, of two hosts: the connection is open still, or lingers.
+    void exit();
     /// exec and its like: 0 once the kernel has the whole stream, -ECONNRESET when the peer does not answer in time.
     long return_to_kernel(stream::Reason reason);
 
 private:
     void get_ready();
+    void carry();
     void retire_if_at_rest();
     int wait_for(bool sending, uint64_t ahead);
     int wait_on_tcp(bool sending);

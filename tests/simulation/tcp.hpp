@@ -47,6 +47,7 @@ public:
     [[nodiscard]] bool has_error(int side) const { return sockets_[side].error != 0; }
     long shutdown_write(int side);
     void guard(int side, bool on) { sockets_[side].guard = on; }
+    [[nodiscard]] bool is_guarded(int side) const { return sockets_[side].guard; }
     /// connect(AF_UNSPEC)
     void disconnect(int side);
     /// The last descriptor goes.

@@ -59,7 +59,7 @@ int Socket::wait_on_tcp(bool sending) {
     };
     for (bool first = true; !moved(); first = false) {
         const bool held = sending && end.held_back();
-        const short events = held ? 0 : sending ? POLLOUT : POLLIN | POLLRDHUP;
+        const short events = held || (!sending && end.awaits_end()) ? 0 : sending ? POLLOUT : POLLIN | POLLRDHUP;
         const short ready = poll_kernel(events, held    ? p_.world.scheduler.now_ns() + kHeldNapNs
                                                 : first ? p_.world.scheduler.now_ns() + kFirstSleepNs
                                                         : kForever);
@@ -88,6 +88,7 @@ int Socket::wait_for(bool sending, uint64_t ahead) {
                end.attention_pending();
     };
     if (end.peer_is_dead() || moved()) return 0;
+    carry();
     auto &parked = sending ? mine.parked_out : mine.parked_in;
     auto &sleepers = sending ? state.sleepers_out : state.sleepers_in;
     auto take_ticket = [&] {
@@ -104,8 +105,8 @@ int Socket::wait_for(bool sending, uint64_t ahead) {
         ++sleepers;
     }
     take_ticket();
-    // The word that the publisher changes lies in its arena; its own mapping of it is what it wakes by.
-    const memory::HotLine &publisher = p_.peer().slot().hot;
+    // The word that the publisher changes lies in its arena; its own mapping of it is what it wakes by. Of two hosts it is our landing.
+    const memory::HotLine &publisher = p_.far != nullptr ? peer : p_.peer().slot().hot;
     const void *word = sending ? &publisher.consumed : &publisher.tail;
     uint64_t until = scheduler.now_ns() + kFirstSleepNs;
     while (!moved() && !end.peer_is_dead()) {
@@ -137,8 +138,9 @@ short Socket::poll(short wanted) {
     auto prepare = [&] {
         if (end.attention_pending()) end.progress();
         get_ready();
+        carry();
         held = end.held_back();
-        const bool in = end.on_provider(false), out = !end.kernel_takes_output() || held;
+        const bool in = end.on_provider(false) || end.awaits_end(), out = !end.kernel_takes_output() || held;
         kernel_watched = !(in && out);
         kernel_events = static_cast<short>(wanted & ((in ? 0 : POLLIN | POLLRDNORM | POLLRDHUP) | (out ? 0 : POLLOUT | POLLWRNORM)));
     };

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "coverage.hpp"
+#include "far.hpp"
 #include "scenario.hpp"
 #include "scheduler.hpp"
 #include "stream/end.hpp"
@@ -50,6 +51,8 @@ public:
     void ring_own_helper() override;
     void wake_peer_readers() override;
     void wake_peer_writers() override;
+    void path_opens(uint64_t at) override;
+    void words_changed() override;
     void wake_own() override;
 
 private:
@@ -73,10 +76,11 @@ struct Process {
     std::unique_ptr<stream::State> state_memory;
     SimulatedEnvironment environment{*this};
     std::unique_ptr<stream::End> end;
+    std::unique_ptr<Far> far;  ///< Of two hosts.
 
     Phase phase = Phase::kAttached;
     bool mapped = true;
-    bool channel_ended = false;  ///< To the peer's helper, and this one has yet to hear of it.
+    bool channel_ended = false;  ///< To the peer's helper within one host, and this one has yet to hear of it.
     FamilyLock fd_lock;
     Bell doorbell;
     Bell wakers[kWakersEnd];
@@ -108,7 +112,7 @@ public:
         std::string failure;  ///< Empty: all was as it must be.
         uint64_t bytes[2];    ///< Delivered of each direction.
         uint32_t upgrades, step_backs;
-        bool fault;
+        bool enough;  ///< Each direction has moved, with a switch, within one host a STEP, and a fault.
         uint64_t points;
     };
     Outcome run(uint64_t seed);
@@ -119,8 +123,9 @@ public:
     Scheduler &scheduler = Scheduler::get();
     Scenario scenario{};
     Tcp tcp;
+    Channel channel;
     std::unique_ptr<Process> process[2];
-    Coverage coverage;
+    Coverage coverage[2];  ///< Within one host, and between two.
     bool path_stopped = false;
     bool fault_done = false;  ///< Its cause is there, ...
     bool fault_felt = false;  ///< ... and somebody has met it.
@@ -132,12 +137,20 @@ public:
     void progressed();
     /// Somebody has met the fault.
     void felt() { fault_felt = true; }
+    /// Sleeps until there is some, anywhere, but not for long.
+    void await_progress() { scheduler.sleep({&next_drain_}, scheduler.now_ns() + 1'000'000); }
+    /// A side has reset the connection of itself.
+    void poisoned(const Process &process, stream::Reason reason);
+    /// What the provider sleeps on.
+    [[nodiscard]] const void *provider_key() const { return &provider_silent_; }
+    /// Nobody is to write for the moment: the connection shall fall silent.
+    [[nodiscard]] bool is_idle() const { return scenario.fault == Fault::kIdleKill && warmed_up_ && !fault_done; }
     /// The application of `process` is about to close: a fault that has not come yet, or has done nothing, comes now or once it has closed.
     void last_call(const Process &process);
     void closed(const Process &process);
     [[nodiscard]] bool wants_leave(const Process &process) const { return leaving_ == process.side; }
     void fail(const std::string &what) { scheduler.fail(what); }
-    void cover(const Process &process, Event event) { coverage.count(process, event); }
+    void cover(const Process &process, Event event) { coverage[scenario.two_hosts].count(process, event); }
 
 private:
     void set_up();
@@ -147,6 +160,11 @@ private:
     void run_late_operator();
     void drain_or_lend(Process &p);
     void run_path();
+    void run_channel();
+    void run_provider();
+    void drain_for_good(int side);
+    void run_idle_killer();
+    void idle_kill(bool long_silent);
     void due_now();
     /// False: the fault makes no sense at this moment.
     bool strike();
@@ -155,6 +173,7 @@ private:
     /// When the scenario's fault can do nothing any more: a kill of whoever is left.
     bool strike_instead();
     void kill(Process &victim);
+    void cut(Process &victim);
     void judge(Scheduler::Stop why);
     [[nodiscard]] std::string blocked_for_nothing(const Process &process) const;
 
@@ -163,6 +182,8 @@ private:
     int leaving_ = -1;
     uint64_t next_drain_ = 0;
     bool drains_now_ = false;
+    bool provider_silent_ = false;
+    bool channel_lost_ = false;  ///< To at least one of the two helpers.
 };
 
 }  // namespace sansock::simulation

@@ -2,9 +2,11 @@
 // the strictest device: a message that finds no receive, more requests than the depths, or a slice outside its
 // registration is a fault of whoever uses it, and it is remembered.
 #pragma once
+#include <algorithm>
 #include <deque>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "path/endpoint.hpp"
@@ -55,35 +57,60 @@ public:
     /// them.
     bool deliver() {
         if (status_ != SANSOCK_OK || sends_.empty()) return false;
-        const Request send = sends_.front();
-        sends_.pop_front();
+        const Request send = take_first(sends_);
         ++delivered;
         if (fail_at && delivered == *fail_at && !fail_after_delivery) {
             completed_.push_back({send.token, 0, 0, SANSOCK_EIO, SANSOCK_COMPLETION_SEND});
             break_with(SANSOCK_EIO);
             return true;
         }
-        if (peer_->status_ == SANSOCK_OK) peer_->receive(send);
+        if (peer_->status_ == SANSOCK_OK) peer_->receive(bytes_of(send));
         completed_.push_back({send.token, 0, 0, SANSOCK_OK, SANSOCK_COMPLETION_SEND});
         if (fail_at && delivered == *fail_at) break_with(SANSOCK_EIO);
         return true;
     }
 
+    /// The same in two steps, where a send is done once its bytes are out of its memory, and may be lost still: the oldest leaves it, ...
+    bool take() {
+        if (status_ != SANSOCK_OK || sends_.empty()) return false;
+        const Request send = take_first(sends_);
+        wire_.push_back(bytes_of(send));
+        completed_.push_back({send.token, 0, 0, SANSOCK_OK, SANSOCK_COMPLETION_SEND});
+        return true;
+    }
+    /// ... and the oldest on its way arrives.
+    bool arrive() {
+        if (status_ != SANSOCK_OK || wire_.empty()) return false;
+        const Message message = take_first(wire_);
+        if (peer_->status_ == SANSOCK_OK) peer_->receive(message);
+        return true;
+    }
+
+    /// Both ends learn of it at once.
     void break_with(int32_t status) {
-        if (status_ != SANSOCK_OK) return;
+        if (fail(status) && peer_ != nullptr) peer_->break_with(SANSOCK_ECONNRESET);
+    }
+    /// This end alone. What is on its way from here is lost. False: it had failed before.
+    bool fail(int32_t status) {
+        if (status_ != SANSOCK_OK) return false;
         status_ = status;
         for (const Request &send : sends_) completed_.push_back({send.token, 0, 0, SANSOCK_ECANCELED, SANSOCK_COMPLETION_SEND});
         for (const Request &into : receives_) completed_.push_back({into.token, 0, 0, SANSOCK_ECANCELED, SANSOCK_COMPLETION_RECEIVE});
         sends_.clear();
         receives_.clear();
+        wire_.clear();
         completed_.push_back({0, 0, 0, status, SANSOCK_COMPLETION_STATE});
-        if (peer_ != nullptr) peer_->break_with(SANSOCK_ECONNRESET);
+        return true;
     }
 
     /// Nothing of it is left; the peer learns that.
     void close() {
-        if (status_ == kClosed) return;
         break_with(SANSOCK_ECANCELED);
+        vanish();
+    }
+    /// The same, and the peer has yet to learn it.
+    void vanish() {
+        fail(SANSOCK_ECANCELED);
         status_ = kClosed;
         completed_.clear();
     }
@@ -96,6 +123,8 @@ public:
     uint64_t delivered = 0, posted_sends = 0, polls = 0;
 
     [[nodiscard]] bool is_idle() const { return sends_.empty() && completed_.empty(); }
+    [[nodiscard]] bool is_broken() const { return status_ != SANSOCK_OK; }
+    [[nodiscard]] bool has_completed() const { return !completed_.empty(); }
 
 private:
     static constexpr int32_t kClosed = SANSOCK_ENOTCONN;
@@ -104,18 +133,30 @@ private:
         std::vector<sansock_slice> slices;
     };
 
-    void receive(const Request &send) {
-        if (receives_.empty()) {
-            fault = "a message found no receive";
-            return break_with(SANSOCK_EOVERFLOW);
-        }
-        std::vector<uint8_t> message;
+    using Message = std::vector<uint8_t>;
+
+    template <class Thing>
+    static Thing take_first(std::deque<Thing> &things) {
+        Thing first = std::move(things.front());
+        things.pop_front();
+        return first;
+    }
+
+    static Message bytes_of(const Request &send) {
+        Message message;
         for (const sansock_slice &slice : send.slices) {
             const auto *bytes = static_cast<const uint8_t *>(slice.address);
             message.insert(message.end(), bytes, bytes + slice.length);
         }
-        const Request into = receives_.front();
-        receives_.pop_front();
+        return message;
+    }
+
+    void receive(const Message &message) {
+        if (receives_.empty()) {
+            fault = "a message found no receive";
+            return break_with(SANSOCK_EOVERFLOW);
+        }
+        const Request into = take_first(receives_);
         if (message.size() > into.slices[0].length) {
             fault = "a message was longer than its receive";
             return break_with(SANSOCK_EMSGSIZE);
@@ -128,6 +169,7 @@ private:
     MemoryEndpoint *peer_ = nullptr;
     int32_t status_ = SANSOCK_OK;
     std::deque<Request> sends_, receives_;
+    std::deque<Message> wire_;
     std::deque<sansock_completion> completed_;
 };
 
