@@ -182,7 +182,8 @@ const path::Registered *Couriers::window_of(const Connection &connection, const 
     memory::Arena &arena = peer.ours[connection.arena];
     if (!window.is_open()) window.open(arena);
     arena.keep_pages();
-    const uint32_t buffers = std::min(arena.slots_taken() * choice.send_buffers, arena.shape().buffers);
+    // One more, so that nobody who holds as many as he may is taken for one who finds none.
+    const uint32_t buffers = std::min(arena.slots_taken() * choice.send_buffers + 1, arena.shape().buffers);
     const bool covered = register_with(
         choice.provider, [&](auto &&add) { return window.cover_slot(connection.slot, add) && window.cover_buffers(buffers, add); });
     if (!covered) return nullptr;
