@@ -61,13 +61,13 @@ Connector::Connector(const sansock_host &host, Device &device, const Transport &
 
 Connector::~Connector() {
     connectors().remove(*this);
-    stop();
+    begin_to_stop();
+    thread_.join();
 }
 
-void Connector::stop() noexcept {
+void Connector::begin_to_stop() noexcept {
     stops_.store(true);
     ring();
-    if (thread_.joinable()) thread_.join();
 }
 
 void Connector::ring() noexcept {
@@ -161,12 +161,13 @@ void Connector::run() noexcept {
             patience = {static_cast<time_t>(left / 1'000'000'000), static_cast<long>(left % 1'000'000'000)};
         }
         kernel(SYS_ppoll, fds.data(), fds.size(), due == UINT64_MAX ? nullptr : &patience, nullptr, 8);
-        if (stops_.load()) return;
+        if (stops_.load()) break;
         std::uint64_t rung = 0;
         if (fds[1].revents != 0) kernel(SYS_read, bell_.get(), &rung, sizeof rung);
         if (fds[0].revents != 0) take_events();
         bury();
     }
+    has_stopped_.store(true);
 }
 
 void Connector::take_events() noexcept {
@@ -178,7 +179,7 @@ void Connector::take_events() noexcept {
 }
 
 void Connector::take(const rdma_cm_event &event) noexcept {
-    const std::lock_guard lock(mutex_);
+    std::unique_lock lock(mutex_);
     if (event.event == RDMA_CM_EVENT_CONNECT_REQUEST) return come_in(event);
     if (event.id == device_.door()) {
         if (event.event == RDMA_CM_EVENT_DEVICE_REMOVAL) has_device_ = false;
@@ -187,9 +188,9 @@ void Connector::take(const rdma_cm_event &event) noexcept {
     Line *line = line_of(event.id);
     if (line == nullptr || line->phase == Line::Phase::ended || line->failure.load(std::memory_order_relaxed) != 0) return;
     try {
-        go_on(*line, event);
+        go_on(*line, event, lock);
     } catch (const Failure &failure) {
-        log(SANSOCK_LOG_WARNING, std::string("no connection to ") + plugins::text_of(line->peer.address) + ": " + failure.what());
+        log(SANSOCK_LOG_INFO, std::string("no connection to ") + plugins::text_of(line->peer.address) + ": " + failure.what());
         fail(*line, failure.status());
     }
 }
@@ -205,7 +206,7 @@ void Connector::come_in(const rdma_cm_event &event) noexcept {
         try {
             if (line->has_answer) accept(*line);
         } catch (const Failure &failure) {
-            log(SANSOCK_LOG_WARNING, std::string("a connection could not be accepted: ") + failure.what());
+            log(SANSOCK_LOG_INFO, std::string("a connection could not be accepted: ") + failure.what());
             fail(*line, failure.status());
         }
         return;
@@ -247,7 +248,7 @@ void Connector::check_greeting(const Line &line, const rdma_conn_param &paramete
     if (!token || !same(*token, line.own.token)) throw Failure(SANSOCK_EPROTO, "who has accepted does not know the answer");
 }
 
-void Connector::go_on(Line &line, const rdma_cm_event &event) {
+void Connector::go_on(Line &line, const rdma_cm_event &event, std::unique_lock<std::mutex> &lock) {
     const bool dials = line.phase == Line::Phase::dialing;
     switch (event.event) {
         case RDMA_CM_EVENT_ADDR_RESOLVED:
@@ -257,8 +258,15 @@ void Connector::go_on(Line &line, const rdma_cm_event &event) {
         case RDMA_CM_EVENT_ROUTE_RESOLVED: {
             const Greeting ours = greeting(line.peer.token);
             rdma_conn_param parameters = parameters_for(line, ours);
-            if (rdma_connect(line.id.get(), &parameters) != 0) refuse("rdma_connect");
-            return;
+            // A software driver waits for the peer's host here. The id stays meanwhile, for it is this thread that buries ids; the line may
+            // go.
+            rdma_cm_id *const id = line.id.get();
+            lock.unlock();
+            const int error = rdma_connect(id, &parameters) == 0 ? 0 : errno;
+            lock.lock();
+            if (error == 0 || line_of(id) != &line) return;
+            errno = error;
+            refuse("rdma_connect");
         }
         case RDMA_CM_EVENT_CONNECT_RESPONSE:
             check_greeting(line, event.param.conn);
@@ -274,7 +282,7 @@ void Connector::go_on(Line &line, const rdma_cm_event &event) {
         default: break;
     }
     if (line.phase != Line::Phase::established) {
-        log(SANSOCK_LOG_WARNING, std::string("no connection to ") + plugins::text_of(line.peer.address) + ": " +
+        log(SANSOCK_LOG_INFO, std::string("no connection to ") + plugins::text_of(line.peer.address) + ": " +
                                      rdma_event_str(event.event) + " " + std::to_string(event.status));
     }
     fail(line, status_of(event.event));

@@ -36,8 +36,9 @@ public:
 
     /// A line may end. From any thread.
     void ring() noexcept;
-    /// The process ends: nothing of it may run any more when the libraries are gone that it calls.
-    void stop() noexcept;
+    /// The thread will end, and then says so.
+    void begin_to_stop() noexcept;
+    [[nodiscard]] bool has_stopped() const noexcept { return has_stopped_.load(); }
 
 private:
     void run() noexcept;
@@ -50,7 +51,7 @@ private:
     void take_events() noexcept;
     void take(const rdma_cm_event &event) noexcept;
     void come_in(const rdma_cm_event &event) noexcept;
-    void go_on(Line &line, const rdma_cm_event &event);
+    void go_on(Line &line, const rdma_cm_event &event, std::unique_lock<std::mutex> &lock);
     void accept(Line &line);
     void establish(Line &line) noexcept;
     void fail(Line &line, std::int32_t status) noexcept;
@@ -69,6 +70,7 @@ private:
     std::vector<ConnectionId> graves_;
     bool has_device_ = true;
     std::atomic<bool> stops_{false};
+    std::atomic<bool> has_stopped_{false};
     std::thread thread_;
 };
 

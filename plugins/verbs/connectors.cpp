@@ -1,8 +1,17 @@
 #include "connectors.hpp"
 
+#include <algorithm>
+#include <ctime>
+
+#include "common/kernel.hpp"
 #include "connector.hpp"
 
 namespace sansock::verbs {
+namespace {
+
+constexpr int kTries = 500;
+
+}  // namespace
 
 Connectors &connectors() {
     static Connectors all;
@@ -12,7 +21,12 @@ Connectors &connectors() {
 Connectors::~Connectors() {
     // A child of fork has none of the threads, and perhaps a lock that nobody will ever open.
     if (::getpid() != process_) return;
-    for (Connector *connector : all_) connector->stop();
+    for (Connector *connector : all_) connector->begin_to_stop();
+    // One may be waiting for a peer's host. The process is not to.
+    for (int tries = 0; tries < kTries && !std::ranges::all_of(all_, &Connector::has_stopped); ++tries) {
+        const timespec pause{0, 1'000'000};
+        plugins::kernel(SYS_nanosleep, &pause, nullptr);
+    }
 }
 
 void Connectors::add(Connector &connector) {
