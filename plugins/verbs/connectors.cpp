@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <ctime>
+#include <utility>
 
 #include "common/kernel.hpp"
 #include "connector.hpp"
@@ -9,7 +10,7 @@
 namespace sansock::verbs {
 namespace {
 
-constexpr int kTries = 500;
+constexpr int kTriesAtExit = 500;  ///< A millisecond each.
 
 }  // namespace
 
@@ -23,7 +24,7 @@ Connectors::~Connectors() {
     if (::getpid() != process_) return;
     for (Connector *connector : all_) connector->begin_to_stop();
     // One may be waiting for a peer's host. The process is not to.
-    for (int tries = 0; tries < kTries && !std::ranges::all_of(all_, &Connector::has_stopped); ++tries) {
+    for (int tries = 0; tries < kTriesAtExit && !std::ranges::all_of(all_, &Connector::has_stopped); ++tries) {
         const timespec pause{0, 1'000'000};
         plugins::kernel(SYS_nanosleep, &pause, nullptr);
     }
@@ -31,7 +32,8 @@ Connectors::~Connectors() {
 
 void Connectors::add(Connector &connector) {
     const std::lock_guard lock(mutex_);
-    process_ = ::getpid();
+    const pid_t process = ::getpid();
+    if (std::exchange(process_, process) != process) all_.clear();  // Those were the parent's.
     all_.push_back(&connector);
 }
 
