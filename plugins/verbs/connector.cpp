@@ -127,10 +127,23 @@ void Connector::give_up(Line &line, std::int32_t status) noexcept {
 void Connector::drop(Line &line) noexcept {
     const std::lock_guard lock(mutex_);
     std::erase(lines_, &line);
-    end(line);
+    // Nobody may wait here for the peer's host as the connector's thread does then, and so would who destroys the queue pair. In error, it
+    // never gets as far as to receive anything.
+    if (line.is_calling) {
+        to_error(line);
+    } else {
+        end(line);
+    }
     if (!line.id) return;
-    graves_.push_back(std::move(line.id));
+    graves_.push_back({std::move(line.id), std::move(line.pair)});
     ring();
+}
+
+void Connector::to_error(Line &line) noexcept {
+    if (!line.pair) return;
+    ibv_qp_attr attributes{};
+    attributes.qp_state = IBV_QPS_ERR;
+    (void)ibv_modify_qp(line.pair.get(), &attributes, IBV_QP_STATE);
 }
 
 void Connector::end(Line &line) noexcept {
@@ -143,7 +156,7 @@ void Connector::end(Line &line) noexcept {
 
 /// An id goes when all events are through that it has, and the kernel may wait for a peer before that.
 void Connector::bury() noexcept {
-    std::vector<ConnectionId> graves;
+    std::vector<Grave> graves;
     {
         const std::lock_guard lock(mutex_);
         graves.swap(graves_);
@@ -261,10 +274,13 @@ void Connector::go_on(Line &line, const rdma_cm_event &event, std::unique_lock<s
             // A software driver waits for the peer's host here. The id stays meanwhile, for it is this thread that buries ids; the line may
             // go.
             rdma_cm_id *const id = line.id.get();
+            line.is_calling = true;
             lock.unlock();
             const int error = rdma_connect(id, &parameters) == 0 ? 0 : errno;
             lock.lock();
-            if (error == 0 || line_of(id) != &line) return;
+            if (line_of(id) != &line) return;
+            line.is_calling = false;
+            if (error == 0) return;
             errno = error;
             refuse("rdma_connect");
         }
@@ -282,8 +298,8 @@ void Connector::go_on(Line &line, const rdma_cm_event &event, std::unique_lock<s
         default: break;
     }
     if (line.phase != Line::Phase::established) {
-        log(SANSOCK_LOG_INFO, std::string("no connection to ") + plugins::text_of(line.peer.address) + ": " +
-                                     rdma_event_str(event.event) + " " + std::to_string(event.status));
+        log(SANSOCK_LOG_INFO, std::string("no connection to ") + plugins::text_of(line.peer.address) + ": " + rdma_event_str(event.event) +
+                                  " " + std::to_string(event.status));
     }
     fail(line, status_of(event.event));
 }
@@ -298,11 +314,7 @@ void Connector::establish(Line &line) noexcept {
 void Connector::fail(Line &line, std::int32_t status) noexcept {
     if (line.failure.load(std::memory_order_relaxed) != 0) return;
     line.due_ns = UINT64_MAX;
-    if (line.pair) {
-        ibv_qp_attr attributes{};
-        attributes.qp_state = IBV_QPS_ERR;
-        (void)ibv_modify_qp(line.pair.get(), &attributes, IBV_QP_STATE);
-    }
+    to_error(line);
     line.failure.store(status, std::memory_order_release);
     line.queue->ring();
 }

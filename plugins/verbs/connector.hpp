@@ -41,12 +41,19 @@ public:
     [[nodiscard]] bool has_stopped() const noexcept { return has_stopped_.load(); }
 
 private:
+    /// What is left of a line. The queue pair goes first.
+    struct Grave {
+        ConnectionId id;
+        QueuePair pair;
+    };
+
     void run() noexcept;
     [[nodiscard]] std::uint64_t now_ns() const noexcept { return host_.ops->now_ns(&host_); }
     [[nodiscard]] Line *line_of(const rdma_cm_id *id) const noexcept;
     void log(std::int32_t level, const std::string &text) const noexcept;
 
     static void end(Line &line) noexcept;
+    static void to_error(Line &line) noexcept;
     void bury() noexcept;
     void take_events() noexcept;
     void take(const rdma_cm_event &event) noexcept;
@@ -67,7 +74,7 @@ private:
     sdk::UniqueFd bell_;
     std::mutex mutex_;
     std::vector<Line *> lines_;
-    std::vector<ConnectionId> graves_;
+    std::vector<Grave> graves_;
     bool has_device_ = true;
     std::atomic<bool> stops_{false};
     std::atomic<bool> has_stopped_{false};

@@ -23,6 +23,7 @@ struct Line {
     Card own;   ///< The address is that of our device.
     Card peer;  ///< Of the end that offers: once it has the answer.
     bool has_answer = false;
+    bool is_calling = false;            ///< The connector's thread is about it, without the lock.
     std::uint64_t due_ns = UINT64_MAX;  ///< When the connection must have come about.
 
     // From the connector's thread.
