@@ -8,7 +8,7 @@ _sansock() {
         fi
         if [[ -z $verb && ${COMP_WORDS[i]} != -* ]]; then verb=${COMP_WORDS[i]}; fi
     done
-    local verbs="run check config providers status top explain reload drain undrain log-level pki import-registry export-registry bench"
+    local verbs="run check config providers doctor status top explain reload drain undrain log-level pki import-registry export-registry bench"
     local options="--help"
     case $before in
         --config | --report | --output | -o) _filedir; return ;;
@@ -20,6 +20,7 @@ _sansock() {
         "") COMPREPLY=($(compgen -W "$verbs --help --version" -- "$word")); return ;;
         run) options+=" --config --report --" ;;
         config) options+=" explain generate schema" ;;
+        doctor) options+=" --config" ;;
         status) options+=" --json --watch --directory" ;;
         top) options+=" --period --directory" ;;
         explain) options+=" --directory" ;;

@@ -31,6 +31,7 @@ void add_run(CLI::App &app, Invocation &invocation);
 void add_check(CLI::App &app, Invocation &invocation);
 void add_config(CLI::App &app, Invocation &invocation);
 void add_providers(CLI::App &app, Invocation &invocation);
+void add_doctor(CLI::App &app, Invocation &invocation);
 void add_status(CLI::App &app, Invocation &invocation);
 void add_top(CLI::App &app, Invocation &invocation);
 void add_explain(CLI::App &app, Invocation &invocation);
@@ -44,8 +45,8 @@ void add_export_registry(CLI::App &app, Invocation &invocation);
 void add_bench(CLI::App &app, Invocation &invocation);
 
 /// In the order of the help.
-inline constexpr AddVerb kVerbs[] = {add_run,       add_check,   add_config,          add_providers,       add_status,
-                                     add_top,       add_explain, add_reload,          add_drain,           add_undrain,
-                                     add_log_level, add_pki,     add_import_registry, add_export_registry, add_bench};
+inline constexpr AddVerb kVerbs[] = {add_run, add_check,           add_config,          add_providers, add_doctor,  add_status,
+                                     add_top, add_explain,         add_reload,          add_drain,     add_undrain, add_log_level,
+                                     add_pki, add_import_registry, add_export_registry, add_bench};
 
 }  // namespace sansock::cli

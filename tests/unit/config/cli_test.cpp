@@ -94,7 +94,7 @@ TEST_F(Cli, EndsWithTwoForWrongUsage) {
 
 TEST_F(Cli, NamesTheWordThatIsWrong) {
     const std::string more = "\nRun with --help for more information.\n",
-                      all = "run, check, config, providers, status, top, explain, reload, drain, undrain, log-level, pki, import-registry, export-registry, bench";
+                      all = "run, check, config, providers, doctor, status, top, explain, reload, drain, undrain, log-level, pki, import-registry, export-registry, bench";
     const std::vector<std::pair<std::string, std::string>> wrong{
         {"", "sansock what? There are " + all},
         {"bogus", "\"bogus\" is no command of sansock; there are " + all},
