@@ -27,6 +27,7 @@ using plugins::addresses_of_host;
 using plugins::family_of;
 using plugins::names_a_host;
 using plugins::new_token;
+using plugins::parse_address;
 using plugins::same;
 using plugins::to_kernel;
 using plugins::Token;
