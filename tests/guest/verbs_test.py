@@ -113,12 +113,6 @@ class Faults(hosts_test.Case):
             self.b.netem()
         self.befalls(spoil)
 
-    def test_a_device_that_goes(self):
-        def remove():
-            self.a.place.remove_device()
-            self.a.place.add_device()
-        self.befalls(remove)
-
     def test_daemons_that_go(self):
         def restart():
             for host in self.fleet.hosts:

@@ -133,7 +133,7 @@ TEST(Host, RefusesAPluginThatWrapsItself) {
     EXPECT_THAT(opened.error().text, HasSubstr("plugin 'fault' would wrap itself"));
     const auto missing = host.open("fault", kGuid, "options: {wraps: nothing}", "test:1");
     ASSERT_FALSE(missing);
-    EXPECT_THAT(missing.error().text, HasSubstr("no plugin is named 'nothing'; installed are: fault, portable, simulated"));
+    EXPECT_THAT(missing.error().text, HasSubstr("no plugin is named 'nothing'; installed are: fault, iwarp, portable, roce, simulated"));
 }
 
 }  // namespace
