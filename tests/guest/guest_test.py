@@ -56,9 +56,10 @@ class Tools(Case):
         self.pings()
 
     def test_rsockets(self):
-        _, said = self.between(["rstream", "-b", self.a.address, "-p", PORT, "-S", 65536, "-C", ROUNDS, "-v"],
-                               ["rstream", "-s", self.a.address, "-p", PORT, "-S", 65536, "-C", ROUNDS, "-v"])
-        self.assertRegex(said, r"64k_lat|custom|64k")
+        # Each byte is looked at.
+        words = ["-p", PORT, "-S", 65536, "-C", 1, "-I", 20, "-T", "b", "-T", "v"]
+        _, said = self.between(["rstream", "-b", self.a.address, *words], ["rstream", "-s", self.a.address, *words])
+        self.assertRegex(said, r"custom\s+64k\s+1\s+20")
 
     def test_send(self):
         _, said = self.between(["ib_send_lat", "-R", "-F", "-n", ROUNDS, "-p", PORT],
