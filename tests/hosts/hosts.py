@@ -247,9 +247,10 @@ class Fleet:
             host.start_daemon()
 
     def close(self):
-        self.wire.close()
-        for host in self.hosts:
-            host.close()
+        with contextlib.ExitStack() as ends:
+            for host in self.hosts:
+                ends.callback(host.close)
+            ends.callback(self.wire.close)
 
 
 def has_namespaces():
