@@ -14,7 +14,7 @@ import time
 
 PORT = 7000
 ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "LC_ALL": "C.UTF-8"}
-SETTINGS = {"kernel/core_pattern": "{shared}/cores/host-{number}.%e.%p", "kernel/hostname": "host-{number}", "kernel/panic_on_oops": "0"}
+SETTINGS = {"kernel/core_pattern": "{shared}/cores/host-{number}.%e.%p", "kernel/hostname": "host-{number}", "kernel/hung_task_timeout_secs": "600"}
 
 # As systemd sets them, but for core files.
 # What providers register with a device is locked memory.
