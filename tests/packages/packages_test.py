@@ -32,8 +32,9 @@ OF_DEBIAN = ("bash-completion", "chromium", "cmake", "curl", "g++", "iproute2", 
 SUITES = ("control/control_test.py", "control/observation_test.py", "control/rendezvous_test.py", "control/hostile_hosts_test.py",
           "control/pki_test.py", "hosts/hosts_test.py")
 INSIDE = "SANSOCK_PACKAGES_TEST_INSIDE"
-# What apt, dpkg and ldconfig keep for themselves, and what is no file of any package's.
-OTHERS = re.compile(r"^/(proc|sys|dev|debs|tmp|root|var/(lib/(apt|dpkg|systemd/deb-systemd-helper-enabled)|cache|log|backups)|etc/(ld\.so\.cache|"
+# What apt, dpkg, ldconfig and chromium keep for themselves, and what is no file of any package's.
+OTHERS = re.compile(r"^/(proc|sys|dev|debs|tmp|root|usr/lib/chromium/extensions|"
+                    r"var/(lib/(apt|dpkg|systemd/deb-systemd-helper-enabled)|cache|log|backups)|etc/(ld\.so\.cache|"
                     r"passwd-?|group-?|g?shadow-?|subuid-?|subgid-?|resolv\.conf|apt/apt\.conf\.d))(/|$)")
 
 
@@ -291,7 +292,7 @@ class Packages(unittest.TestCase):
         load = root.start(*benchmark.split())
         self.addCleanup(self.end, load)
         wait_for("an explanation", lambda: re.search("^  on       simulated ", subprocess.run(
-            root.command(*explain.split()), capture_output=True, text=True, check=False).stdout, re.M))
+            root.command(*explain.split()), capture_output=True, text=True, check=False).stdout, re.M), 120)
         folder = root.path / "tmp/manual"
         folder.mkdir()
         for example in others:
