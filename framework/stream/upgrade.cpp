@@ -7,6 +7,7 @@ namespace sansock::stream {
 namespace {
 
 constexpr uint64_t kHoldNs = 50'000'000;
+constexpr uint64_t kHoldFarNs = 1'000'000'000;  ///< What a kernel queues for a wire between hosts takes a slow one so long to carry.
 constexpr uint64_t kShortQueue = 8;  ///< A queue of this part of the window runs empty by itself, now that the peer acknowledges at once.
 
 }  // namespace
@@ -83,7 +84,7 @@ bool End::begin_hold() {
     const long unsent = env_.tcp_unsent();
     if (unsent <= 0 || static_cast<uint64_t>(unsent) < out.window / kShortQueue) return false;
     out.hold_at = 2 * sent;
-    out.held_until.store(env_.now_ns() + kHoldNs, std::memory_order_relaxed);
+    out.held_until.store(env_.now_ns() + (m_.far ? kHoldFarNs : kHoldNs), std::memory_order_relaxed);
     return true;
 }
 
