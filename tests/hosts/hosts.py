@@ -28,8 +28,9 @@ providers:
   {PROVIDER}: %s
 routes:
   - providers: [{PROVIDER}]
+    policy: %s
 upgrade_after: {{calls: 4, bytes: 64KiB}}
-timeouts: {{rendezvous: {RENDEZVOUS_S}s}}
+timeouts: {{rendezvous: {RENDEZVOUS_S}s, require: {RENDEZVOUS_S}s}}
 """
 
 
@@ -114,7 +115,7 @@ def places(wire, is_bad):
 class Host:
     """One of the two; ends with `close`."""
 
-    def __init__(self, number, folder, place, installation, provider):
+    def __init__(self, number, folder, place, installation, provider, policy):
         self.installation = installation
         self.place = place
         self.address = place.address
@@ -123,7 +124,7 @@ class Host:
         self.control = installation.inside(place.control_folder(self.directory))
         self.report = self.directory / "report"
         self.config = self.directory / "sansock.yaml"
-        self.config.write_text(CONFIG % json.dumps(provider))
+        self.config.write_text(CONFIG % (json.dumps(provider), policy))
         self.environment = {"SANSOCK_CONTROL": self.control}
         self.programs = []
         self.daemon = None
@@ -227,11 +228,11 @@ class Host:
 class Fleet:
     """Both hosts, on one wire, with a certificate authority of their own."""
 
-    def __init__(self, folder, installation=Built, provider=None, has_bad_wire=False):
+    def __init__(self, folder, installation=Built, provider=None, policy="prefer", has_bad_wire=False):
         self.folder = pathlib.Path(folder)
         self.provider = provider or {"plugin": PLUGIN}
         self.wire = contextlib.ExitStack()
-        self.hosts = [Host(number, self.folder, place, installation, self.provider)
+        self.hosts = [Host(number, self.folder, place, installation, self.provider, policy)
                       for number, place in enumerate(places(self.wire, has_bad_wire))]
         authority = installation.inside(self.folder / "ca")
 

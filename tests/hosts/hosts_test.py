@@ -168,12 +168,13 @@ of_this_kernel = unittest.skipIf(hosts.GUESTS, "is done from outside to hosts th
 
 class Case(unittest.TestCase):
     has_bad_wire = False
+    policy = "prefer"
 
     def setUp(self):
         ends = contextlib.ExitStack()
         self.addCleanup(ends.close)
         folder = ends.enter_context(tempfile.TemporaryDirectory(prefix="sansock-hosts-"))
-        self.fleet = hosts.Fleet(folder, has_bad_wire=self.has_bad_wire)
+        self.fleet = hosts.Fleet(folder, policy=self.policy, has_bad_wire=self.has_bad_wire)
         ends.callback(self.fleet.close)
         self.a, self.b = self.fleet.hosts
 
