@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "base/point.hpp"
+
 namespace sansock::simulation {
 
 void Channel::reset(size_t room) {
@@ -13,7 +15,7 @@ Channel::Sent Channel::send(int side, const Saying &saying) {
     Socket &end = ends_[side];
     if (end.closed || end.end == End::kBroken) return Sent::kBroken;
     if (end.wire.size() >= room_) return Sent::kFull;
-    end.wire.push_back(saying);
+    end.wire.insert(SANSOCK_MUTATE("WORDS_OVERTAKE", end.wire.end(), end.wire.empty() ? end.wire.end() : end.wire.end() - 1), saying);
     Scheduler::get().wake(path_key());
     return Sent::kTaken;
 }

@@ -61,8 +61,7 @@ bool Far::has_channel() const { return world_.channel.is_open(p_.side); }
 // --- what is said ---
 
 void Far::tell() {
-    ProcessLock nobodys;
-    stream::Guard guard(SANSOCK_MUTATE("WORDS_OVERTAKE", words_lock_, nobodys));
+    stream::Guard guard(words_lock_);
     const Saying saying{Saying::kWords, stream::read_words(p_.slot())};
     SANSOCK_POINT("kernel");
     const auto sent = world_.channel.send(p_.side, saying);
