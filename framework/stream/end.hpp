@@ -236,8 +236,8 @@ private:
     /// It may have said more than has come, and the kernel's FIN that is here may be explained by it.
     [[nodiscard]] bool awaits_words() const {
         const uint32_t epoch = s_.epoch.load(std::memory_order_relaxed);
-        return SANSOCK_MUTATE("END_BEFORE_WORDS", m_.far, false) && !is_gone() &&
-               m_.mine->cold.ready.load(std::memory_order_relaxed) == epoch && !peer_has_stepped(epoch);
+        const bool takes_part = m_.mine->cold.ready.load(std::memory_order_relaxed) == epoch || s_.out.epoch_switched == epoch;
+        return SANSOCK_MUTATE("END_BEFORE_WORDS", m_.far, false) && takes_part && !is_gone() && !peer_has_stepped(epoch);
     }
     /// leave_memory() was called. Under any of the three locks it stays so, or stays not so.
     [[nodiscard]] bool has_left() const { return s_.out.path == Path::kLeft || s_.in.path == Path::kLeft; }

@@ -58,7 +58,7 @@ bool Application::has_more_to_send() const {
 /// (U4).
 bool Application::pauses() const {
     return world_.scenario.two_hosts && p_.told > kBytesMin / 4 && p_.state().upgrades.load() == 0 && p_.state().pinned.load() == 0 &&
-           p_.phase == Phase::kAttached && world_.tcp.unsent(p_.side) > 0;
+           p_.phase == Phase::kAttached && world_.tcp.unsent(p_.side) > 0 && !world_.tcp.was_reset(p_.side);
 }
 
 bool Application::wants_more_to_read() const {

@@ -106,6 +106,23 @@ TEST_F(Far, AnEndOfTcpThatNothingExplainsWaitsForWhatWasSaid) {
     EXPECT_EQ(receive(sut.b), 0);
 }
 
+TEST_F(Far, AnEndThatHadSwitchedWaitsForWhatWasSaidThoughItWasNotReady) {
+    sut.a.slot->cold.ready = 0;
+    sut.a.send(1000);
+    sut.a.end->step(stream::Reason::kDrained, true);
+    while (sut.b.deliver_words()) {
+    }
+    sut.b.pump();
+    while (!sut.a.words.empty() && sut.a.words.front().stepped == 0) sut.a.deliver_words();
+    sut.a.pump();
+    sut.b.end->finish_writing();  // it has stepped: by the kernel's FIN
+    sut.a.deliver_tcp(0);
+    EXPECT_EQ(receive(sut.a), -EAGAIN);
+    EXPECT_TRUE(sut.a.asked);
+    sut.a.see_end();
+    EXPECT_EQ(receive(sut.a), 0);
+}
+
 TEST_F(Far, ADeathWithBytesKeptIsAReset) {
     warm_up();
     sut.a.send(10);
