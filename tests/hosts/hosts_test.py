@@ -383,6 +383,7 @@ class Conversations(Case):
 
 class Redis(Case):
     requests = 20_000
+    share = 0.5
 
     def start_redis(self):
         self.server = self.a.start("redis-server", "--port", PORT, "--bind", self.a.address, "--save", "", "--protected-mode", "no",
@@ -403,13 +404,13 @@ class Redis(Case):
         """What a benchmark of its own moves, but for its first requests, of which a busy machine and a bad wire make many."""
         self.b.report.unlink(missing_ok=True)
         self.succeeds()
-        self.assertGreater(self.b.share_on_provider(), 0.5)
+        self.assertGreater(self.b.share_on_provider(), self.share)
 
     @contextlib.contextmanager
     def load(self):
         """Requests without end, of which none fails, whatever happens meanwhile."""
         load = self.benchmark("-t", "set", "-n", 100_000_000)
-        self.on_provider()
+        self.some_on_provider()
         yield
         moved = self.moved_by(load)
         harness.wait_for("more requests", lambda: self.moved_by(load) > moved)
@@ -417,6 +418,11 @@ class Redis(Case):
         load.terminate()
         said = load.communicate(timeout=harness.PATIENCE_S)[0]
         self.assertEqual(re.findall(r"(?i)error|reset|refused|closed", said), [])
+
+    def some_on_provider(self):
+        """At least one: on a bad wire another may have lost what its upgrade had needed in time."""
+        harness.wait_for("an upgrade", lambda: all(
+            any(found["path"] == hosts.PLUGIN for found in host.status(f":{PORT}")) for host in self.fleet.hosts), 3 * harness.PATIENCE_S)
 
     def moved_by(self, program):
         return sum(sum(found["bytes_received"].values()) for found in self.b.status(program.pid))
@@ -462,6 +468,7 @@ class BadWire(Redis):
 
     has_bad_wire = True
     requests = 1_500
+    share = 0.1
 
     def test_conversations_go_there_and_back(self):
         self.fleet.start_daemons()
