@@ -417,7 +417,8 @@ class Redis(Case):
         self.assertIsNone(load.poll())
         load.terminate()
         said = load.communicate(timeout=harness.PATIENCE_S)[0]
-        self.assertEqual(re.findall(r"(?i)error|reset|refused|closed", said), [])
+        said = [line for line in said.splitlines() if not line.startswith("sansock[")]  # whose log says what it closed of its own
+        self.assertEqual(re.findall(r"(?i)error|reset|refused|closed", "\n".join(said)), [])
 
     def some_on_provider(self):
         """At least one: on a bad wire another may have lost what its upgrade had needed in time."""
