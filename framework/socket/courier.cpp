@@ -156,10 +156,12 @@ stream::Reason Couriers::land(Courier &courier, const Choice &choice) {
         if (landing.provider != choice.provider) continue;
         path::Registered &registered = landing.registered;
         if (!registered.is_open()) registered.open(arena);
-        const uint32_t buffers = (arena.slots_taken() + 1) * choice.messages.receives;
+        // Those that were allotted before a provider let go of the arena may be allotted again.
+        const uint32_t buffers =
+            std::max(arena.buffers_limit(), std::min((arena.slots_taken() + 1) * choice.messages.receives, arena.shape().buffers));
         if (!register_with(choice.provider, [&](auto &&add) { return registered.cover_buffers(buffers, add); }))
             return stream::Reason::kNoProvider;
-        arena.limit_buffers(std::max(arena.buffers_limit(), std::min(buffers, arena.shape().buffers)));
+        arena.limit_buffers(buffers);
         if (!courier.carrier.open(arena, choice.messages.receives)) continue;
         const uint32_t slot = arena.index_of(courier.carrier.landing().slot());
         const bool lent = register_with(choice.provider, [&](auto &&add) { return registered.cover_slot(slot, add); }) &&
@@ -182,12 +184,14 @@ const path::Registered *Couriers::window_of(const Connection &connection, const 
     memory::Arena &arena = peer.ours[connection.arena];
     if (!window.is_open()) window.open(arena);
     arena.keep_pages();
-    // One more, so that nobody who holds as many as he may is taken for one who finds none.
-    const uint32_t buffers = std::min(arena.slots_taken() * choice.send_buffers + 1, arena.shape().buffers);
+    // One more, so that nobody who holds as many as he may is taken for one who finds none. And those that were allotted before a provider
+    // let go of the arena.
+    const uint32_t buffers =
+        std::max(arena.buffers_limit(), std::min(arena.slots_taken() * choice.send_buffers + 1, arena.shape().buffers));
     const bool covered = register_with(
         choice.provider, [&](auto &&add) { return window.cover_slot(connection.slot, add) && window.cover_buffers(buffers, add); });
     if (!covered) return nullptr;
-    arena.limit_buffers(std::max(arena.buffers_limit(), buffers));
+    arena.limit_buffers(buffers);
     return &window;
 }
 

@@ -152,7 +152,7 @@ class Kernel:
         progress("packing the initramfs")
         tree = self.folder / "initramfs.tree"
         shutil.rmtree(tree, ignore_errors=True)
-        for folder in ("bin", "dev", "proc", "sys", "modules", "host", "own", "root"):
+        for folder in ("bin", "dev", "proc", "sys", "modules", "host", "own", "newroot"):
             (tree / folder).mkdir(parents=True)
         shutil.copy(shutil.which("busybox"), tree / "bin/busybox")
         for applet in ("sh", "mount", "mkdir", "insmod", "cat", "mv", "switch_root", "poweroff", "sleep"):

@@ -381,7 +381,7 @@ class Conversations(Case):
         self.goes_on(client)
 
 
-class Redis(Case):
+class WithRedis(Case):
     requests = 20_000
     share = 0.5
 
@@ -428,6 +428,8 @@ class Redis(Case):
     def moved_by(self, program):
         return sum(sum(found["bytes_received"].values()) for found in self.b.status(program.pid))
 
+
+class Redis(WithRedis):
     def test_an_unmodified_redis(self):
         self.fleet.start_daemons()
         self.start_redis()
@@ -461,6 +463,22 @@ class Redis(Case):
                 self.succeeds()
         self.leaves_tcp()
         self.assertNotIn("its channel is closed", self.a.log())
+
+
+class Drains(WithRedis):
+    def test_what_comes_after_a_drain_leaves_tcp(self):
+        """Fewer than there were before it, with the memory of those."""
+        self.fleet.start_daemons()
+        self.start_redis()
+        with self.load():
+            self.a.sansock("drain", hosts.PROVIDER)
+        self.a.sansock("undrain", hosts.PROVIDER)
+        for _ in range(3):
+            client = self.b.start("redis-benchmark", "-h", self.a.address, "-p", PORT, "-c", 1, "-q", "-t", "set", "-n", 100_000_000,
+                                  stdout=subprocess.DEVNULL)
+            harness.wait_for("an upgrade", lambda: [found["path"] for found in self.b.status(client.pid)] == [hosts.PLUGIN])
+            client.kill()
+            client.wait()
 
 
 @of_this_kernel
