@@ -82,6 +82,7 @@ struct Timeouts {
     std::chrono::nanoseconds rendezvous{};
     std::chrono::nanoseconds require{};
     std::chrono::nanoseconds path{};
+    std::chrono::nanoseconds return_after{};
 };
 
 struct Config {

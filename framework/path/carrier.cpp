@@ -20,7 +20,7 @@ bool Carrier::open(memory::Arena &landing, uint32_t receives) {
 bool Carrier::lend(Endpoint &endpoint, const Registered *registered) {
     const stream::Guard guard(lock_);  // somebody may still hold what this object was before
     endpoint_ = &endpoint;
-    landing_.registered_as(registered);
+    landing_.begin(registered);
     status_.store(SANSOCK_OK, std::memory_order_relaxed);
     established_.store(false, std::memory_order_relaxed);
     asked_.store(false, std::memory_order_relaxed);
@@ -41,7 +41,7 @@ void Carrier::start(const Ends &ends, const Terms &terms) {
     ends_ = ends;
     terms_ = terms;
     credits_.open(landing_.receives(), terms.peer_receives);
-    epoch_ = ends.state->epoch.load(std::memory_order_relaxed);
+    epoch_.store(terms.epoch, std::memory_order_release);  // behind established_, which another epoch has left
     own_arena_ = memory::PeerArena::of(*ends.arena);
     started_ = true;
 }
@@ -74,15 +74,15 @@ void Carrier::stop() {
 }
 
 /// Whether an end has switched its sending direction to this path, and not frozen the other.
-bool Carrier::on_path(const memory::Slot &slot) const { return slot.cold.switched.load(std::memory_order_acquire) == epoch_; }
+bool Carrier::on_path(const memory::Slot &slot) const { return is_of_epoch(slot.cold.switched.load(std::memory_order_acquire)); }
 
 Moved Carrier::round(bool arm) {
     Moved moved;
     if (!started_ || stopped_.load(std::memory_order_acquire)) return moved;
     if (notified_.exchange(false, std::memory_order_acquire)) armed_ = false;
     // Once either end has named the byte to repeat from, nothing that moves here counts any more.
-    const bool ending = ends_.mine->cold.frozen.load(std::memory_order_relaxed) == epoch_ ||
-                        ends_.peer->cold.frozen.load(std::memory_order_acquire) == epoch_;
+    const bool ending = is_of_epoch(ends_.mine->cold.frozen.load(std::memory_order_relaxed)) ||
+                        is_of_epoch(ends_.peer->cold.frozen.load(std::memory_order_acquire));
     if (ending || failed()) stopped_.store(true, std::memory_order_release);
     while (!stopped_.load(std::memory_order_acquire)) {
         const bool more = poll(moved);
@@ -142,7 +142,7 @@ void Carrier::received(const sansock_completion &completion, Moved &moved) {
     if (number >= landing_.receives() || !landing_.frame_of(number, completion.length, frame)) return fail(SANSOCK_EPROTO);
     const bool is_data = frame.kind == FrameKind::kData;
     const bool is_credit = frame.kind == FrameKind::kCredit;
-    const bool sound = (is_data || is_credit || frame.kind == FrameKind::kAnswer) && frame.epoch == epoch_ &&
+    const bool sound = (is_data || is_credit || frame.kind == FrameKind::kAnswer) && is_of_epoch(frame.epoch) &&
                        frame.size == completion.length - sizeof frame && is_data == (frame.size > 0) &&
                        (!reading_own_ || frame.consumed <= cursor_.in.load(std::memory_order_relaxed)) &&
                        credits_.take(frame.posted, frame.received, is_credit);
@@ -241,7 +241,8 @@ bool Carrier::post(FrameKind kind, const stream::Run &run) {
     const uint64_t consumed = ends_.mine->hot.consumed.load(std::memory_order_acquire);
     sansock_slice slices[2] = {{const_cast<uint8_t *>(run.data), run.size, region_of(ends_.window, run.data)},
                                landing_.frame_place(static_cast<uint32_t>(number % kSendsMax))};
-    const Frame frame{kind, epoch_, offset, consumed, credits_.posted(), credits_.received(), static_cast<uint32_t>(run.size), window()};
+    const Frame frame{kind,    terms_.epoch, offset, consumed, credits_.posted(), credits_.received(), static_cast<uint32_t>(run.size),
+                      window()};
     __builtin_memcpy(slices[1].address, &frame, sizeof frame);
     const std::span<const sansock_slice> message(slices);
     const int32_t status = endpoint_->post_send(kind == FrameKind::kData ? message : message.last(1), number);

@@ -22,6 +22,7 @@ inline constexpr uint32_t kSendsMax = 64;  ///< Messages under way; their frames
 
 /// What is known once both ends agree to meet.
 struct Terms {
+    uint32_t epoch = 0;            ///< Whose messages these are.
     uint32_t send_depth = 0;       ///< Of the endpoint, at most kSendsMax.
     uint64_t message_bytes = 0;    ///< The longest message: by the provider's limit and the peer's buffers.
     uint32_t peer_receives = 0;    ///< Receives that the peer has posted.
@@ -41,7 +42,8 @@ class Carrier {
 public:
     /// Borrows the landing's memory. False: there is not enough.
     bool open(memory::Arena &landing, uint32_t receives);
-    /// Lends its buffers to the endpoint, before the peer can know of it. False: the provider refuses.
+    /// Lends its buffers to the endpoint, before the peer can know of it. False: the provider refuses. Once stop() was called and the
+    /// endpoint before is closed, another one may take its place, for another epoch.
     bool lend(Endpoint &endpoint, const Registered *registered);
     [[nodiscard]] const Landing &landing() const { return landing_; }
 
@@ -79,7 +81,7 @@ public:
     /// Something is under way that the peer or the provider must answer, and for so long nothing has come. A path that is silent
     /// for half of `limit_ns` is asked for a sign of life.
     [[nodiscard]] bool overdue(uint64_t now_ns, uint64_t limit_ns);
-    [[nodiscard]] bool is_of_epoch(uint32_t epoch) const { return epoch_ == epoch; }
+    [[nodiscard]] bool is_of_epoch(uint32_t epoch) const { return epoch_.load(std::memory_order_acquire) == epoch; }
 
 private:
     [[nodiscard]] bool waits() const { return in_flight_ > 0 || !credits_.all_received(); }
@@ -103,7 +105,7 @@ private:
     Ends ends_{};
     Terms terms_;
     Credits credits_;
-    uint32_t epoch_ = 0;
+    std::atomic<uint32_t> epoch_{0};  ///< Of the stream as this path has it.
 
     ProcessLock lock_;
     std::atomic<uint32_t> again_{0};

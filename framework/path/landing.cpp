@@ -24,6 +24,13 @@ bool Landing::open(memory::Arena &arena, uint32_t receives) {
     return true;
 }
 
+void Landing::begin(const Registered *registered) {
+    registered_ = registered;
+    held_first_ = held_count_ = 0;
+    has_segment_ = false;
+    slot().hot.tail.store(0, std::memory_order_release);  // not open
+}
+
 void Landing::close() {
     if (arena_ == nullptr) return;
     while (receives_ > 0) arena_->give_buffer(buffers_[--receives_]);

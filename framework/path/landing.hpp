@@ -19,8 +19,8 @@ class Landing {
 public:
     /// Borrows a slot and `receives` buffers of `arena`. False: there are not enough.
     bool open(memory::Arena &arena, uint32_t receives);
-    /// Before anything is lent: all that was borrowed is covered.
-    void registered_as(const Registered *registered) { registered_ = registered; }
+    /// Before anything is lent, for the first time or in another epoch: nothing has arrived. All that was borrowed is covered.
+    void begin(const Registered *registered);
     /// Gives everything back. The endpoint that the buffers were lent to is closed by then.
     void close();
     [[nodiscard]] bool is_open() const { return arena_ != nullptr; }

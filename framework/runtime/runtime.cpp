@@ -191,6 +191,7 @@ void ConfiguredRuntime::fill_policy() {
     policy.require_timeout_ns = ns(config_.timeouts.require);
     policy.step_timeout_ns = ns(config_.timeouts.step);
     policy.path_timeout_ns = ns(config_.timeouts.path);
+    policy.return_after_ns = ns(config_.timeouts.return_after);
     policies_.push_back(policy);
 }
 

@@ -126,9 +126,8 @@ int receive_message(int channel, Received &received) {
     }
     if (got == 0 && received.sender.pid < 0) return -EPIPE;  // an empty packet comes with credentials, the end of the stream does not
     const bool whole = got == sizeof received.message && (header.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) == 0;
-    const MessageType type = received.message.type;
-    const bool has_offer = type == MessageType::kPropose || type == MessageType::kAccept;
-    return whole && descriptors <= (has_offer ? kFdsMax : 1) && received.message.magic == kMessageMagic ? 0 : -EPROTO;
+    return whole && descriptors <= (brings_offer(received.message.type) ? kFdsMax : 1) && received.message.magic == kMessageMagic ? 0
+                                                                                                                                  : -EPROTO;
 }
 
 ucred maker_of(int channel) {

@@ -169,6 +169,7 @@ struct ConnectionView {
     bool reported = false;                                   ///< Its line was written when this process was about to end.
     void *endpoint = nullptr;                 ///< The provider's, where its path is our memory; closed through Runtime::retire().
     std::atomic<Courier *> courier{nullptr};  ///< Carries its messages, where the path is none.
+    Courier *idle_courier = nullptr;          ///< Did until it stepped back, and may again; the helper's.
     /// What of it the process has that we were forked from, until we use it.
     enum Inherited : uint8_t { kNothing = 0, kMemory, kCourier };
     std::atomic<uint8_t> inherited{kNothing};
@@ -179,6 +180,8 @@ struct ConnectionView {
 
 struct Connection : ConnectionPlace, ConnectionView {
     [[nodiscard]] stream::End &end() { return *std::launder(reinterpret_cast<stream::End *>(end_storage)); }
+    /// Of one that is mapped.
+    [[nodiscard]] bool goes_by_messages() { return end().memory().path != end().memory().peer; }
     [[nodiscard]] Phase phase() const { return static_cast<Phase>(shared->phase.load(std::memory_order_acquire)); }
     /// This process has a descriptor of it. False also for what only siblings ever held.
     [[nodiscard]] bool is_open() const { return fd.load() >= 0; }

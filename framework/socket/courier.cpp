@@ -19,6 +19,7 @@ namespace {
 /// A path that breaks because the peer died is told from one that failed by the end of the TCP connection, which follows at once.
 constexpr uint64_t kGraceNs = 5'000'000, kGraceFarNs = 500'000'000;
 constexpr uint32_t kCouriersMax = kConnectionsMax;
+constexpr uint64_t kHoldTimesMax = 64;  ///< How much longer than at first a provider that fails again and again is left alone.
 
 Courier *couriers = nullptr;  ///< Reserved by the helper.
 std::atomic<uint32_t> couriers_high{0};
@@ -98,6 +99,7 @@ void forget_couriers(Process &process) {
         Connection &connection = process.connection_at(i);
         if (connection.courier.exchange(nullptr, std::memory_order_relaxed) != nullptr)
             connection.inherited.store(Connection::kCourier, std::memory_order_relaxed);
+        connection.idle_courier = nullptr;
     }
     couriers = nullptr;  // what they were stays mapped: the connections look at their landings
     couriers_high.store(0);
@@ -107,6 +109,8 @@ void forget_couriers(Process &process) {
 }
 
 uint32_t Couriers::index_of(const Courier &courier) { return static_cast<uint32_t>(&courier - couriers); }
+
+Courier *Couriers::courier_at(uint32_t index) { return index < couriers_high.load(std::memory_order_relaxed) ? &couriers[index] : nullptr; }
 
 Courier *Couriers::new_courier() {
     if (couriers == nullptr) {
@@ -135,11 +139,23 @@ Courier *Couriers::prepare(const Choice &choice, stream::Reason &reason) {
     courier->decide_ns = 0;
     courier->awaited.store(false, std::memory_order_relaxed);
     courier->limits = choice.messages;
+    courier->hold_ns = 0;
     courier->state.store(Courier::kMeeting, std::memory_order_relaxed);
     reason = land(*courier, choice);
     if (reason == stream::Reason::kNone) return courier;
     close(*courier);
     return nullptr;
+}
+
+/// For so many slots with their receives, and for those that were allotted before a provider let go of the arena.
+bool Couriers::cover_landing(LandingArena &landing, const Choice &choice, uint32_t slots) {
+    memory::Arena &arena = landing.arena;
+    path::Registered &registered = landing.registered;
+    if (!registered.is_open()) registered.open(arena);
+    const uint32_t buffers = std::max(arena.buffers_limit(), std::min(slots * choice.messages.receives, arena.shape().buffers));
+    if (!register_with(choice.provider, [&](auto &&add) { return registered.cover_buffers(buffers, add); })) return false;
+    arena.limit_buffers(buffers);
+    return true;
 }
 
 /// Finds room for the receives, in an arena that the provider knows. Or why there is none.
@@ -154,21 +170,20 @@ stream::Reason Couriers::land(Courier &courier, const Choice &choice) {
             landing.provider = choice.provider;
         }
         if (landing.provider != choice.provider) continue;
-        path::Registered &registered = landing.registered;
-        if (!registered.is_open()) registered.open(arena);
-        // Those that were allotted before a provider let go of the arena may be allotted again.
-        const uint32_t buffers =
-            std::max(arena.buffers_limit(), std::min((arena.slots_taken() + 1) * choice.messages.receives, arena.shape().buffers));
-        if (!register_with(choice.provider, [&](auto &&add) { return registered.cover_buffers(buffers, add); }))
-            return stream::Reason::kNoProvider;
-        arena.limit_buffers(buffers);
+        if (!cover_landing(landing, choice, arena.slots_taken() + 1)) return stream::Reason::kNoProvider;
         if (!courier.carrier.open(arena, choice.messages.receives)) continue;
-        const uint32_t slot = arena.index_of(courier.carrier.landing().slot());
-        const bool lent = register_with(choice.provider, [&](auto &&add) { return registered.cover_slot(slot, add); }) &&
-                          courier.carrier.lend(process_.runtime()->messages(courier.endpoint), &registered);
-        return lent ? stream::Reason::kNone : stream::Reason::kNoProvider;
+        courier.landing = static_cast<uint32_t>(&landing - landings_);
+        return lend(courier, choice) ? stream::Reason::kNone : stream::Reason::kNoProvider;
     }
     return stream::Reason::kMaxMemory;
+}
+
+/// Posts the receives.
+bool Couriers::lend(Courier &courier, const Choice &choice) {
+    LandingArena &landing = landings_[courier.landing];
+    const uint32_t slot = landing.arena.index_of(courier.carrier.landing().slot());
+    return register_with(choice.provider, [&](auto &&add) { return landing.registered.cover_slot(slot, add); }) &&
+           courier.carrier.lend(process_.runtime()->messages(courier.endpoint), &landing.registered);
 }
 
 void Couriers::introduce(const Courier &courier, Message &message) {
@@ -195,7 +210,7 @@ const path::Registered *Couriers::window_of(const Connection &connection, const 
     return &window;
 }
 
-bool Couriers::start(Courier &courier, Connection &connection, const Choice &choice, const Message &peer) {
+bool Couriers::start(Courier &courier, Connection &connection, const Choice &choice, uint32_t epoch, const Message &peer) {
     const stream::End::Memory &memory = connection.end().memory();
     const path::Registered *window = window_of(connection, choice);
     const bool sound =
@@ -204,24 +219,86 @@ bool Couriers::start(Courier &courier, Connection &connection, const Choice &cho
     const bool answers = connection.shared->role == Role::kAccept;
     const bool one_first = courier.limits.answerer_sends_first;
     courier.carrier.start({memory.arena, memory.mine, memory.peer, window, &connection.shared->stream, memory.far},
-                          {.send_depth = courier.limits.sends,
+                          {.epoch = epoch,
+                           .send_depth = courier.limits.sends,
                            .message_bytes = std::min(courier.limits.message_bytes, peer.message_bytes),
                            .peer_receives = peer.receives,
                            .waits_for_first = one_first && !answers,
                            .sends_first = one_first && answers});
     courier.connection = &connection;
     courier.generation = connection.generation;
+    courier.decide_ns = 0;
+    courier.began_ns = now_ns();
+    connection.idle_courier = nullptr;
     courier.state.store(Courier::kCarrying, std::memory_order_release);
     connection.courier.store(&courier, std::memory_order_release);
     return true;
 }
 
 void Couriers::close(Courier &courier) {
-    courier.carrier.stop();
-    process_.runtime()->close(courier.endpoint);
-    courier.endpoint = nullptr;
+    close_endpoint(courier);
     courier.carrier.close();
     courier.state.store(Courier::kFree, std::memory_order_release);
+}
+
+void Couriers::close_endpoint(Courier &courier) {
+    courier.carrier.stop();
+    if (courier.endpoint != nullptr) process_.runtime()->close(std::exchange(courier.endpoint, nullptr));
+}
+
+/// The epoch is over, and the connection on TCP. Its memory stays where it is, for whoever looks at the stream knows the landing's slot.
+void Couriers::rest(Courier &courier, Connection &connection) {
+    close_endpoint(courier);
+    courier.state.store(Courier::kIdle, std::memory_order_release);
+    connection.idle_courier = &courier;
+    const bool was_drained = connection.reason() == stream::Reason::kDrained;
+    const bool had_come = courier.carrier.established() && now_ns() - courier.began_ns >= courier.hold_ns;
+    if (was_drained || had_come) courier.hold_ns = 0;
+    hold(courier, !was_drained);
+}
+
+void Couriers::hold(Courier &courier, bool longer) {
+    close_endpoint(courier);
+    const uint64_t first = process_.policy().return_after_ns;
+    if (longer || courier.hold_ns == 0) courier.hold_ns = std::clamp(2 * courier.hold_ns, first, kHoldTimesMax * first);
+    courier.return_ns = courier.connection->shared->role == Role::kConnect ? now_ns() + courier.hold_ns : UINT64_MAX;
+    return_due_ns_ = std::min(return_due_ns_, courier.return_ns);
+}
+
+bool Couriers::prepare_again(Courier &courier, const Choice &choice) {
+    close_endpoint(courier);
+    const path::Landing &place = courier.carrier.landing();
+    const bool fits = choice.carries_messages && choice.messages.receives == place.receives() &&
+                      choice.buffer_size + path::kFrameRoom == place.message_bytes();
+    if (!fits || landings_[courier.landing].provider != choice.provider) return false;
+    courier.endpoint = process_.runtime()->create(choice);
+    if (courier.endpoint == nullptr) return false;
+    courier.awaited.store(false, std::memory_order_relaxed);
+    courier.limits = choice.messages;
+    return cover_landing(landings_[courier.landing], choice, 0) && lend(courier, choice);
+}
+
+void Couriers::await_answer(Courier &courier, uint32_t epoch) {
+    courier.asked_epoch = epoch;
+    courier.return_ns = now_ns() + process_.policy().rendezvous_timeout_ns;
+    return_due_ns_ = std::min(return_due_ns_, courier.return_ns);
+}
+
+bool Couriers::is_idle_of(Courier &courier, Connection &connection) {
+    const bool has_it = connection.is_open() && connection.generation == courier.generation && connection.idle_courier == &courier &&
+                        connection.mapped.load(std::memory_order_acquire) && connection.phase() == Phase::kAttached;
+    if (has_it && connection.shared->stream.pinned.load(std::memory_order_relaxed) == 0) return true;
+    if (has_it) connection.idle_courier = nullptr;
+    close(courier);
+    courier.return_ns = UINT64_MAX;
+    return false;
+}
+
+void Couriers::return_soon(Connection &connection) {
+    Courier *courier = connection.idle_courier;
+    if (courier == nullptr || courier->endpoint != nullptr || courier->return_ns == UINT64_MAX) return;
+    courier->return_ns = now_ns();
+    return_due_ns_ = courier->return_ns;
 }
 
 void Couriers::notified(uint32_t index) {
@@ -241,8 +318,9 @@ void Couriers::look_after(Connection &connection) {
     Courier *courier = connection.courier.load(std::memory_order_acquire);
     if (courier == nullptr) return;
     if (!courier->carrier.is_of_epoch(connection.shared->stream.epoch.load(std::memory_order_acquire))) {
-        connection.courier.store(nullptr, std::memory_order_release);
-        return close(*courier);
+        if (!connection.courier.compare_exchange_strong(courier, nullptr)) return;  // it is retired
+        const bool for_good = connection.shared->stream.pinned.load(std::memory_order_relaxed) != 0;
+        return for_good || connection.phase() != Phase::kAttached ? close(*courier) : rest(*courier, connection);
     }
     carry_now(connection, true);
     get_ready_at_last(*courier, connection);
@@ -287,7 +365,7 @@ void Couriers::fail(Courier &courier, Connection &connection) {
     char detail[kDetailMax];
     snprintf(detail, sizeof detail, "plugin %s failed with %s", connection.shared->plugin, sansock_status_name(courier.carrier.status()));
     set_detail(connection, detail);
-    connection.end().step(stream::Reason::kProviderFailed, true);
+    connection.end().step(stream::Reason::kProviderFailed, false);
 }
 
 void Couriers::forget_windows(Peer &peer) {
@@ -299,7 +377,7 @@ void Couriers::forget_windows(Peer &peer) {
 
 bool Couriers::release() {
     for (uint32_t i = 0; i < couriers_high.load(std::memory_order_relaxed); ++i) {
-        if (couriers[i].state.load(std::memory_order_acquire) != Courier::kFree) return false;
+        if (couriers[i].state.load(std::memory_order_acquire) != Courier::kFree && couriers[i].endpoint != nullptr) return false;
     }
     for (LandingArena &landing : landings_) {
         landing.registered.close([this](sansock_region *region) { process_.runtime()->deregister_memory(region); });
@@ -312,7 +390,12 @@ bool Couriers::release() {
 
 void Couriers::sweep() {
     for (uint32_t i = 0; i < couriers_high.load(std::memory_order_relaxed); ++i) {
-        if (couriers[i].state.load(std::memory_order_acquire) == Courier::kRetired) close(couriers[i]);
+        Courier &courier = couriers[i];
+        const uint8_t state = courier.state.load(std::memory_order_acquire);
+        if (state == Courier::kRetired) close(courier);
+        if (state != Courier::kIdle) continue;
+        stream::Guard guard(courier.connection->fd_lock);
+        static_cast<void>(is_idle_of(courier, *courier.connection));
     }
     for (Peer &peer : process_.peers()) {
         if (peer.used.load(std::memory_order_acquire) == 0 || !peer.has_windows.load() || peer.alive.load() || peer.connections.load() != 0)

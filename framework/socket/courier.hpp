@@ -13,7 +13,13 @@ namespace sansock::socket {
 struct Message;
 
 struct Courier {
-    enum State : uint8_t { kFree = 0, kMeeting, kCarrying, kRetired };
+    enum State : uint8_t {
+        kFree = 0,
+        kMeeting,
+        kCarrying,
+        kIdle,  ///< Its connection rests on TCP: the receives have their memory still, the endpoint is gone.
+        kRetired
+    };
     std::atomic<uint8_t> state{kFree};
     Connection *connection = nullptr;
     uint32_t generation = 0;  ///< Of the connection.
@@ -21,6 +27,11 @@ struct Courier {
     uint64_t decide_ns = 0;            ///< When a failure that may be the peer's death is taken for one of the provider.
     std::atomic<bool> awaited{false};  ///< Somebody has found the path not established yet, and may sleep until it is.
     MessageLimits limits;
+    uint32_t landing = 0;             ///< Where its receives lie.
+    uint64_t began_ns = 0;            ///< When it began to carry.
+    uint64_t hold_ns = 0;             ///< How long it is to be idle.
+    uint32_t asked_epoch = 0;         ///< Idle, with an endpoint: in which the peer was asked to go on.
+    uint64_t return_ns = UINT64_MAX;  ///< Idle: when the peer is asked, or has had the time to answer. The end that connected asks.
     path::Carrier carrier;
 };
 
@@ -46,9 +57,25 @@ public:
     /// What the peer must be told with an offer or an answer, and what it said.
     static void introduce(const Courier &courier, Message &message);
     /// Both slots are known, and what the peer said. False: its terms are impossible, or the window cannot be registered.
-    bool start(Courier &courier, Connection &connection, const Choice &choice, const Message &peer);
+    bool start(Courier &courier, Connection &connection, const Choice &choice, uint32_t epoch, const Message &peer);
     /// Takes it apart: nothing of the connection's memory is the provider's any more.
     void close(Courier &courier);
+
+    /// An idle one gets an endpoint for another epoch, with its receives posted. False: not as things are.
+    bool prepare_again(Courier &courier, const Choice &choice);
+    /// An idle one has none, and is not looked at for a time: longer than the time before, where that has led to nothing.
+    void hold(Courier &courier, bool longer);
+    /// The peer was asked to go on in this epoch.
+    void await_answer(Courier &courier, uint32_t epoch);
+    [[nodiscard]] static bool awaits_answer(const Courier &courier, uint32_t epoch) {
+        return courier.endpoint != nullptr && courier.asked_epoch == epoch;
+    }
+    /// Its provider takes connections again.
+    void return_soon(Connection &connection);
+    /// Calls `look` with each idle one whose time has come, and its connection, of which the fd_lock is held.
+    template <class Look>
+    void each_due(Look &&look);
+    [[nodiscard]] uint64_t return_due_ns() const { return return_due_ns_; }
 
     void notified(uint32_t index);
     /// What becomes of a path that has failed, or whose epoch is over. With the connection's fd_lock held.
@@ -70,7 +97,15 @@ private:
     };
     static constexpr uint32_t kLandingArenas = 16;
 
+    /// By number; nullptr behind the last.
+    static Courier *courier_at(uint32_t index);
     Courier *new_courier();
+    bool lend(Courier &courier, const Choice &choice);
+    bool cover_landing(LandingArena &landing, const Choice &choice, uint32_t slots);
+    void close_endpoint(Courier &courier);
+    void rest(Courier &courier, Connection &connection);
+    /// Its connection has it still, and may go on with it. Otherwise it is closed.
+    bool is_idle_of(Courier &courier, Connection &connection);
     stream::Reason land(Courier &courier, const Choice &choice);
     const path::Registered *window_of(const Connection &connection, const Choice &choice);
     /// Calls `cover` with what registers memory with the provider.
@@ -85,8 +120,24 @@ private:
 
     Process &process_;
     LandingArena landings_[kLandingArenas];
-    uint64_t next_due_ns_ = UINT64_MAX;
+    uint64_t next_due_ns_ = UINT64_MAX, return_due_ns_ = UINT64_MAX;
     uint64_t watch_ns_ = 0;  ///< When paths are next looked at for silence; 0: none waits for anything.
 };
+
+template <class Look>
+void Couriers::each_due(Look &&look) {
+    const uint64_t now = now_ns();
+    if (now < return_due_ns_) return;
+    return_due_ns_ = UINT64_MAX;
+    for (uint32_t i = 0; Courier *courier = courier_at(i); ++i) {
+        if (courier->state.load(std::memory_order_acquire) != Courier::kIdle) continue;
+        if (now >= courier->return_ns) {
+            Connection &connection = *courier->connection;
+            stream::Guard guard(connection.fd_lock);
+            if (is_idle_of(*courier, connection)) look(*courier, connection);
+        }
+        return_due_ns_ = std::min(return_due_ns_, courier->return_ns);
+    }
+}
 
 }  // namespace sansock::socket

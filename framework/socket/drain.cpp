@@ -31,14 +31,11 @@ bool Drain::apply(Connection &connection) {
     stream::End &end = connection.end();
     if (!is_drained(connection.shared->guid)) {
         if (phase == Phase::kAttached) end.undrain();
+        couriers_.return_soon(connection);
         return true;
     }
     if (phase == Phase::kLingering) return false;  // the peer has yet to read the rest
-    if (connection.courier.load(std::memory_order_acquire) != nullptr) {
-        end.step(stream::Reason::kDrained, true);  // messages carry a connection once
-    } else {
-        end.drain();
-    }
+    end.drain();
     if (!end.at_rest_on_tcp()) return false;
     if (connection.endpoint != nullptr) process_.runtime()->retire(std::exchange(connection.endpoint, nullptr));
     return connection.courier.load(std::memory_order_acquire) == nullptr;

@@ -150,6 +150,7 @@ void HelperThread::run() {
         take_submitted();
         meetings_.timers();
         meetings_.couriers().timers();
+        meetings_.return_to_providers();
         agent_.timers();
         give_back();
         look_for_orphans();

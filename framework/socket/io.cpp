@@ -324,8 +324,9 @@ void show_linger(Connection &connection, void *value) {
 }
 
 void lend(Connection &connection) {
-    // Nobody would be left to take it back; and a provider of messages carries a connection once.
-    if (connection.courier.load() != nullptr || Process::get()->runtime() == nullptr) {
+    // Nobody would be left to take it back; and nothing shows that of two hosts, whose words come late, it could be.
+    const bool by_messages = connection.mapped.load(std::memory_order_acquire) && connection.goes_by_messages();
+    if (by_messages || Process::get()->runtime() == nullptr) {
         return_to_kernel(connection, stream::Reason::kExec);
         return;
     }

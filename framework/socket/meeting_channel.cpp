@@ -114,6 +114,8 @@ void Meetings::handle(Peer &peer, Received &received) {
         case MessageType::kDecline: return declined(peer, received.message);
         case MessageType::kWakeObject: return wake_object(peer, received);
         case MessageType::kReleased: return released(peer, received.message);
+        case MessageType::kReturn: return asked_to_return(peer, received);
+        case MessageType::kReturned: return returned(peer, received);
         case MessageType::kHello: break;
     }
     broke_protocol(peer, kOutOfTurn);
@@ -132,7 +134,7 @@ void Meetings::hello(Peer &peer, Received &received) {
         give_up(*first, stream::Reason::kPeerUser);
         return close_channel(peer);
     }
-    if (message.version != 1) return broke_protocol(peer, "speaks another version");
+    if (message.version != kMessageVersion) return broke_protocol(peer, "speaks another version");
     if (message.pid != peer.pid) return broke_protocol(peer, "gives another process's number");
     const uint64_t ours = network_namespace_of(first->fd.load());  // 0: the application has closed it
     if (ours != 0 && message.network_namespace != ours) return broke_protocol(peer, "is of another network namespace");

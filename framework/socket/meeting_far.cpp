@@ -153,7 +153,7 @@ Peer *Meetings::new_far_peer(HiddenFd fd, uint64_t holder) {
     }
     Peer *peer = process_.new_peer();
     if (peer == nullptr) return nullptr;
-    FarLink &link = links_[index_of(*peer)];  // zeroed, or a former peer's
+    FarLink &link = links_[index_of(*peer)];                                // zeroed, or a former peer's
     for (memory::Arena &mirror : link.mirrors) std::construct_at(&mirror);  // a former peer's are closed
     link.unsent = link.received = 0;
     link.lost_ns = 0;
@@ -278,12 +278,14 @@ void Meetings::far_message(Peer &peer, Received &received) {
         case MessageType::kAccept: return accepted(peer, received);
         case MessageType::kDecline: return declined(peer, received.message);
         case MessageType::kReleased: return released(peer, received.message);
+        case MessageType::kReturn: return asked_to_return(peer, received);
+        case MessageType::kReturned: return returned(peer, received);
         default: return broke_protocol(peer, "sends a message out of turn");
     }
 }
 
 void Meetings::far_hello(Peer &peer, const Message &message) {
-    if (message.version != Message{}.version) return broke_protocol(peer, "speaks another version");
+    if (message.version != kMessageVersion) return broke_protocol(peer, "speaks another version");
     Channel &channel = channels_[index_of(peer)];
     peer.pid = message.pid;
     peer.started = message.started;

@@ -347,7 +347,7 @@ stream::Reason Meetings::attach(Connection &connection, Peer &peer, const Messag
     connection.construct_end(memory);
     state.epoch.store(kFirstEpoch, std::memory_order_relaxed);
     if (meeting.courier != nullptr) {
-        if (!couriers_.start(*meeting.courier, connection, choice, message)) {
+        if (!couriers_.start(*meeting.courier, connection, choice, kFirstEpoch, message)) {
             connection.mapped.store(false, std::memory_order_release);
             return stream::Reason::kNoProvider;
         }

@@ -48,9 +48,11 @@ public:
     void channel_readable(uint32_t peer_index);
     void meeting_readable(uint32_t connection_index);
     void timers();
+    /// Connections that rest on TCP, whose provider carries messages, go by it again when their time has come (meeting_return.cpp).
+    void return_to_providers();
     /// The connection's reason and what is behind it, into the log.
     void warn(Connection &connection, stream::Reason reason);
-    [[nodiscard]] uint64_t next_due_ns() const { return std::min(next_due_ns_, couriers_.next_due_ns()); }
+    [[nodiscard]] uint64_t next_due_ns() const { return std::min({next_due_ns_, couriers_.next_due_ns(), couriers_.return_due_ns()}); }
     [[nodiscard]] Couriers &couriers() { return couriers_; }
     /// From now on the end of its TCP connection is seen.
     /// The helper shall hear of the connection's end; and of bytes by TCP, while none may come there (`bytes`).
@@ -153,6 +155,10 @@ private:
     void accepted(Peer &peer, Received &received);
     void meet_again(Connection &connection, const Choice &choice, uint64_t refused, Peer *same);
     void declined(Peer &peer, const Message &message);
+    void ask_to_return(Courier &courier, Connection &connection);
+    void asked_to_return(Peer &peer, Received &received);
+    void returned(Peer &peer, Received &received);
+    bool begin_epoch(Courier &courier, Connection &connection, const Choice &choice, const Message &peer);
     void released(Peer &peer, const Message &message);
     void wake_object(Peer &peer, Received &received);
 

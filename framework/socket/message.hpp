@@ -10,6 +10,7 @@
 namespace sansock::socket {
 
 inline constexpr uint32_t kMessageMagic = 0x314d6e73;  // "snM1"
+inline constexpr uint32_t kMessageVersion = 2;
 
 enum class MessageType : uint32_t {
     kHello = 1,   ///< First, both ways: who I am. No descriptor is passed before it was checked.
@@ -20,7 +21,14 @@ enum class MessageType : uint32_t {
     kDecline,     ///< No: `reason`; kNotYet: ask again later.
     kWakeObject,  ///< A wake object of mine (descriptor), `waker`.
     kReleased,    ///< I look at your `arena`, `slot` no more.
+    kReturn,      ///< The connection of my `arena`, `slot` shall go by messages again: an offer, for the epoch in `token`.
+    kReturned,    ///< The answer, about a slot of mine; or `reason`.
 };
+
+/// Its descriptors are the sender's socket, and what the provider's offer or answer brings.
+inline bool brings_offer(MessageType type) {
+    return type == MessageType::kPropose || type == MessageType::kAccept || type == MessageType::kReturn || type == MessageType::kReturned;
+}
 
 /// The descriptors of an offer or an answer, which close themselves.
 struct OwnedFds : OfferFds {
@@ -36,7 +44,7 @@ struct OwnedFds : OfferFds {
 struct Message {
     uint32_t magic = kMessageMagic;
     MessageType type = MessageType::kHello;
-    uint32_t version = 1;
+    uint32_t version = kMessageVersion;
     int32_t pid = 0;
     uint64_t started = 0;            ///< The process's start time: with the pid a name that is never reused.
     uint64_t network_namespace = 0;  ///< SO_NETNS_COOKIE

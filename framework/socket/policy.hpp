@@ -14,6 +14,7 @@ struct Policy {
     uint64_t require_timeout_ns = 1'000'000'000;
     uint64_t step_timeout_ns = 5'000'000'000;
     uint64_t path_timeout_ns = 30'000'000'000;
+    uint64_t return_after_ns = 5'000'000'000;
 };
 
 }  // namespace sansock::socket

@@ -36,7 +36,7 @@ bool Reload::apply(Connection &connection) {
         return true;
     }
     // Over messages the credits were agreed on when the ends met; what must not use TCP cannot step back.
-    const bool stays = connection.courier.load(std::memory_order_acquire) != nullptr || shared.stream.required;
+    const bool stays = connection.goes_by_messages() || shared.stream.required;
     if (stays || shared.stream.out.buffers_max == choice.send_buffers) {
         end.undrain();  // it may have been waiting for its peer with other numbers
         return true;

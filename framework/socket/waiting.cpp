@@ -257,13 +257,16 @@ void get_ready(Connection &connection) {
             if (!cover(*item)) return;  // no wake object to be had: this connection stays on TCP
         }
     }
+    if (!connection.goes_by_messages()) return connection.end().declare_ready();
+    const uint32_t epoch = connection.shared->stream.epoch.load(std::memory_order_acquire);
     Courier *courier = connection.courier.load(std::memory_order_acquire);
-    if (courier != nullptr && !courier->carrier.established()) {
+    if (courier == nullptr || !courier->carrier.is_of_epoch(epoch)) return;  // nothing to go by, for the moment or for good
+    if (!courier->carrier.established()) {
         courier->awaited.store(true, std::memory_order_relaxed);
         full_fence();  // who establishes it looks at that afterwards
         if (!courier->carrier.established()) return;
     }
-    connection.end().declare_ready();
+    connection.end().declare_ready(epoch);
 }
 
 /// Queues whatever is registered of a peer's connections.

@@ -87,7 +87,8 @@ public:
     }
 
     /// Every waiter of this end covers the provider from now on (transition R of the upgrade).
-    void declare_ready();
+    /// `of_epoch`: not if that is over; 0: whichever it is.
+    void declare_ready(uint32_t of_epoch = 0);
     /// Nothing may be sent for the moment, though the direction is on TCP and the kernel would take it: a STEP is under way, the
     /// connection is required to leave TCP first, or a bulk sender is held back. The last ends without anybody's call, so that a waiter
     /// looks again every millisecond or so.
@@ -166,6 +167,8 @@ public:
     /// The socket is about to go where nobody knows this stream, whether or not a step is through. False: the kernel alone would tell
     /// a wrong stream, and the connection was reset for it.
     bool may_leave();
+    /// Both directions are on TCP between two stays, and neither end has begun or forbidden the next one.
+    [[nodiscard]] bool may_return() const;
     /// Acts on what the peer has written into its cold words: the answer to STEP, a replay, the end of an epoch.
     void progress();
     /// A STEP is on its way. Whoever waits meanwhile looks again now and then:

@@ -363,6 +363,16 @@ bool End::looks_at_rest() const {
            (over || said || SANSOCK_MUTATE("LEAVE_EARLY", false, mine.stepped.load(std::memory_order_relaxed) == epoch));
 }
 
+bool End::may_return() const {
+    const uint32_t epoch = s_.epoch.load(std::memory_order_acquire);
+    const memory::ColdWords &mine = m_.mine->cold, &peer = m_.peer->cold;
+    const bool between = s_.out.path == Path::kTcp && s_.in.path == Path::kTcp && mine.ready.load(std::memory_order_relaxed) != epoch &&
+                         mine.step.load(std::memory_order_relaxed) != epoch && peer.step.load(std::memory_order_acquire) < epoch;
+    return between && !stays_on_tcp() && !peer_rests() && peer.pinned.load(std::memory_order_acquire) == 0 && !is_gone() &&
+           s_.deserted.load(std::memory_order_acquire) == 0 && mine.state.load(std::memory_order_relaxed) == 0 &&
+           peer.state.load(std::memory_order_acquire) == 0;
+}
+
 bool End::died_on_provider() const {
     const uint32_t epoch = s_.epoch.load(std::memory_order_relaxed);
     const memory::ColdWords &peer = m_.peer->cold;

@@ -24,12 +24,13 @@ void End::pin() {
     m_.mine->cold.pinned.store(1, std::memory_order_release);
 }
 
-void End::declare_ready() {
+void End::declare_ready(uint32_t of_epoch) {
     auto &ready = m_.mine->cold.ready;
     if (stays_on_tcp() || peer_rests()) return;
     // Whoever pins the connection and then takes the lock knows whether the peer may switch.
     StepGuard step(*this);
     const uint32_t epoch = s_.epoch.load(std::memory_order_relaxed);
+    if (of_epoch != 0 && SANSOCK_MUTATE("READY_WITHOUT_PATH", of_epoch != epoch, false)) return;
     if (has_left() || stays_on_tcp() || ready.load(std::memory_order_relaxed) == epoch || stepping()) return;
     // It will not switch, and may not be there to answer a STEP.
     if (m_.peer->cold.pinned.load(std::memory_order_acquire) != 0 || peer_rests()) return;

@@ -72,9 +72,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         if (answer == 0) {
             MUST(bytes.size() == sizeof message && received->message.magic == socket::kMessageMagic);
             MUST(std::memcmp(&received->message, bytes.data(), bytes.size()) == 0);
-            const auto type = received->message.type;
-            const bool offers = type == socket::MessageType::kPropose || type == socket::MessageType::kAccept;
-            MUST(count <= (offers ? 1 + socket::kOfferFdsMax : 1) && static_cast<bool>(received->fd) == (count > 0));
+            MUST(count <= (socket::brings_offer(received->message.type) ? 1 + socket::kOfferFdsMax : 1) && static_cast<bool>(received->fd) == (count > 0));
         }
         received.reset();
         MUST(next_descriptor() == free_before);

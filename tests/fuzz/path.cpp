@@ -116,7 +116,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
                                                                        &carrier.landing().view(), &carrier.landing().slot(), far},
                                                    victim);
         carrier.start({&victim.arena, victim.slot, &theirs.slot(0), nullptr, victim.state.get(), far},
-                      {.send_depth = kSends, .message_bytes = kMessageBytes, .peer_receives = kReceives});
+                      {.epoch = 1, .send_depth = kSends, .message_bytes = kMessageBytes, .peer_receives = kReceives});
         victim.end->declare_ready();
         for (int i = 0; i < 300 && !input.is_empty(); ++i) {
             const uint64_t in = victim.state->in.in.load(), out = victim.state->out.out.load();

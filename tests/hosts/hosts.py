@@ -30,7 +30,7 @@ routes:
   - providers: [{PROVIDER}]
     policy: %s
 upgrade_after: {{calls: 4, bytes: 64KiB}}
-timeouts: {{rendezvous: {RENDEZVOUS_S}s, require: {RENDEZVOUS_S}s}}
+timeouts: {{rendezvous: {RENDEZVOUS_S}s, require: {RENDEZVOUS_S}s, return: 500ms}}
 """
 
 

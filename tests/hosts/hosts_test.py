@@ -169,12 +169,13 @@ of_this_kernel = unittest.skipIf(hosts.GUESTS, "is done from outside to hosts th
 class Case(unittest.TestCase):
     has_bad_wire = False
     policy = "prefer"
+    provider = None
 
     def setUp(self):
         ends = contextlib.ExitStack()
         self.addCleanup(ends.close)
         folder = ends.enter_context(tempfile.TemporaryDirectory(prefix="sansock-hosts-"))
-        self.fleet = hosts.Fleet(folder, policy=self.policy, has_bad_wire=self.has_bad_wire)
+        self.fleet = hosts.Fleet(folder, provider=self.provider, policy=self.policy, has_bad_wire=self.has_bad_wire)
         ends.callback(self.fleet.close)
         self.a, self.b = self.fleet.hosts
 
@@ -198,7 +199,7 @@ class Case(unittest.TestCase):
 
     def on_provider(self, port=PORT):
         return harness.wait_for("an upgrade", lambda: all(
-            (found := host.status(f":{port}")) and found[0]["path"] == hosts.PLUGIN for host in self.fleet.hosts))
+            (found := host.status(f":{port}")) and found[0]["path"] == self.fleet.provider["plugin"] for host in self.fleet.hosts))
 
 
 class Conversations(Case):
@@ -282,13 +283,17 @@ class Conversations(Case):
             self.on_provider(PORT + number)
         self.on_provider()
 
-    def test_a_drain_moves_it_back(self):
+    def test_a_drain_moves_it_back_and_its_end_there_again(self):
         self.fleet.start_daemons()
         _, client = self.talk()
+        for host in self.fleet.hosts:
+            self.on_provider()
+            host.sansock("drain", hosts.PROVIDER)
+            self.goes_on(client)
+            self.assertEqual([found["path"] for found in self.a.status(f":{PORT}")], ["tcp"])
+            host.sansock("undrain", hosts.PROVIDER)
         self.on_provider()
-        self.b.sansock("drain", hosts.PROVIDER)
         self.goes_on(client)
-        self.assertEqual([found["path"] for found in self.a.status(f":{PORT}")], ["tcp"])
 
     def heard_of(self, how):
         self.fleet.start_daemons()
@@ -379,6 +384,21 @@ class Conversations(Case):
         time.sleep(1.5)
         self.a.link("up")
         self.goes_on(client)
+
+
+class FailingProvider(Case):
+    """In each process once, in the middle of what is said."""
+
+    provider = {"plugin": "fault", "options": {"wraps": hosts.PLUGIN, "faults": [
+        {"call": "completion", "after": 200, "times": 1, "result": "fail"}]}}
+
+    def test_a_conversation_returns_to_it(self):
+        self.fleet.start_daemons()
+        _, client = self.talk()
+        harness.wait_for("a failure", lambda: all(host.status(f":{PORT}")[0]["step_backs"] for host in self.fleet.hosts))
+        self.on_provider()
+        self.goes_on(client)
+        self.on_provider()
 
 
 class WithRedis(Case):

@@ -67,6 +67,13 @@ def failed(records):
         raise Failure(f"nothing was on the provider: {records}")
 
 
+def returned(records):
+    """It went to the provider again after a failure."""
+    for record in records:
+        if record["upgrades"] < 2 or record["step_backs"] < 1:
+            raise Failure(f"it did not return: {record}")
+
+
 def refused(records):
     """The end that has no provider knows it, the other one may not have been told by the time that it was done."""
     for record in records:
@@ -106,6 +113,7 @@ class Case:
 
 
 QUICK = "\ntimeouts: {path: 400ms}"
+RETURN = "\ntimeouts: {return: 10ms}"
 CASES = [
     Case("latency", "talk", simulated(f"latency: {LATENCY_US}us"), carried),
     Case("jitter", "talk", simulated("latency: 50us\n  jitter: 1ms"), carried),
@@ -121,6 +129,9 @@ CASES = [
     Case("fork", "fork", simulated("latency: 50us"), shared),
     Case("errors", "talk", simulated("latency: 20us\n  completion_error_rate: 0.03"), failed),
     *[Case(f"fails_after_{count}", "talk", simulated(f"fail_after_messages: {count}"), failed) for count in (1, 2, 3, 7, 40, 61, 75)],
+    *[Case(f"returns_after_{count}", "talk", simulated(f"fail_after_messages: {count}", RETURN), returned) for count in (7, 25, 75)],
+    Case("returns", "talk", fault("completion", 60, "fail", RETURN), returned),
+    Case("portable_returns", "talk", fault("completion", 60, "fail", RETURN, wraps="portable"), returned),
     Case("fault_post_send", "talk", fault("post_send", 20), failed),
     Case("fault_post_receive", "talk", fault("post_receive", 20), failed),
     Case("fault_completion_error", "talk", fault("completion", 40), failed),

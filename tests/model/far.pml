@@ -5,7 +5,8 @@
  * order in which they were said, however late. All words travel together, so a mirror is what the peer's were at some moment, and that moment
  * never goes back: a copy at any time, or at no time any more, is all that a connection can do.
  *
- * One epoch, as a provider of messages has it; no windows that mind their size (stream.pml), and applications that say their N bytes, shut
+ * One epoch: another one begins when both ends have said over the same connection that they rest, behind all words of this one, and so it
+ * begins as this one does. No windows that mind their size (stream.pml), and applications that say their N bytes, shut
  * down, read to the end and close. The rules' numbers are those of docs/stream-protocol.md. */
 
 #ifndef N0

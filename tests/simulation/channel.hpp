@@ -10,8 +10,12 @@
 namespace sansock::simulation {
 
 struct Saying {
-    enum Kind : uint8_t { kWords, kAsk, kTold, kReleased } kind;
+    enum Kind : uint8_t { kWords, kAsk, kTold, kReleased, kReturn, kReturned } kind;
     stream::Words words{};
+    // Of the last two.
+    uint32_t epoch = 0;
+    size_t line = 0;       ///< The offer: World::lines.
+    bool refused = false;  ///< The answer.
 };
 
 class Channel {

@@ -65,15 +65,17 @@ void Far::carry(bool arm) {
     after(moved);
 }
 
-bool Far::is_established() {
-    if (!carries_ || carrier.established()) return true;
+bool Far::is_established(uint32_t epoch) {
+    if (!carries_ || SANSOCK_MUTATE("READY_WITHOUT_PATH", !carrier.is_of_epoch(epoch), false)) return false;
+    if (carrier.established()) return true;
     awaited_ = true;
     return carrier.established();
 }
 
 void Far::get_ready_at_last() {
     if (!carrier.established() || !std::exchange(awaited_, false)) return;
-    p_.end->declare_ready();
+    const uint32_t epoch = p_.state().epoch.load();
+    if (is_established(epoch)) p_.end->declare_ready(epoch);
 }
 
 void Far::retire() {
@@ -83,10 +85,26 @@ void Far::retire() {
     p_.doorbell.ring();
 }
 
-void Far::close_path() {
+void Far::new_endpoint() {
+    const FarPlan &plan = world_.scenario.far;
+    endpoints_.push_back(std::make_unique<SimulatedEndpoint>(plan.sends, plan.receives[p_.side], world_.provider_key()));
+}
+
+std::string Far::misuse() const {
+    for (const auto &endpoint : endpoints_) {
+        if (!endpoint->paper.fault.empty()) return endpoint->paper.fault;
+    }
+    return {};
+}
+
+void Far::close_endpoint() {
     carrier.stop();
-    endpoint.paper.vanish();
-    endpoint.changed();
+    endpoint().paper.vanish();
+    endpoint().changed();
+}
+
+void Far::close_path() {
+    close_endpoint();
     carrier.close();
 }
 
@@ -104,7 +122,8 @@ void Far::look_after() {
     if (!carries_) return;
     if (!carrier.is_of_epoch(p_.state().epoch.load(std::memory_order_acquire))) {
         carries_ = false;
-        return close_path();
+        const bool for_good = p_.state().pinned.load(std::memory_order_relaxed) != 0;
+        return for_good || p_.phase != Phase::kAttached ? close_path() : rest_between();
     }
     carry(true);
     get_ready_at_last();
@@ -114,6 +133,7 @@ void Far::look_after() {
 void Far::rung() {
     const uint64_t now = world_.scheduler.now_ns();
     if (std::exchange(retired_, false)) close_path();
+    if (idle_ && !is_idle()) close_idle();
     if (watch_ns_ == kForever && watching_) watch_ns_ = now + kPathTimeoutNs / 4;
     rest_due_ns_ = std::min(rest_due_ns_, now + kRestNs);
 }
@@ -170,7 +190,7 @@ void Far::fail_path() {
     }
     world_.scheduler.trace("the path has failed with %d", status);
     if (status == SANSOCK_ETIMEDOUT) world_.felt();
-    p_.end->step(stream::Reason::kProviderFailed, true);
+    p_.end->step(stream::Reason::kProviderFailed, false);
 }
 
 }  // namespace sansock::simulation

@@ -18,10 +18,7 @@ constexpr uint32_t kMirrorBuffer = memory::kPage;
 
 }  // namespace
 
-Far::Far(Process &process)
-    : endpoint(process.world.scenario.far.sends, process.world.scenario.far.receives[process.side], process.world.provider_key()),
-      p_(process),
-      world_(process.world) {}
+Far::Far(Process &process) : p_(process), world_(process.world) { new_endpoint(); }
 
 bool Far::open() {
     const auto &scenario = world_.scenario;
@@ -29,7 +26,7 @@ bool Far::open() {
     const uint32_t message = scenario.buffer_size + path::kFrameRoom;
     if (mirror.create(kMirrorBuffer, kMirrorBuffer) != 0 || landing.create(message, uint64_t{receives} * message) != 0) return false;
     theirs = memory::PeerArena::of(mirror);
-    return carrier.open(landing, receives) && carrier.lend(endpoint, nullptr);
+    return carrier.open(landing, receives) && carrier.lend(endpoint(), nullptr);
 }
 
 stream::End::Memory Far::memory() const {
@@ -38,16 +35,25 @@ stream::End::Memory Far::memory() const {
 }
 
 void Far::meet() {
+    world_.lines[0].ends[p_.side] = &endpoint();
+    begin_epoch(p_.state().epoch.load());
+}
+
+void Far::begin_epoch(uint32_t epoch) {
     const FarPlan &plan = world_.scenario.far;
     const uint32_t message = world_.scenario.buffer_size + path::kFrameRoom;
     const stream::End::Memory &memory = p_.end->memory();
     carrier.start({memory.arena, memory.mine, memory.peer, nullptr, &p_.state(), true},
-                  {.send_depth = plan.sends,
+                  {.epoch = epoch,
+                   .send_depth = plan.sends,
                    .message_bytes = std::min<uint64_t>(plan.message_bytes, message),
                    .peer_receives = plan.receives[1 - p_.side],
                    .waits_for_first = plan.answerer_sends_first && p_.side == 0,
                    .sends_first = plan.answerer_sends_first && p_.side == 1});
     carries_ = true;
+    idle_ = asking_ = false;
+    return_ns_ = kForever;
+    decide_ns_ = 0;
     p_.doorbell.ring();
 }
 
@@ -119,6 +125,8 @@ void Far::hear(const Saying &saying) {
             if (const stream::TcpEnd how = end_of_tcp(p_); how != stream::kTcpOpen) p_.end->tcp_ended(how);
             p_.doorbell.ring();
             break;
+        case Saying::kReturn: asked_to_return(saying); break;
+        case Saying::kReturned: returned(saying); break;
         case Saying::kReleased: p_.arena.end_slot(p_.slot_index, memory::Arena::kPeerEnd); break;
     }
 }
@@ -205,6 +213,7 @@ void Far::work() {
     if (now >= lost_due_ns_) expire();
     if (now >= rest_due_ns_) rest();
     if (now >= std::min(watch_ns_, decide_due_ns_)) watch();
+    if (now >= return_ns_) ask_to_return();
     pay();
 }
 
@@ -254,7 +263,7 @@ bool Far::conclude() {
 
 void Far::die() {
     world_.channel.close(p_.side);
-    endpoint.paper.vanish();
+    endpoint().paper.vanish();
     world_.scheduler.wake(world_.provider_key());
 }
 

@@ -2,6 +2,9 @@
 // of messages. As framework/socket/far.cpp, meeting_far.cpp, courier.cpp and leave_far() in io.cpp do it, for one connection.
 #pragma once
 #include <algorithm>
+#include <memory>
+#include <string>
+#include <vector>
 
 #include "channel.hpp"
 #include "memory_link.hpp"
@@ -14,6 +17,7 @@ struct Process;
 class World;
 
 inline constexpr uint64_t kRestNs = 20'000'000;  ///< framework/socket/meeting_far.cpp
+inline constexpr uint32_t kReturnsMax = 6;       ///< Or a run would have no end.
 
 /// The provider's endpoint as its user sees it; what happens on the way, World::run_provider() does.
 class SimulatedEndpoint final : public path::Endpoint {
@@ -51,10 +55,12 @@ public:
     void tell();
     /// Moves what can be moved of the path, and wakes whom it concerns.
     void carry(bool arm = true);
-    /// Whether this end may be ready: not before the path is there.
-    [[nodiscard]] bool is_established();
+    /// Whether this end may be ready in this epoch: not before its path is there.
+    [[nodiscard]] bool is_established(uint32_t epoch);
     /// The connection needs its path no more.
     void retire();
+    /// Its provider takes connections again.
+    void return_soon();
     /// Its memory neither: the peer may have it back.
     void tell_released();
     /// The process ends, or becomes another program: what is kept goes to the kernel first (B6).
@@ -65,7 +71,7 @@ public:
     // --- the helper ---
     [[nodiscard]] bool has_work() const;
     void work();
-    [[nodiscard]] uint64_t next_due_ns() const { return std::min({watch_ns_, decide_due_ns_, lost_due_ns_, rest_due_ns_}); }
+    [[nodiscard]] uint64_t next_due_ns() const { return std::min({watch_ns_, decide_due_ns_, lost_due_ns_, rest_due_ns_, return_ns_}); }
     /// What the doorbell means to it.
     void look_after();
     void rung();
@@ -74,8 +80,10 @@ public:
 
     [[nodiscard]] bool has_channel() const;
     [[nodiscard]] bool carries() const { return carries_; }
+    /// Of this epoch; those of former ones are closed, and stay where the provider may find them.
+    [[nodiscard]] SimulatedEndpoint &endpoint() { return *endpoints_.back(); }
+    [[nodiscard]] std::string misuse() const;
 
-    SimulatedEndpoint endpoint;
     path::Carrier carrier;
     bool notified = false;  ///< The completion queue's descriptor is readable.
     memory::Arena mirror, landing;
@@ -97,6 +105,18 @@ private:
     void path_notified();
     void fail_path();
     void close_path();
+    void close_endpoint();
+    void new_endpoint();
+    void begin_epoch(uint32_t epoch);
+    // Mirrors Couriers and meeting_return.cpp.
+    void rest_between();
+    [[nodiscard]] bool is_idle() const;
+    void close_idle();
+    void hold();
+    [[nodiscard]] bool may_return() const;
+    void ask_to_return();
+    void asked_to_return(const Saying &request);
+    void returned(const Saying &answer);
     [[nodiscard]] bool peer_is_gone() const;
     [[nodiscard]] bool leave_once(bool ends, bool late);
     [[nodiscard]] bool conclude();
@@ -108,6 +128,10 @@ private:
     bool broke_ = false;
     uint64_t lost_ns_ = 0, lost_due_ns_ = kForever;
     uint64_t sent_ = 0, rest_wait_ns_ = 0, silent_due_ns_ = 0, rest_due_ns_ = kForever;
+    std::vector<std::unique_ptr<SimulatedEndpoint>> endpoints_;
+    bool idle_ = false, asking_ = false;
+    uint32_t asked_epoch_ = 0, tries_left_ = kReturnsMax;
+    uint64_t return_ns_ = kForever;
     bool carries_ = false, retired_ = false, awaited_ = false, watching_ = false;
     uint64_t watch_ns_ = kForever, decide_ns_ = 0, decide_due_ns_ = kForever;
 };

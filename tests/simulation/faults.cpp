@@ -85,7 +85,7 @@ void World::kill(Process &victim) {
     tcp.close(victim.side);
     if (victim.far != nullptr) {
         channel_lost_ = true;
-        while (scheduler.random.chance(50) && victim.far->endpoint.paper.arrive()) {
+        while (scheduler.random.chance(50) && victim.far->endpoint().paper.arrive()) {
         }
         return victim.far->die();
     }
@@ -174,7 +174,7 @@ bool World::strike() {
             break;
         case Fault::kPathFails:
             cover(victim, Event::kPathFails);
-            victim.far->endpoint.paper.fail(SANSOCK_EIO);
+            victim.far->endpoint().paper.fail(SANSOCK_EIO);
             scheduler.wake(provider_key());
             felt();
             break;

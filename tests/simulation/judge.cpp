@@ -41,8 +41,8 @@ void World::judge(Scheduler::Stop why) {
         return fail("an endless loop of" + who);
     }
     for (const auto &p : process) {
-        if (p->far != nullptr && !p->far->endpoint.paper.fault.empty())
-            return fail(fmt::format("side {} uses the provider as nobody may: {}", p->side, p->far->endpoint.paper.fault));
+        if (p->far != nullptr && !p->far->misuse().empty())
+            return fail(fmt::format("side {} uses the provider as nobody may: {}", p->side, p->far->misuse()));
         if (std::string what = blocked_for_nothing(*p); !what.empty()) return fail(what);
     }
     if (!warmed_up_) return fail("not every byte moved, or no switch, or no STEP");

@@ -38,6 +38,7 @@ constexpr Mutation kMutations[] = {
     {"REREAD_AFTER_STEPPED", "E5: the window is read although the peer had stepped"},
     {"WORDS_UNTOLD", "B1: whoever changes words does not tell them"},
     {"WORDS_OVERTAKE", "B1: words that were said before come behind those that were said after"},
+    {"READY_WITHOUT_PATH", "M8: an end is ready in an epoch for which its path of the last one stands"},
     {"BYTES_BEFORE_WORD", "B2: bytes of the provider ahead of the word that the peer has switched break the path"},
     {"REPEATED_IS_FOREIGN", "B3: what is repeated before the peer's `step` is here is foreign"},
     {"END_BEFORE_WORDS", "B4: TCP's end is judged before the words that explain it"},

@@ -35,7 +35,7 @@ void World::drain_or_lend(Process &p) {
     const bool lends = scenario.lends && !scheduler.random.chance(40);
     if (!lends && !scenario.undrains) {
         scheduler.trace("steps back");
-        p.end->step(stream::Reason::kDrained, scenario.two_hosts);
+        p.end->step(stream::Reason::kDrained, scenario.two_hosts && scenario.far.return_ns == 0);
         return;
     }
     if (!lends) {
@@ -51,6 +51,7 @@ void World::drain_or_lend(Process &p) {
         } while (scheduler.random.chance(30));
         scheduler.trace("undrains");
         p.end->undrain();
+        if (p.far != nullptr) p.far->return_soon();
         return;
     }
     // As lend() in framework/socket/io.cpp, whose caller may be killed in the wait for the peer, or not wait at all.
@@ -68,16 +69,19 @@ void World::drain_or_lend(Process &p) {
     p.end->take_back(p.state().lent.load(), p.state().out.fin || (tcp.poll(p.side) & (POLLRDHUP | POLLHUP)) != 0);
 }
 
-/// Of two hosts, at either side or at both; for good, for messages carry a connection once.
-void World::drain_for_good(int side) {
+/// Of two hosts, at either side or at both; again where the connection returns.
+void World::drain_far(int side) {
     Process &p = *process[side];
-    while (process[0]->got + process[1]->got < scenario.far.drains_at[side] || !(p.end->on_provider(true) || p.end->on_provider(false))) {
-        if (p.finished) return;
-        scheduler.sleep({&next_drain_}, kForever);
+    uint64_t at = scenario.far.drains_at[side];
+    for (int i = 0; i < (scenario.far.return_ns == 0 ? 1 : scenario.drains); ++i, at += 1 + scheduler.random.below(kBytesMin)) {
+        while (process[0]->got + process[1]->got < at || !(p.end->on_provider(true) || p.end->on_provider(false))) {
+            if (p.finished) return;
+            scheduler.sleep({&next_drain_}, kForever);
+        }
+        stream::Guard guard(p.fd_lock);
+        if (!p.mapped || p.phase != Phase::kAttached) return;
+        drain_or_lend(p);
     }
-    stream::Guard guard(p.fd_lock);
-    if (!p.mapped || p.phase != Phase::kAttached) return;
-    drain_or_lend(p);
 }
 
 /// A connection that nobody uses any more, for so long that its guards are off.

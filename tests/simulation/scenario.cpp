@@ -78,13 +78,15 @@ void Scenario::draw_far(Random &random) {
     for (uint64_t &at : far.drains_at) at = random.chance(25) ? 1 + random.below(3 * kBytesMin) : 0;
     for (bool &exits : far.exits) exits = random.chance(30);
     far.cut_cleanly = random.chance(50);
-    lends = undrains = false;  // messages carry a connection once
+    lends = undrains = false;
     // What an intruder wrote would pass for repeated bytes at an end that has frozen (B3).
     fault = random.one_of({Fault::kKill, Fault::kKill, Fault::kKill, Fault::kStop, Fault::kStall, Fault::kMute, Fault::kPressure,
                            Fault::kPathStops, Fault::kLeave, Fault::kPathFails, Fault::kPathFails, Fault::kPathSilent, Fault::kCut,
                            Fault::kCut, Fault::kIdleKill});
     if (fault == Fault::kPressure) late_drain = victim;
     if (at_point >= 0) at_point = static_cast<int>(random.below(point_names().size()));
+    far.return_ns = random.one_of<uint64_t>({0, 10'000, 300'000, 20'000'000});
+    if (far.return_ns != 0) undrains = random.chance(50);
 }
 
 std::string Scenario::text() const {
@@ -100,8 +102,8 @@ std::string Scenario::text() const {
         text += fmt::format("two hosts: {} sends, {} and {} receives, messages of {} bytes, done when {}, naps {} and {} ns, {} sayings\n",
                             far.sends, far.receives[0], far.receives[1], far.message_bytes, far.acknowledged ? "there" : "under way",
                             far.path_nap_ns, far.channel_nap_ns, far.channel_room);
-        text += fmt::format("steps at {} and {} bytes{}{}\n", far.drains_at[0], far.drains_at[1], far.exits[0] ? ", 0 exits" : "",
-                            far.exits[1] ? ", 1 exits" : "");
+        text += fmt::format("steps at {} and {} bytes, returns after {} ns{}{}\n", far.drains_at[0], far.drains_at[1], far.return_ns,
+                            far.exits[0] ? ", 0 exits" : "", far.exits[1] ? ", 1 exits" : "");
     }
     return text + fmt::format("{} {}; {} of side {} at {} number {} after the first {} bytes\n", drains,
                               lends ? "drains or loans" : "drains", fault_name(fault), victim,

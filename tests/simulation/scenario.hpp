@@ -48,7 +48,8 @@ struct FarPlan {
     bool answerer_sends_first;
     uint32_t path_nap_ns, channel_nap_ns;
     uint32_t channel_room;  ///< Sayings that the kernel takes at a time.
-    uint64_t drains_at[2];  ///< After so many bytes an operator steps that side back, for good; 0: none does.
+    uint64_t drains_at[2];  ///< After so many bytes an operator steps that side back; 0: none does.
+    uint64_t return_ns;     ///< So long after a STEP the provider is tried again; 0: STEPs are for good.
     bool exits[2];          ///< The process ends where it would have closed, or as soon as it has.
     bool cut_cleanly;       ///< kCut: the victim's end is closed, and what it said arrives.
 };

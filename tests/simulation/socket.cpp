@@ -27,8 +27,9 @@ void Socket::retire_if_at_rest() {
 
 void Socket::get_ready() {
     if (p_.slot().cold.ready.load(std::memory_order_relaxed) == p_.state().epoch.load(std::memory_order_relaxed)) return;
-    if (p_.far != nullptr && !p_.far->is_established()) return;
-    p_.end->declare_ready();
+    if (p_.far == nullptr) return p_.end->declare_ready();
+    const uint32_t epoch = p_.state().epoch.load();
+    if (p_.far->is_established(epoch)) p_.end->declare_ready(epoch);
 }
 
 void Socket::carry() {

@@ -33,11 +33,21 @@ void World::run_channel() {
 /// The provider of messages: a message leaves its sender's memory, and arrives; an end that has failed is heard of at the other one.
 void World::run_provider() {
     if (scheduler.random.chance(50)) scheduler.sleep({}, scheduler.now_ns() + scheduler.random.skewed(1'000'000));
-    SimulatedEndpoint *ends[2] = {&process[0]->far->endpoint, &process[1]->far->endpoint};
-    for (int side = 0; side < 2; ++side) ends[side]->paper.connect(ends[1 - side]->paper);
-    const auto carry = [&](int side) {
-        path::MemoryEndpoint &end = ends[side]->paper;
-        if (ends[1 - side]->paper.is_broken() && end.fail(SANSOCK_ECONNRESET)) return true;
+    const auto connect = [&](Line &line) {
+        if (line.connected || line.ends[0] == nullptr || line.ends[1] == nullptr) return false;
+        line.connected = true;
+        // Of a provider that is silent, and now and then of another, a new connection does not come about.
+        const bool fails = &line != &lines[0] && scheduler.random.chance(20);
+        const int32_t status = provider_silent_ ? SANSOCK_ETIMEDOUT : fails ? SANSOCK_EIO : SANSOCK_OK;
+        for (int side = 0; side < 2; ++side) {
+            line.ends[side]->paper.connect(line.ends[1 - side]->paper, status);
+        }
+        return true;
+    };
+    const auto carry = [&](Line &line, int side) {
+        if (!line.connected) return false;
+        path::MemoryEndpoint &end = line.ends[side]->paper;
+        if (line.ends[1 - side]->paper.is_broken() && end.fail(SANSOCK_ECONNRESET)) return true;
         if (provider_silent_) return false;
         if (scenario.far.acknowledged) return end.deliver();
         return scheduler.random.chance(50) ? end.take() || end.arrive() : end.arrive() || end.take();
@@ -45,10 +55,14 @@ void World::run_provider() {
     for (;;) {
         SANSOCK_POINT("provider");
         const int first = static_cast<int>(scheduler.random.below(2));
-        const bool moved = carry(first) || carry(1 - first);
+        bool moved = false;
+        for (size_t i = 0; i < lines.size(); ++i) {
+            moved |= connect(lines[i]) || carry(lines[i], first) || carry(lines[i], 1 - first);
+        }
         for (int side = 0; side < 2; ++side) {
-            if (!ends[side]->armed || !ends[side]->paper.has_completed()) continue;
-            ends[side]->armed = false;
+            SimulatedEndpoint &end = process[side]->far->endpoint();
+            if (!end.armed || !end.paper.has_completed()) continue;
+            end.armed = false;
             process[side]->far->notified = true;
             scheduler.wake(channel.key(side));
         }

@@ -28,6 +28,7 @@ World::~World() = default;
 void World::set_up() {
     tcp.reset(scenario.send_limit, scenario.receive_limit);
     channel.reset(scenario.far.channel_room);
+    lines.assign(1, {});
     provider_silent_ = channel_lost_ = false;
     path_stopped = fault_done = fault_felt = excused = warmed_up_ = overdue_ = deferred_ = intruded_ = false;
     hits_ = points_since_ = 0;
@@ -74,7 +75,7 @@ World::Outcome World::run(uint64_t seed) {
         drains.weight = std::max<uint64_t>(drains.weight, 64);  // or the first bytes may be through before it is
     }
     for (int side = 0; side < 2 && scenario.two_hosts; ++side) {
-        if (scenario.far.drains_at[side] > 0) scheduler.spawn("operator", side, [this, side] { drain_for_good(side); });
+        if (scenario.far.drains_at[side] > 0) scheduler.spawn("operator", side, [this, side] { drain_far(side); });
     }
     if (scenario.fault == Fault::kIdleKill) scheduler.spawn("killer", -1, [this] { run_idle_killer(); });
     if (scenario.late_drain >= 0) scheduler.spawn("late-operator", scenario.late_drain, [this] { run_late_operator(); });
@@ -107,7 +108,7 @@ void World::progressed() {
     if (!warmed_up_) {
         const Process &a = *process[0], &b = *process[1];
         const bool moved = std::min(a.got, b.got) >= kBytesMin;
-        // Between two hosts a STEP is for good, and whatever comes after it comes to TCP alone.
+        // Between two hosts a STEP may be for good, and then whatever comes after it comes to TCP alone.
         warmed_up_ = moved && a.state().upgrades.load() + b.state().upgrades.load() > 0 &&
                      (scenario.two_hosts || a.state().step_backs.load() + b.state().step_backs.load() > 0);
         if (warmed_up_) scheduler.trace("the first bytes have moved");

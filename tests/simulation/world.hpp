@@ -1,5 +1,6 @@
 // Two processes, the connection between them, and the account of what each application was told.
 #pragma once
+#include <deque>
 #include <memory>
 #include <new>
 #include <string>
@@ -30,6 +31,7 @@ inline constexpr uint16_t kFirstWaker = 2;   ///< Of the application's threads; 
 inline constexpr uint16_t kWakersEnd = 4;
 inline constexpr uint64_t kFirstSleepNs = 4'000'000;  ///< framework/socket/waiting.hpp
 inline constexpr uint64_t kHeldNapNs = 1'000'000;
+inline constexpr uint64_t kRendezvousNs = 1'000'000'000;
 inline constexpr uint64_t kStepTimeoutNs = 5'000'000'000;
 
 /// The stream's world, as framework/socket/environment.cpp makes it of a socket and a peer.
@@ -103,6 +105,12 @@ struct Process {
     bool blocked_reading = false, blocked_writing = false;
 };
 
+/// A connection of the provider of messages.
+struct Line {
+    SimulatedEndpoint *ends[2] = {};
+    bool connected = false;
+};
+
 class World final : public Watcher {
 public:
     World();
@@ -125,7 +133,8 @@ public:
     Tcp tcp;
     Channel channel;
     std::unique_ptr<Process> process[2];
-    Coverage coverage[2];  ///< Within one host, and between two.
+    Coverage coverage[2];    ///< Within one host, and between two.
+    std::deque<Line> lines;  ///< Of each epoch.
     bool path_stopped = false;
     bool fault_done = false;  ///< Its cause is there, ...
     bool fault_felt = false;  ///< ... and somebody has met it.
@@ -162,7 +171,7 @@ private:
     void run_path();
     void run_channel();
     void run_provider();
-    void drain_for_good(int side);
+    void drain_far(int side);
     void run_idle_killer();
     void idle_kill(bool long_silent);
     void due_now();

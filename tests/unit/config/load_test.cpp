@@ -26,6 +26,7 @@ void expect_defaults(const Config &sut) {
     EXPECT_EQ(sut.timeouts.rendezvous, 1s);
     EXPECT_EQ(sut.timeouts.require, 1s);
     EXPECT_EQ(sut.timeouts.path, 30s);
+    EXPECT_EQ(sut.timeouts.return_after, 5s);
     EXPECT_EQ(sut.logging.level, LogLevel::warning);
     EXPECT_EQ(sut.logging.file, "");
     EXPECT_TRUE(sut.access.allow.empty());
@@ -88,7 +89,7 @@ upgrade_after: {calls: 7, bytes: 100}
 waiting: {policy: park, spin: 0}
 logging: {level: debug, target: /var/log/sansock.log}
 access: {allow: [[redis, 1000]]}
-timeouts: {step: 100ms, rendezvous: 20ms, require: 60s, path: 600s}
+timeouts: {step: 100ms, rendezvous: 20ms, require: 60s, path: 600s, return: 50ms}
 )");
     ASSERT_EQ(sut.providers.size(), 2u);
     const Provider &provider = sut.providers[0];
@@ -126,6 +127,7 @@ timeouts: {step: 100ms, rendezvous: 20ms, require: 60s, path: 600s}
     EXPECT_EQ(sut.timeouts.rendezvous, 20ms);
     EXPECT_EQ(sut.timeouts.require, 60s);
     EXPECT_EQ(sut.timeouts.path, 600s);
+    EXPECT_EQ(sut.timeouts.return_after, 50ms);
 }
 
 TEST(Load, UnquotedBracesAroundAGuidAreUnderstood) {

@@ -148,14 +148,14 @@ TEST(Carrier, BytesAreNotOverwrittenWhileTheProviderReadsThem) {
 TEST(Carrier, NothingIsSentBeforeThePeerWhereTheProviderWantsThat) {
     const Host::Sizes sizes;
     Host a(1, sizes), b(2, sizes);
-    a.meet(b, sizes);
-    b.meet(a, sizes);
+    a.meet(b);
+    b.meet(a);
     const memory::Slot *of_b = &a.theirs.slot(0);
     const memory::Slot *of_a = &b.theirs.slot(0);
     a.carrier.start({&a.arena, a.slot, of_b, nullptr, a.state.get()},
-                    {.send_depth = 5, .message_bytes = kBufferSize, .peer_receives = 6, .waits_for_first = true});
+                    {.epoch = 1, .send_depth = 5, .message_bytes = kBufferSize, .peer_receives = 6, .waits_for_first = true});
     b.carrier.start({&b.arena, b.slot, of_a, nullptr, b.state.get()},
-                    {.send_depth = 5, .message_bytes = kBufferSize, .peer_receives = 6, .sends_first = true});
+                    {.epoch = 1, .send_depth = 5, .message_bytes = kBufferSize, .peer_receives = 6, .sends_first = true});
     a.send(10);
     a.pump();
     EXPECT_EQ(a.endpoint.posted_sends, 0u);
@@ -170,10 +170,10 @@ TEST(Carrier, WhoMustLeaveTcpFirstIsToldWhenHeMaySend) {
     const Host::Sizes sizes;
     Host a(1, sizes), b(2, sizes);
     a.state->required = true;
-    a.meet(b, sizes);
+    a.meet(b);
     EXPECT_EQ(a.end->events(POLLOUT) & POLLOUT, 0);
     EXPECT_NE(a.slot->hot.want_room, 0) << "or nobody would be told";
-    b.meet(a, sizes);
+    b.meet(a);
     EXPECT_EQ(a.end->events(POLLOUT) & POLLOUT, POLLOUT);
     a.send(10);
     EXPECT_EQ(a.sent, 10u);

@@ -59,6 +59,29 @@ INSTANTIATE_TEST_SUITE_P(At, FailureOf,
                              return what + (std::get<1>(info.param) ? "BetweenHosts" : "");
                          });
 
+class ReturnsAfterFailures : public ::testing::TestWithParam<bool> {};
+
+TEST_P(ReturnsAfterFailures, AsOftenAsThereAreAndLoseNothing) {
+    Pair sut({.far = GetParam()});
+    std::mt19937 random(11);
+    for (uint32_t epochs = 0; epochs < 200 && !HasFatalFailure(); ++epochs) {
+        for (int i = 0; i < 150 && !HasFatalFailure(); ++i) sut.step(random, 2 * kBufferSize);
+        Host &fails = random() % 2 != 0 ? sut.a : sut.b;
+        fails.endpoint.break_with(SANSOCK_EIO);
+        for (int i = 0; i < 50 && !HasFatalFailure(); ++i) sut.step(random, 2 * kBufferSize);
+        sut.finish();
+        ASSERT_FALSE(HasFailure());
+        ASSERT_EQ(sut.a.state->epoch, sut.b.state->epoch);
+        ASSERT_FALSE(sut.a.end->on_provider(true) || sut.b.end->on_provider(true));
+        sut.meet_again();
+        sut.pump();
+    }
+    EXPECT_GT(sut.a.state->upgrades, 100u);
+    EXPECT_GT(sut.b.state->upgrades, 100u);
+}
+
+INSTANTIATE_TEST_SUITE_P(Of, ReturnsAfterFailures, ::testing::Bool(), [](const auto &info) { return info.param ? "TwoHosts" : "OneHost"; });
+
 TEST(Failure, IsNamedByTheEndpointAndNotByWhatItFlushed) {
     Pair sut;
     sut.a.send(100);

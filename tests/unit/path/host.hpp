@@ -28,8 +28,8 @@ struct Host final : stream::Environment {
         uint64_t window = 5 * kBufferSize;
         bool far = false;
     };
-    explicit Host(uint64_t seed_, const Sizes &sizes)
-        : seed(seed_), far(sizes.far), endpoint(std::min(sizes.sends, kSendsMax), sizes.receives) {
+    explicit Host(uint64_t seed_, const Sizes &sizes_)
+        : seed(seed_), sizes(sizes_), far(sizes.far), endpoint(std::min(sizes.sends, kSendsMax), sizes.receives) {
         EXPECT_EQ(arena.create(kBufferSize, 16 << 20), 0);
         EXPECT_EQ(mirror.create(kBufferSize, kBufferSize), 0);
         EXPECT_EQ(landing.create(kBufferSize + kFrameRoom, 16 << 20), 0);
@@ -50,30 +50,41 @@ struct Host final : stream::Environment {
         landing.close();
     }
 
-    void meet(Host &other, const Sizes &sizes) {
+    void meet(Host &other) {
         peer = &other;
         if (far) {
             theirs = memory::PeerArena::of(mirror);
         } else {
             ASSERT_EQ(theirs.map(other.arena.fd()), 0);
         }
-        const memory::Slot *their_slot = &theirs.slot(0);
         end = std::make_unique<stream::End>(
-            *state, stream::End::Memory{&arena, slot, &theirs, their_slot, &carrier.landing().view(), &carrier.landing().slot(), far},
+            *state, stream::End::Memory{&arena, slot, &theirs, &theirs.slot(0), &carrier.landing().view(), &carrier.landing().slot(), far},
             *this);
-        carrier.start(
-            {&arena, slot, their_slot, nullptr, state.get(), far},
-            {.send_depth = std::min(sizes.sends, kSendsMax), .message_bytes = kBufferSize + kFrameRoom, .peer_receives = sizes.receives});
-        endpoint.connect(other.endpoint);
+        begin_epoch();
+    }
+    /// Another endpoint, for another epoch.
+    void prepare_again() {
+        ASSERT_TRUE(end->may_return());
+        carrier.stop();
+        std::destroy_at(&endpoint);
+        std::construct_at(&endpoint, std::min(sizes.sends, kSendsMax), sizes.receives);
+        ASSERT_TRUE(carrier.lend(endpoint, nullptr));
+    }
+    void begin_epoch() {
+        carrier.start({&arena, slot, &theirs.slot(0), nullptr, state.get(), far}, {.epoch = state->epoch,
+                                                                                   .send_depth = std::min(sizes.sends, kSendsMax),
+                                                                                   .message_bytes = kBufferSize + kFrameRoom,
+                                                                                   .peer_receives = sizes.receives});
+        endpoint.connect(peer->endpoint);
         end->declare_ready();
     }
 
     // --- what a process does ---
     void pump() {
         const Moved moved = carrier.move(true);
-        if (moved.failed) end->step(stream::Reason::kProviderFailed, true);
+        if (moved.failed) end->step(stream::Reason::kProviderFailed, false);
         if (end->attention_pending() || state->out.replaying) end->progress();
-        if (!end->on_provider(true) && state->step_backs > 0) {
+        if (!carrier.is_of_epoch(state->epoch)) {
             carrier.stop();
             endpoint.close();
         }
@@ -170,6 +181,7 @@ struct Host final : stream::Environment {
     void wake_own() override {}
 
     const uint64_t seed;
+    const Sizes sizes;
     const bool far;
     Host *peer = nullptr;
     memory::Arena arena, landing, mirror;
@@ -189,9 +201,16 @@ struct Host final : stream::Environment {
 /// A connection whose two directions are on the provider.
 struct Pair {
     explicit Pair(const Host::Sizes &sizes = {}) : a(1, sizes), b(2, sizes) {
-        a.meet(b, sizes);
-        b.meet(a, sizes);
+        a.meet(b);
+        b.meet(a);
         pump();
+    }
+    /// Both rest on TCP, and have said so to each other.
+    void meet_again() {
+        a.prepare_again();
+        b.prepare_again();
+        a.begin_epoch();
+        b.begin_epoch();
     }
     /// Until nothing moves any more.
     void pump() {

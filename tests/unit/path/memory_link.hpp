@@ -17,8 +17,14 @@ class MemoryEndpoint final : public Endpoint {
 public:
     MemoryEndpoint(uint32_t send_depth, uint32_t receive_depth) : send_depth_(send_depth), receive_depth_(receive_depth) {}
 
-    void connect(MemoryEndpoint &peer) {
+    /// Or the connection does not come about, for the reason that `status` tells.
+    void connect(MemoryEndpoint &peer, int32_t status = SANSOCK_OK) {
         peer_ = &peer;
+        if (status != SANSOCK_OK) {
+            fail(status);
+            return;
+        }
+        if (status_ != SANSOCK_OK) return;
         completed_.push_back({0, 0, 0, SANSOCK_OK, SANSOCK_COMPLETION_STATE});
     }
 
