@@ -44,6 +44,14 @@ bool carries_messages(plugin::Provider &provider) {
     return provider.extension<sansock_shared_memory_ops>(SANSOCK_EXT_SHARED_MEMORY) == nullptr;
 }
 
+/// A message is the bytes and their frame, two slices; and data must have a receive beside those that are reserved. Empty: it is so.
+std::string misfit(const config::Provider &block, plugin::Provider &provider) {
+    const sansock_limits &limits = provider.limits();
+    if (!carries_messages(provider) || (limits.slice_count_max >= 2 && limits.receive_depth_max >= path::Credits::kReceivesMin)) return {};
+    return fmt::format("plugin '{}' takes {} slices and {} receives, messages need 2 and {}", block.plugin, limits.slice_count_max,
+                       limits.receive_depth_max, path::Credits::kReceivesMin);
+}
+
 class ConfiguredRuntime final : public socket::Runtime {
 public:
     ConfiguredRuntime(const socket::Launch &launch, config::Config config)
@@ -59,6 +67,9 @@ public:
     bool may_share(uid_t one, uid_t other) override { return config::may_share(config_, one, other); }
     void set_drained(std::span<const socket::GuidText> guids) override;
     bool release_drained() override;
+    void lose(uint32_t provider) override { lost_ |= uint64_t{1} << provider; }
+    uint64_t lost() override { return lost_; }
+    bool close_lost(uint32_t provider) override;
     void warn(const char *text) override { log().warning(text); }
     void *create(const Choice &choice) override;
     bool offer(void *endpoint, OfferBytes &bytes, OfferFds &fds) override;
@@ -84,7 +95,8 @@ private:
         bool configured = false;
         std::optional<plugin::Provider> provider;
         Queues queues;
-        bool failed = false;  ///< Said once; not tried again for every connection.
+        std::string fault;                                    ///< Why it could not be opened when it was tried last; said once.
+        std::chrono::steady_clock::time_point tried_again{};  ///< And not before then again, which would be for every connection.
     };
 
     void take(config::Config config);
@@ -94,7 +106,7 @@ private:
     plugin::Provider *provider(uint32_t index);
     static Session *session(void *endpoint) { return static_cast<Session *>(endpoint); }
     bool said(const char *what, const Result<void> &result);
-    bool fits(const config::Provider &block, plugin::Provider &provider);
+    void pass_over(Opened &opened, std::string fault);
     void forget_parents();
     void close_retired();
     void say(const char *what, const Error &error) { log().error(fmt::format("{}: {}", what, error.text)); }
@@ -110,6 +122,7 @@ private:
     std::vector<uint32_t> numbers_;  ///< Of the configuration's providers, in its order.
     std::vector<plugin::Region> regions_;
     std::set<std::string, std::less<>> drained_;  ///< GUIDs.
+    uint64_t lost_ = 0;                           ///< Providers whose device is gone, a bit each, until they are closed.
     pid_t pid_ = getpid();
     std::atomic<Session *> retired_{nullptr};  ///< A stack without a lock: an application's thread may be in a signal handler, or forking.
 };
@@ -128,7 +141,7 @@ void ConfiguredRuntime::take(config::Config config) {
     for (const config::Provider &block : config_.providers) numbers_.push_back(number_of(block));
     for (Opened &opened : providers_) {
         if (!opened.configured && opened.provider && !opened.provider->is_used()) opened.provider.reset();
-        opened.failed = false;  // what was missing may be there by now
+        opened.tried_again = {};  // what was missing may be there by now
     }
     fill_policy();
 }
@@ -255,7 +268,7 @@ bool ConfiguredRuntime::release_drained() {
     std::set<std::string> plugins;
     for (Opened &opened : providers_) {
         if (!drained_.contains(opened.block.guid.text())) continue;
-        opened.failed = false;
+        opened.tried_again = {};
         if (opened.provider && opened.provider->is_used()) {
             all = false;
             continue;
@@ -276,32 +289,36 @@ bool ConfiguredRuntime::release_drained() {
 plugin::Provider *ConfiguredRuntime::provider(uint32_t index) {
     if (pid_ != getpid()) forget_parents();
     Opened &opened = providers_[index];
+    if ((lost_ >> index & 1) != 0) return nullptr;
     if (opened.provider) return &*opened.provider;
-    if (opened.failed) return nullptr;
+    if (std::chrono::steady_clock::now() < opened.tried_again) return nullptr;
     const config::Provider &block = opened.block;
     auto provider = host_.open(block.plugin, block.guid.text(), block.block_yaml, block.origin);
-    if (!provider) {
-        opened.failed = true;
-        log().warning(fmt::format("provider {} is passed over: {}", block.guid.text(), provider.error().text));
+    std::string fault = provider ? misfit(block, *provider) : provider.error().text;
+    if (!fault.empty()) {
+        pass_over(opened, std::move(fault));
         return nullptr;
     }
-    if (!fits(block, *provider)) {
-        opened.failed = true;
-        return nullptr;
-    }
+    opened.fault.clear();
     opened.provider.emplace(std::move(*provider));
     return &*opened.provider;
 }
 
-/// A message is the bytes and their frame, two slices; and data must have a receive beside those that are reserved.
-bool ConfiguredRuntime::fits(const config::Provider &block, plugin::Provider &provider) {
-    const sansock_limits &limits = provider.limits();
-    if (!carries_messages(provider) || (limits.slice_count_max >= 2 && limits.receive_depth_max >= path::Credits::kReceivesMin))
-        return true;
-    log().warning(fmt::format("provider {} is passed over: plugin '{}' takes {} slices and {} receives, messages need 2 and {}",
-                              block.guid.text(), block.plugin, limits.slice_count_max, limits.receive_depth_max,
-                              path::Credits::kReceivesMin));
-    return false;
+void ConfiguredRuntime::pass_over(Opened &opened, std::string fault) {
+    opened.tried_again = std::chrono::steady_clock::now() + config_.timeouts.return_after;
+    if (opened.fault == fault) return;
+    opened.fault = std::move(fault);
+    log().warning(fmt::format("provider {} is passed over: {}", opened.block.guid.text(), opened.fault));
+}
+
+bool ConfiguredRuntime::close_lost(uint32_t index) {
+    close_retired();
+    Opened &opened = providers_[index];
+    if (opened.provider && opened.provider->is_used()) return false;
+    opened.provider.reset();
+    lost_ &= ~(uint64_t{1} << index);
+    pass_over(opened, "its device is gone");
+    return true;
 }
 
 /// A child of fork neither uses nor closes what its parent opened: it opens its own.
@@ -311,8 +328,9 @@ void ConfiguredRuntime::forget_parents() {
     for (size_t i = 0; i < providers_.size(); ++i) {
         std::swap((*parents)[i].provider, providers_[i].provider);
         std::swap((*parents)[i].queues, providers_[i].queues);
-        providers_[i].failed = false;
+        providers_[i].tried_again = {};
     }
+    lost_ = 0;
     new std::vector<plugin::Region>(std::exchange(regions_, {}));
     host_.abandon();
 }
@@ -322,6 +340,7 @@ void *ConfiguredRuntime::create(const Choice &choice) {
     if (opened == nullptr) return nullptr;
     auto made = Session::open(*opened, providers_[choice.provider].queues, choice);
     if (!made) {
+        if (made.error().code == ENODEV) lose(choice.provider);
         say("no endpoint", made.error());
         return nullptr;
     }

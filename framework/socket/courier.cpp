@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <sys/mman.h>
 
+#include <bit>
 #include <utility>
 
 #include "base/point.hpp"
@@ -128,14 +129,21 @@ Courier *Couriers::new_courier() {
     return new (&couriers[high]) Courier{};
 }
 
+void *Couriers::create(const Choice &choice) {
+    void *endpoint = process_.runtime()->create(choice);
+    if (endpoint == nullptr && process_.runtime()->lost() != 0) process_.ring_helper();  // to sweep()
+    return endpoint;
+}
+
 Courier *Couriers::prepare(const Choice &choice, stream::Reason &reason) {
     reason = stream::Reason::kNoResources;
     Courier *courier = new_courier();
     if (courier == nullptr) return nullptr;
     reason = stream::Reason::kNoProvider;
-    courier->endpoint = process_.runtime()->create(choice);
+    courier->endpoint = create(choice);
     if (courier->endpoint == nullptr) return nullptr;
     courier->connection = nullptr;
+    courier->provider = choice.provider;
     courier->decide_ns = 0;
     courier->awaited.store(false, std::memory_order_relaxed);
     courier->limits = choice.messages;
@@ -271,7 +279,7 @@ bool Couriers::prepare_again(Courier &courier, const Choice &choice) {
     const bool fits = choice.carries_messages && choice.messages.receives == place.receives() &&
                       choice.buffer_size + path::kFrameRoom == place.message_bytes();
     if (!fits || landings_[courier.landing].provider != choice.provider) return false;
-    courier.endpoint = process_.runtime()->create(choice);
+    courier.endpoint = create(choice);
     if (courier.endpoint == nullptr) return false;
     courier.awaited.store(false, std::memory_order_relaxed);
     courier.limits = choice.messages;
@@ -314,14 +322,17 @@ void Couriers::notified(uint32_t index) {
     if (connection.phase() == Phase::kLingering) finish_lingering(process_, connection);
 }
 
+void Couriers::let_rest(Connection &connection) {
+    Courier *courier = connection.courier.load(std::memory_order_acquire);
+    if (courier == nullptr || !connection.courier.compare_exchange_strong(courier, nullptr)) return;  // it is retired
+    const bool for_good = connection.shared->stream.pinned.load(std::memory_order_relaxed) != 0;
+    return for_good || connection.phase() != Phase::kAttached ? close(*courier) : rest(*courier, connection);
+}
+
 void Couriers::look_after(Connection &connection) {
     Courier *courier = connection.courier.load(std::memory_order_acquire);
     if (courier == nullptr) return;
-    if (!courier->carrier.is_of_epoch(connection.shared->stream.epoch.load(std::memory_order_acquire))) {
-        if (!connection.courier.compare_exchange_strong(courier, nullptr)) return;  // it is retired
-        const bool for_good = connection.shared->stream.pinned.load(std::memory_order_relaxed) != 0;
-        return for_good || connection.phase() != Phase::kAttached ? close(*courier) : rest(*courier, connection);
-    }
+    if (!courier->carrier.is_of_epoch(connection.shared->stream.epoch.load(std::memory_order_acquire))) return let_rest(connection);
     carry_now(connection, true);
     get_ready_at_last(*courier, connection);
     if (courier->carrier.failed()) fail(*courier, connection);
@@ -362,6 +373,7 @@ void Couriers::fail(Courier &courier, Connection &connection) {
         if (courier.decide_ns == 0) courier.decide_ns = now + (memory.far ? kGraceFarNs : kGraceNs);
         if (now < courier.decide_ns) return due_at(courier.decide_ns);
     }
+    if (courier.carrier.status() == SANSOCK_ENODEV) process_.runtime()->lose(courier.provider);
     char detail[kDetailMax];
     snprintf(detail, sizeof detail, "plugin %s failed with %s", connection.shared->plugin, sansock_status_name(courier.carrier.status()));
     set_detail(connection, detail);
@@ -375,15 +387,22 @@ void Couriers::forget_windows(Peer &peer) {
     peer.has_windows.store(false);
 }
 
-bool Couriers::release() {
+bool Couriers::release(uint64_t providers) {
+    const auto is_one = [&](uint32_t provider) { return (providers >> provider & 1) != 0; };
     for (uint32_t i = 0; i < couriers_high.load(std::memory_order_relaxed); ++i) {
-        if (couriers[i].state.load(std::memory_order_acquire) != Courier::kFree && couriers[i].endpoint != nullptr) return false;
+        const Courier &courier = couriers[i];
+        const bool has_endpoint = courier.state.load(std::memory_order_acquire) != Courier::kFree && courier.endpoint != nullptr;
+        if (has_endpoint && is_one(courier.provider)) return false;
     }
+    const auto deregister = [this](sansock_region *region) { process_.runtime()->deregister_memory(region); };
     for (LandingArena &landing : landings_) {
-        landing.registered.close([this](sansock_region *region) { process_.runtime()->deregister_memory(region); });
+        if (is_one(landing.provider)) landing.registered.close(deregister);
     }
     for (Peer &peer : process_.peers()) {
-        if (peer.used.load(std::memory_order_acquire) != 0 && peer.has_windows.load()) forget_windows(peer);
+        if (peer.used.load(std::memory_order_acquire) == 0 || !peer.has_windows.load()) continue;
+        for (uint32_t arena = 0; arena < peer.our_arenas.load(); ++arena) {
+            if (is_one(peer.arena_provider[arena])) peer.windows[arena].close(deregister);
+        }
     }
     return true;
 }
@@ -402,6 +421,9 @@ void Couriers::sweep() {
             continue;
         forget_windows(peer);
         expect_release(process_, peer);
+    }
+    for (uint64_t lost = process_.runtime() == nullptr ? 0 : process_.runtime()->lost(); lost != 0; lost &= lost - 1) {
+        if (release(lost & -lost)) process_.runtime()->close_lost(static_cast<uint32_t>(std::countr_zero(lost)));
     }
     if (watch_ns_ == 0 && watching.load(std::memory_order_relaxed)) {
         watch_ns_ = now_ns() + process_.policy().path_timeout_ns / 4;

@@ -27,6 +27,7 @@ struct Courier {
     uint64_t decide_ns = 0;            ///< When a failure that may be the peer's death is taken for one of the provider.
     std::atomic<bool> awaited{false};  ///< Somebody has found the path not established yet, and may sleep until it is.
     MessageLimits limits;
+    uint32_t provider = 0;            ///< Of the endpoint.
     uint32_t landing = 0;             ///< Where its receives lie.
     uint64_t began_ns = 0;            ///< When it began to carry.
     uint64_t hold_ns = 0;             ///< How long it is to be idle.
@@ -61,6 +62,8 @@ public:
     /// Takes it apart: nothing of the connection's memory is the provider's any more.
     void close(Courier &courier);
 
+    /// The connection rests on TCP, whether its epoch is over or has not begun: it needs its endpoint no more. With its fd_lock held.
+    void let_rest(Connection &connection);
     /// An idle one gets an endpoint for another epoch, with its receives posted. False: not as things are.
     bool prepare_again(Courier &courier, const Choice &choice);
     /// An idle one has none, and is not looked at for a time: longer than the time before, where that has led to nothing.
@@ -80,8 +83,8 @@ public:
     void notified(uint32_t index);
     /// What becomes of a path that has failed, or whose epoch is over. With the connection's fd_lock held.
     void look_after(Connection &connection);
-    /// Nothing of ours is registered with any provider afterwards. False: some connection is carried.
-    bool release();
+    /// Nothing of ours is registered with any of these providers afterwards, a bit each. False: one of them carries connections.
+    bool release(uint64_t providers);
     /// Closes what was retired, and lets go of peers that are dead and unused.
     void sweep();
     void timers();
@@ -100,6 +103,7 @@ private:
     /// By number; nullptr behind the last.
     static Courier *courier_at(uint32_t index);
     Courier *new_courier();
+    void *create(const Choice &choice);
     bool lend(Courier &courier, const Choice &choice);
     bool cover_landing(LandingArena &landing, const Choice &choice, uint32_t slots);
     void close_endpoint(Courier &courier);

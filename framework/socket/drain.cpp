@@ -38,14 +38,15 @@ bool Drain::apply(Connection &connection) {
     end.drain();
     if (!end.at_rest_on_tcp()) return false;
     if (connection.endpoint != nullptr) process_.runtime()->retire(std::exchange(connection.endpoint, nullptr));
-    return connection.courier.load(std::memory_order_acquire) == nullptr;
+    couriers_.let_rest(connection);
+    return true;
 }
 
 Drain::Progress Drain::timers() {
     if (now_ns() < due_ns_) return progress_;
     bool all = true;
     for (uint32_t i = 0; i < process_.connections_used(); ++i) all &= apply(process_.connection_at(i));
-    if (all && count_ > 0) couriers_.release();  // or not, where messages of another provider are under way
+    if (all && count_ > 0) couriers_.release(~uint64_t{0});  // or not, where messages of another provider are under way
     const bool released = all && (process_.runtime() == nullptr || process_.runtime()->release_drained());
     progress_ = released ? kDone : all ? kInUse : kMoving;
     // A connection that was about to be attached when its provider was drained is found the next time.

@@ -73,6 +73,12 @@ public:
     virtual void set_drained(std::span<const GuidText> guids) = 0;
     /// Closes the drained ones, and lets go of their plugins, which are looked for anew when they are wanted again. False: some are in use.
     virtual bool release_drained() = 0;
+    /// Its device is gone: the provider is given to no connection until it was closed, and then is opened anew after a time.
+    virtual void lose(uint32_t provider) = 0;
+    /// Those that are to be closed, a bit each.
+    virtual uint64_t lost() = 0;
+    /// False: it is in use still.
+    virtual bool close_lost(uint32_t provider) = 0;
     /// A line in the log.
     virtual void warn(const char *text) = 0;
 

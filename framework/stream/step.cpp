@@ -243,6 +243,7 @@ void End::finish_epoch(uint32_t epoch) {
     SANSOCK_POINT("S4.over");
     s_.step_backs.fetch_add(1, std::memory_order_relaxed);
     if (s_.out.fin || m_.peer->cold.fin.load(std::memory_order_relaxed) != 0) pin();
+    if (m_.path != m_.peer) env_.ring_own_helper();  // the endpoint of this epoch has had its time
 }
 
 /// Neither direction can have been on the provider in this epoch: a peer for which we were not ready has not switched, and we have not.

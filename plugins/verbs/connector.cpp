@@ -32,6 +32,7 @@ std::int32_t status_of(rdma_cm_event_type event) noexcept {
         case RDMA_CM_EVENT_UNREACHABLE: return SANSOCK_ETIMEDOUT;
         case RDMA_CM_EVENT_REJECTED:
         case RDMA_CM_EVENT_DISCONNECTED: return SANSOCK_ECONNRESET;
+        case RDMA_CM_EVENT_DEVICE_REMOVAL: return SANSOCK_ENODEV;
         default: return SANSOCK_EIO;
     }
 }
@@ -84,7 +85,7 @@ Line *Connector::line_of(const rdma_cm_id *id) const noexcept {
 
 void Connector::add(Line &line) {
     const std::lock_guard lock(mutex_);
-    if (!has_device_) throw Failure(SANSOCK_ENOMEM, "the device has been removed");
+    if (!has_device_) throw Failure(SANSOCK_ENODEV, "the device has been removed");
     lines_.push_back(&line);
 }
 
@@ -195,7 +196,7 @@ void Connector::take(const rdma_cm_event &event) noexcept {
     std::unique_lock lock(mutex_);
     if (event.event == RDMA_CM_EVENT_CONNECT_REQUEST) return come_in(event);
     if (event.id == device_.door()) {
-        if (event.event == RDMA_CM_EVENT_DEVICE_REMOVAL) has_device_ = false;
+        if (event.event == RDMA_CM_EVENT_DEVICE_REMOVAL) lose_device();
         return;
     }
     Line *line = line_of(event.id);
@@ -206,6 +207,12 @@ void Connector::take(const rdma_cm_event &event) noexcept {
         log(SANSOCK_LOG_INFO, std::string("no connection to ") + plugins::text_of(line->peer.address) + ": " + failure.what());
         fail(*line, failure.status());
     }
+}
+
+/// The kernel waits for us to let go of everything that we have of it.
+void Connector::lose_device() noexcept {
+    has_device_ = false;
+    for (Line *line : lines_) fail(*line, SANSOCK_ENODEV);
 }
 
 /// A request for a connection. The token says for whom.

@@ -57,6 +57,7 @@ private:
     void bury() noexcept;
     void take_events() noexcept;
     void take(const rdma_cm_event &event) noexcept;
+    void lose_device() noexcept;
     void come_in(const rdma_cm_event &event) noexcept;
     void go_on(Line &line, const rdma_cm_event &event, std::unique_lock<std::mutex> &lock);
     void accept(Line &line);

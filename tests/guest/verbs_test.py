@@ -107,7 +107,12 @@ class Programs(hosts_test.Case):
 
 
 class Faults(hosts_test.Case):
-    """Each befalls a conversation whose every byte is checked, in both directions, while it goes by the provider."""
+    """Each befalls a conversation whose every byte is checked, in both directions, while it goes by the provider, to which it returns."""
+
+    def setUp(self):
+        super().setUp()
+        for host in self.fleet.hosts:
+            host.environment["LD_PRELOAD"] = harness.tool("../lib/tests/qp_error.so")
 
     def befalls(self, fault):
         self.fleet.start_daemons()
@@ -116,7 +121,9 @@ class Faults(hosts_test.Case):
                 port = PORT + number
                 server, client = self.talk(pause=0, port=port)
                 self.on_provider(port)
-                fault()
+                fault(client)
+                self.goes_on(client)
+                self.on_provider(port)
                 self.goes_on(client)
                 for end in (client, server):
                     end.send_signal(signal.SIGKILL)
@@ -124,14 +131,14 @@ class Faults(hosts_test.Case):
         print(f"{ROUNDS} rounds", end=" ", flush=True)
 
     def test_a_cut_wire(self):
-        def cut():
+        def cut(_):
             self.a.link("down")
             time.sleep(1)
             self.a.link("up")
         self.befalls(cut)
 
     def test_a_wire_that_takes_and_gives_nothing(self):
-        def swallow():
+        def swallow(_):
             for host in self.fleet.hosts:
                 host.netem("loss", "100%")
             time.sleep(3)
@@ -140,24 +147,39 @@ class Faults(hosts_test.Case):
         self.befalls(swallow)
 
     def test_loss_and_delay(self):
-        def spoil():
+        def spoil(_):
             self.b.netem("delay", "20ms", "5ms", "loss", "2%")
             time.sleep(3)
             self.b.netem()
         self.befalls(spoil)
 
     def test_daemons_that_go(self):
-        def restart():
+        def restart(_):
             for host in self.fleet.hosts:
                 host.kill_daemon()
                 host.start_daemon()
         self.befalls(restart)
 
     def test_a_provider_that_is_drained(self):
-        def drain():
+        def drain(_):
             self.b.sansock("drain", hosts.PROVIDER)
             self.b.sansock("undrain", hosts.PROVIDER)
         self.befalls(drain)
+
+    def test_queue_pairs_in_error(self):
+        self.befalls(lambda client: client.send_signal(signal.SIGUSR2))  # qp_error.cpp
+
+    def test_a_device_that_is_removed(self):
+        def replace(_):
+            self.a.place.remove_device()  # which waits until everybody has let go of it
+            self.a.place.add_device()
+        self.befalls(replace)
+
+    def test_a_device_that_is_removed_at_the_other_end(self):
+        def replace(_):
+            self.b.place.remove_device()
+            self.b.place.add_device()
+        self.befalls(replace)
 
     def test_a_peer_that_is_killed(self):
         """What came is what it sent, and where it ended in good order, that is all of which it was told that it is sent."""

@@ -139,7 +139,7 @@ const Lie kGreetings[] = {
     changed(
         "UnknownType", &Peer::hello, [](Message &m) { m.type = static_cast<MessageType>(99); }, kOutOfTurn),
     changed(
-        "WrongVersion", &Peer::hello, [](Message &m) { m.version = 2; }, "speaks another version"),
+        "WrongVersion", &Peer::hello, [](Message &m) { m.version += 1; }, "speaks another version"),
     changed(
         "WrongPid", &Peer::hello, [](Message &m) { m.pid = 1; }, "gives another process's number"),
     changed(

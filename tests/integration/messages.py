@@ -45,8 +45,10 @@ def portable(options="{}", more=""):
     return CONFIG.format(plugin="portable", settings=f"    options: {options}", more=more)
 
 
-def fault(call, after, result="error", more="", wraps="simulated"):
+def fault(call, after, result="error", more="", wraps="simulated", fails=0):
     rule = f"options:\n  wraps: {wraps}\n  faults:\n    - {{call: {call}, after: {after}, times: 1, result: {result}}}"
+    if fails:
+        rule += f"\nsimulation: {{fail_after_messages: {fails}}}"
     return CONFIG.format(plugin="fault", settings=textwrap.indent(rule, "    "), more=more)
 
 
@@ -132,6 +134,8 @@ CASES = [
     *[Case(f"returns_after_{count}", "talk", simulated(f"fail_after_messages: {count}", RETURN), returned) for count in (7, 25, 75)],
     Case("returns", "talk", fault("completion", 60, "fail", RETURN), returned),
     Case("portable_returns", "talk", fault("completion", 60, "fail", RETURN, wraps="portable"), returned),
+    Case("lost_device", "talk", fault("completion", 60, "fail, status: ENODEV", RETURN), returned),
+    Case("lost_at_return", "talk", fault("create_endpoint", 1, "error, status: ENODEV", RETURN, fails=20), returned),
     Case("fault_post_send", "talk", fault("post_send", 20), failed),
     Case("fault_post_receive", "talk", fault("post_receive", 20), failed),
     Case("fault_completion_error", "talk", fault("completion", 40), failed),

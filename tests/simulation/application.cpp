@@ -174,6 +174,7 @@ bool Application::write_once(Socket &socket, bool wait) {
     p_.blocked_writing = false;
     world_.scheduler.trace("send(%zu) at %lu -> %ld", size, p_.told, sent);
     if (sent > 0) p_.told += static_cast<uint64_t>(sent);
+    if (sent > 0 && !p_.peer().alive) world_.excused = true;  // over TCP, too, who writes to a dead process is told so
     p_.offered = p_.told;
     if (sent < 0 && !(sent == -EAGAIN && !wait)) {
         check_error("send", sent);

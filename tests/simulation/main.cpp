@@ -11,7 +11,7 @@ using namespace sansock::simulation;
 
 namespace {
 
-constexpr uint64_t kSeedsPerMutation = 20'000;
+constexpr uint64_t kSeedsPerMutation = 50'000;
 
 struct Options {
     uint64_t seeds = 1000, first_seed = 1;

@@ -20,7 +20,7 @@ int main(int argc, char **argv) {
 
     const auto add = [&](const char *name, const char *what, auto run) {
         CLI::App *role = app.add_subcommand(name, what);
-        role->add_option("address", address, "tcp:PORT or unix:NAME")->required();
+        role->add_option("address", address, "tcp:PORT, tcp:HOST:PORT or unix:NAME")->required();
         role->callback(run);
         return role;
     };
@@ -30,7 +30,10 @@ int main(int argc, char **argv) {
         if (has_numbers) role->add_option("--numbers", numbers, "sizes, or how many")->delimiter(',')->required();
         return role;
     };
-    add("serve", "Serve every other role until standard input ends", [&] { bench::serve(address); });
+    bool threads = false;
+    add("serve", "Serve every other role until standard input ends", [&] {
+        threads ? bench::serve_in_threads(address) : bench::serve(address);
+    })->add_flag("--threads", threads, "latency and throughput alone, with no event loop, until killed");
     add_client("latency", "Round trips", true, [&] { bench::measure_latency(address, numbers, seconds); });
     add_client("throughput", "One stream", true, [&] { bench::measure_throughput(address, numbers, seconds); });
     add_client("connections", "Many connections", true, [&] { bench::measure_connections(address, numbers, seconds); });

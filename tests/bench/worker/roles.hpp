@@ -10,6 +10,8 @@ namespace bench {
 void allow_descriptors();
 
 void serve(const std::string &address);
+/// Latency and throughput alone, a thread for each connection and no epoll, of which not everything that stands in for sockets knows.
+void serve_in_threads(const std::string &address);
 
 /// Round trips of one message at a time.
 void measure_latency(const std::string &address, const std::vector<std::size_t> &sizes, double seconds);

@@ -150,6 +150,19 @@ void allow_descriptors() {
     setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+void serve_in_threads(const std::string &address) {
+    const int listener = listen_on(address);
+    std::printf("ready %s\n", address_of(listener, address).c_str());
+    std::fflush(stdout);
+    for (;;) {
+        const int fd = accept(listener, nullptr, nullptr);
+        if (fd < 0) fail_errno("accept");
+        Hello hello;
+        if (!receive_all(fd, bytes_of(hello)) || hello.magic != Hello::kMagic) fail("a connection did not begin with a hello");
+        std::thread(serve_alone, fd, hello).detach();
+    }
+}
+
 void serve(const std::string &address) {
     allow_descriptors();
     const int listener = listen_on(address);

@@ -1,5 +1,7 @@
 #include "transport.hpp"
 
+#include <arpa/inet.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
@@ -32,22 +34,24 @@ Name name_of(std::string_view address) {
         name.size = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 + path.size());
         return name;
     }
+    const char *what = "an address is tcp:PORT, tcp:HOST:PORT with an IPv4 address, or unix:NAME";
+    if (!address.starts_with("tcp:")) fail(what);
+    const std::size_t colon = address.rfind(':');
+    const std::string host(colon > 4 ? address.substr(4, colon - 4) : "127.0.0.1");
     std::uint16_t port = 0;
     const char *end = address.data() + address.size();
-    if (!address.starts_with("tcp:") || std::from_chars(address.data() + 4, end, port).ptr != end) {
-        fail("an address is tcp:PORT or unix:NAME");
-    }
     auto &tcp_name = reinterpret_cast<sockaddr_in &>(name.storage);
+    if (std::from_chars(address.data() + colon + 1, end, port).ptr != end || inet_pton(AF_INET, host.c_str(), &tcp_name.sin_addr) != 1)
+        fail(what);
     tcp_name.sin_family = AF_INET;
     tcp_name.sin_port = htons(port);
-    tcp_name.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     name.size = sizeof tcp_name;
     return name;
 }
 
 int socket_for(const Name &name) {
-    const int fd = ::socket(name.get()->sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd < 0) fail_errno("socket");
+    const int fd = ::socket(name.get()->sa_family, SOCK_STREAM, 0);  // no flags: librspreload takes none
+    if (fd < 0 || fcntl(fd, F_SETFD, FD_CLOEXEC) != 0) fail_errno("socket");
     const int on = 1;
     if (name.get()->sa_family == AF_INET) setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     return fd;
@@ -75,7 +79,7 @@ std::string address_of(int listener, const std::string &asked) {
     sockaddr_in name{};
     socklen_t size = sizeof name;
     if (getsockname(listener, reinterpret_cast<sockaddr *>(&name), &size) != 0) fail_errno("getsockname");
-    return "tcp:" + std::to_string(ntohs(name.sin_port));
+    return asked.substr(0, asked.rfind(':') + 1) + std::to_string(ntohs(name.sin_port));
 }
 
 int connect_to(const std::string &address) {

@@ -75,7 +75,8 @@ typedef struct sansock_provider_ops {
     /* Makes an endpoint in state `created`. `config` is borrowed for the call, the queue it names is lent until the
      * endpoint's `close`.
      * 0 and `*endpoint`, owned by the caller until its `close`; or EINVAL (a depth is 0 or above the limit), ENOSPC
-     * (the queue's depth does not hold both depths of this endpoint beside those it already has), ENOMEM, EIO.
+     * (the queue's depth does not hold both depths of this endpoint beside those it already has), ENOMEM, EIO,
+     * ENODEV (the device is gone: the host closes the provider, once everything else of it is closed).
      * [control] */
     int32_t (*create_endpoint)(sansock_provider *provider, const sansock_endpoint_config *config, sansock_endpoint **endpoint,
                                sansock_error *error);

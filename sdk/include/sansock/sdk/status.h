@@ -13,7 +13,7 @@
 #define SANSOCK_EAGAIN (-11)      /* No room now; nothing was done; try again after the next completion. */
 #define SANSOCK_ENOMEM (-12)      /* Out of memory, locked memory, descriptors or another resource of the process. */
 #define SANSOCK_EBUSY (-16)       /* The object is still in use. */
-#define SANSOCK_ENODEV (-19)      /* The device that the configuration names is not there. */
+#define SANSOCK_ENODEV (-19)      /* The device that the configuration names is not there; of an endpoint, any more. */
 #define SANSOCK_EINVAL (-22)      /* An argument breaks the contract, or the call does not fit the state. */
 #define SANSOCK_ENOSPC (-28)      /* A limit that the caller set or was told is reached. */
 #define SANSOCK_EPROTO (-71)      /* The peer sent what no correct peer sends. */
