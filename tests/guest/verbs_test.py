@@ -9,6 +9,7 @@ import pathlib
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "hosts"))
@@ -131,10 +132,16 @@ class Faults(hosts_test.Case):
         print(f"{ROUNDS} rounds", end=" ", flush=True)
 
     def test_a_cut_wire(self):
-        def cut(_):
+        def cut(client):
             self.a.link("down")
             time.sleep(1)
             self.a.link("up")
+            if self.a.place.driver != "rxe":
+                return
+            # Once this kernel's rxe has had to say anything while its interface was down, no program connects by it any more, rdma-core's
+            # neither. The conversation goes on all the same; for it to return, there has to be another device.
+            self.goes_on(client)
+            self.replace_device(self.a, client)
         self.befalls(cut)
 
     def test_a_wire_that_takes_and_gives_nothing(self):
@@ -169,17 +176,22 @@ class Faults(hosts_test.Case):
     def test_queue_pairs_in_error(self):
         self.befalls(lambda client: client.send_signal(signal.SIGUSR2))  # qp_error.cpp
 
+    def replace_device(self, host, client):
+        """These drivers tell nobody that their device is about to go, and wait until nobody has it open: a drain lets it go."""
+        removal = threading.Thread(target=host.place.remove_device)
+        removal.start()
+        self.goes_on(client)
+        host.sansock("drain", hosts.PROVIDER)
+        removal.join()
+        self.goes_on(client)
+        host.place.add_device()
+        host.sansock("undrain", hosts.PROVIDER)
+
     def test_a_device_that_is_removed(self):
-        def replace(_):
-            self.a.place.remove_device()  # which waits until everybody has let go of it
-            self.a.place.add_device()
-        self.befalls(replace)
+        self.befalls(lambda client: self.replace_device(self.a, client))
 
     def test_a_device_that_is_removed_at_the_other_end(self):
-        def replace(_):
-            self.b.place.remove_device()
-            self.b.place.add_device()
-        self.befalls(replace)
+        self.befalls(lambda client: self.replace_device(self.b, client))
 
     def test_a_peer_that_is_killed(self):
         """What came is what it sent, and where it ended in good order, that is all of which it was told that it is sent."""
