@@ -68,7 +68,10 @@ public:
     void set_drained(std::span<const socket::GuidText> guids) override;
     bool release_drained() override;
     void lose(uint32_t provider) override { lost_ |= uint64_t{1} << provider; }
-    uint64_t lost() override { return lost_; }
+    uint64_t lost() override {
+        if (pid_ != getpid()) forget_parents();
+        return lost_;
+    }
     bool close_lost(uint32_t provider) override;
     void warn(const char *text) override { log().warning(text); }
     void *create(const Choice &choice) override;

@@ -148,6 +148,7 @@ Courier *Couriers::prepare(const Choice &choice, stream::Reason &reason) {
     courier->awaited.store(false, std::memory_order_relaxed);
     courier->limits = choice.messages;
     courier->hold_ns = 0;
+    courier->asked_epoch = 0;
     courier->state.store(Courier::kMeeting, std::memory_order_relaxed);
     reason = land(*courier, choice);
     if (reason == stream::Reason::kNone) return courier;
@@ -267,10 +268,10 @@ void Couriers::rest(Courier &courier, Connection &connection) {
 
 void Couriers::hold(Courier &courier, bool longer) {
     close_endpoint(courier);
+    courier.asked_epoch = 0;
     const uint64_t first = process_.policy().return_after_ns;
     if (longer || courier.hold_ns == 0) courier.hold_ns = std::clamp(2 * courier.hold_ns, first, kHoldTimesMax * first);
-    courier.return_ns = courier.connection->shared->role == Role::kConnect ? now_ns() + courier.hold_ns : UINT64_MAX;
-    return_due_ns_ = std::min(return_due_ns_, courier.return_ns);
+    wait(courier, courier.connection->shared->role == Role::kConnect ? now_ns() + courier.hold_ns : UINT64_MAX);
 }
 
 bool Couriers::prepare_again(Courier &courier, const Choice &choice) {
@@ -286,17 +287,21 @@ bool Couriers::prepare_again(Courier &courier, const Choice &choice) {
     return cover_landing(landings_[courier.landing], choice, 0) && lend(courier, choice);
 }
 
+void Couriers::wait(Courier &courier, uint64_t until_ns) {
+    courier.return_ns = until_ns;
+    return_due_ns_ = std::min(return_due_ns_, until_ns);
+}
+
 void Couriers::await_answer(Courier &courier, uint32_t epoch) {
     courier.asked_epoch = epoch;
-    courier.return_ns = now_ns() + process_.policy().rendezvous_timeout_ns;
-    return_due_ns_ = std::min(return_due_ns_, courier.return_ns);
+    wait(courier, now_ns() + process_.policy().rendezvous_timeout_ns);
 }
 
 bool Couriers::is_idle_of(Courier &courier, Connection &connection) {
     const bool has_it = connection.is_open() && connection.generation == courier.generation && connection.idle_courier == &courier &&
                         connection.mapped.load(std::memory_order_acquire) && connection.phase() == Phase::kAttached;
     if (has_it && connection.shared->stream.pinned.load(std::memory_order_relaxed) == 0) return true;
-    if (has_it) connection.idle_courier = nullptr;
+    if (connection.idle_courier == &courier) connection.idle_courier = nullptr;
     close(courier);
     courier.return_ns = UINT64_MAX;
     return false;
@@ -305,8 +310,7 @@ bool Couriers::is_idle_of(Courier &courier, Connection &connection) {
 void Couriers::return_soon(Connection &connection) {
     Courier *courier = connection.idle_courier;
     if (courier == nullptr || courier->endpoint != nullptr || courier->return_ns == UINT64_MAX) return;
-    courier->return_ns = now_ns();
-    return_due_ns_ = courier->return_ns;
+    wait(*courier, now_ns());
 }
 
 void Couriers::notified(uint32_t index) {
@@ -358,6 +362,11 @@ void Couriers::fail(Courier &courier, Connection &connection) {
     const stream::End::Memory &memory = connection.end().memory();
     const uint32_t epoch = connection.shared->stream.epoch.load(std::memory_order_relaxed);
     if (!courier.carrier.is_of_epoch(epoch)) return;
+    if (courier.carrier.status() == SANSOCK_ENODEV && courier.endpoint != nullptr) {  // the system waits for all of it to be closed
+        process_.runtime()->lose(courier.provider);
+        close_endpoint(courier);
+        process_.ring_helper();
+    }
     const bool stepping = memory.mine->cold.frozen.load(std::memory_order_relaxed) == epoch ||
                           memory.peer->cold.step.load(std::memory_order_acquire) == epoch;
     if (stepping || peer_is_gone(connection)) return;
@@ -373,7 +382,6 @@ void Couriers::fail(Courier &courier, Connection &connection) {
         if (courier.decide_ns == 0) courier.decide_ns = now + (memory.far ? kGraceFarNs : kGraceNs);
         if (now < courier.decide_ns) return due_at(courier.decide_ns);
     }
-    if (courier.carrier.status() == SANSOCK_ENODEV) process_.runtime()->lose(courier.provider);
     char detail[kDetailMax];
     snprintf(detail, sizeof detail, "plugin %s failed with %s", connection.shared->plugin, sansock_status_name(courier.carrier.status()));
     set_detail(connection, detail);

@@ -68,10 +68,13 @@ public:
     bool prepare_again(Courier &courier, const Choice &choice);
     /// An idle one has none, and is not looked at for a time: longer than the time before, where that has led to nothing.
     void hold(Courier &courier, bool longer);
+    /// It is looked at again then.
+    void wait(Courier &courier, uint64_t until_ns);
     /// The peer was asked to go on in this epoch.
     void await_answer(Courier &courier, uint32_t epoch);
     [[nodiscard]] static bool awaits_answer(const Courier &courier, uint32_t epoch) {
-        return courier.endpoint != nullptr && courier.asked_epoch == epoch;
+        return courier.state.load(std::memory_order_relaxed) == Courier::kIdle && courier.endpoint != nullptr &&
+               courier.asked_epoch == epoch;
     }
     /// Its provider takes connections again.
     void return_soon(Connection &connection);

@@ -218,6 +218,7 @@ void disconnected(Connection &connection) {
     if (connection.mapped.load()) {
         connection.end().close(true);
         let_go_of_memory(process, connection);
+        connection.idle_courier = nullptr;
     }
     process.begin(connection, Role::kNone);
     restart_items(connection);

@@ -5,13 +5,13 @@
 // endpoint comes to be established: until then neither end is ready, and one that fails ends the epoch, in which nothing has moved.
 #include <cstring>
 
+#include "base/cpu.hpp"
 #include "socket/meetings.hpp"
 
 namespace sansock::socket {
 namespace {
 
-constexpr int kAnswerTries = 100;
-constexpr long kAnswerPauseNs = 1'000'000;
+constexpr uint64_t kFullNs = 1'000'000;  ///< A channel that takes no more is left alone for this long.
 
 Message about(const Connection &connection, MessageType type, uint32_t epoch) {
     Message message;
@@ -36,17 +36,26 @@ void Meetings::return_to_providers() {
 void Meetings::ask_to_return(Courier &courier, Connection &connection) {
     Peer &peer = *connection.peer;
     if (courier.endpoint != nullptr) return couriers_.hold(courier, true);  // no answer has come
+    if (const uint64_t until = channels_[index_of(peer)].full_until_ns; now_ns() < until) return couriers_.wait(courier, until);
     if (peer.channel < 0 || !may_return(process_, connection)) return couriers_.hold(courier, false);
     const SharedConnection &shared = *connection.shared;
     const Choice choice = process_.runtime()->choose(server_of(shared), 0, shared.guid, peer.far != nullptr);
-    if (choice.refused != stream::Reason::kNone) return couriers_.hold(courier, false);
+    if (choice.refused != stream::Reason::kNone) {
+        if (process_.runtime()->lost() != 0) process_.ring_helper();  // to close it, which may be all that is missing
+        return couriers_.hold(courier, false);
+    }
     const uint32_t epoch = shared.stream.epoch.load(std::memory_order_relaxed);
     Message message = about(connection, MessageType::kReturn, epoch);
     OwnedFds fds;
     if (!couriers_.prepare_again(courier, choice) || !process_.runtime()->offer(courier.endpoint, message.offer, fds))
         return couriers_.hold(courier, true);
     Couriers::introduce(courier, message);
-    if (send(peer, message, connection.fd.load(), fds) < 0) return couriers_.hold(courier, false);
+    if (const int sent = send(peer, message, connection.fd.load(), fds); sent < 0) {
+        couriers_.hold(courier, false);
+        if (sent != -EAGAIN && sent != -ETOOMANYREFS) return;
+        channels_[index_of(peer)].full_until_ns = now_ns() + kFullNs;
+        return couriers_.wait(courier, now_ns() + kFullNs);
+    }
     couriers_.await_answer(courier, epoch);
 }
 
@@ -77,13 +86,8 @@ void Meetings::asked_to_return(Peer &peer, Received &received) {
         return refuse(stream::Reason::kNoProvider);
     }
     Couriers::introduce(*courier, answer);
-    int sent = -EAGAIN;
-    for (int tries = 0; tries < kAnswerTries && (sent == -EAGAIN || sent == -ETOOMANYREFS); ++tries) {
-        const timespec pause{0, kAnswerPauseNs};
-        if (tries > 0) raw_syscall(SYS_nanosleep, &pause, nullptr);
-        if (tries > 0 && peer.far != nullptr) far_flush(peer);
-        sent = send(peer, answer, connection->fd.load(), fds);
-    }
+    // A peer that takes no answer now asks again: until then its end of this one is not there, which ends the epoch.
+    send(peer, answer, connection->fd.load(), fds);
 }
 
 void Meetings::returned(Peer &peer, Received &received) {
@@ -107,9 +111,18 @@ void Meetings::returned(Peer &peer, Received &received) {
 }
 
 bool Meetings::begin_epoch(Courier &courier, Connection &connection, const Choice &choice, const Message &peer) {
-    if (!couriers_.start(courier, connection, choice, static_cast<uint32_t>(peer.token), peer)) return false;
+    {
+        stream::Guard no_fork(process_.fork_lock());  // a child would not know of the courier
+        if (!may_return(process_, connection)) return false;
+        if (!couriers_.start(courier, connection, choice, static_cast<uint32_t>(peer.token), peer)) return false;
+    }
     watch(couriers_.notification_fd(courier), {Watch::kCourier, Couriers::index_of(courier)}, EPOLLIN | EPOLLET);
-    carry_now(connection, true);
+    full_fence();  // whoever has pinned it meanwhile has looked for a courier before, or will be seen
+    if (connection.phase() != Phase::kAttached || connection.shared->stream.pinned.load(std::memory_order_relaxed) != 0) {
+        retire_courier(connection);
+    } else {
+        carry_now(connection, true);
+    }
     return true;
 }
 

@@ -31,6 +31,8 @@ bool Reload::apply(Connection &connection) {
     const SharedConnection &shared = *connection.shared;
     if (drain_.is_drained(shared.guid)) return true;
     const Choice choice = process_.runtime()->choose(server_of(shared), 0, shared.guid);
+    // One of messages whose device is away for the moment comes back by itself.
+    if (choice.refused == stream::Reason::kNoProvider && connection.goes_by_messages() && !shared.stream.required) return true;
     if (choice.refused != stream::Reason::kNone) {
         end.step(choice.refused, true);
         return true;

@@ -267,6 +267,9 @@ void get_ready(Connection &connection) {
         if (!courier->carrier.established()) return;
     }
     connection.end().declare_ready(epoch);
+    // A drain that began and ended meanwhile has taken the path away, of the same epoch: that must end.
+    if (__builtin_expect(connection.courier.load(std::memory_order_acquire) != courier, 0))
+        connection.end().step(stream::Reason::kProviderFailed, false);
 }
 
 /// Queues whatever is registered of a peer's connections.

@@ -148,6 +148,8 @@ bool End::arrive_at_switch() {
     const uint32_t epoch = s_.epoch.load(std::memory_order_relaxed);
     const memory::ColdWords &peer = m_.peer->cold;
     if (peer.switched.load(std::memory_order_acquire) != epoch) return false;
+    // An honest peer switches for nobody who is not ready; and there may be no path to read.
+    if (m_.mine->cold.ready.load(std::memory_order_relaxed) != epoch) return false;
     if (m_.mine->cold.frozen.load(std::memory_order_relaxed) == epoch) return false;  // we have stepped back already
     const uint64_t at = in.in.load(std::memory_order_relaxed);
     const uint64_t x = peer.switched_at.load(std::memory_order_relaxed);

@@ -14,6 +14,7 @@ Endpoint::Endpoint(Provider &provider, const sansock_endpoint_config &config)
       sends_(config.send_depth),
       receives_(config.receive_depth) {
     statistics_.size = sizeof statistics_;
+    provider_.connector().require_device();  // before anything fails for another reason
     number_ = queue_.attach(*this, config.send_depth + config.receive_depth);
     try {
         ibv_qp_init_attr attributes{};

@@ -85,8 +85,12 @@ Line *Connector::line_of(const rdma_cm_id *id) const noexcept {
 
 void Connector::add(Line &line) {
     const std::lock_guard lock(mutex_);
-    if (!has_device_) throw Failure(SANSOCK_ENODEV, "the device has been removed");
     lines_.push_back(&line);
+}
+
+void Connector::require_device() {
+    const std::lock_guard lock(mutex_);
+    if (!has_device_) throw Failure(SANSOCK_ENODEV, "the device has been removed");
 }
 
 void Connector::expect(Line &line) {

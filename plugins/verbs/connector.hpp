@@ -24,6 +24,8 @@ public:
 
     // [control] functions of endpoints. They throw sdk::Failure.
     void add(Line &line);
+    /// It has not been removed.
+    void require_device();
     /// Whoever comes with the token of the line's own card is let in once `answer` has said from where.
     void expect(Line &line);
     void answer(Line &line, const Card &peer);

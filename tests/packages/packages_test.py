@@ -27,7 +27,7 @@ MIRROR = None  # debootstrap's own choice
 VERSION = re.search(r"project\(sansock VERSION (\S+)", (pathlib.Path(__file__).resolve().parents[2] / "CMakeLists.txt").read_text())[1]
 LATER = "99.0.0"
 # What the demonstration and the suites run, build against and look with.
-OF_DEBIAN = ("bash-completion", "chromium", "cmake", "curl", "g++", "iproute2", "man-db", "openssl", "prometheus", "python3",
+OF_DEBIAN = ("bash-completion", "chromium", "cmake", "curl", "g++", "iproute2", "make", "man-db", "openssl", "prometheus", "python3",
              "python3-prometheus-client", "python3-pyte", "redis-server", "redis-tools")
 SUITES = ("control/control_test.py", "control/observation_test.py", "control/rendezvous_test.py", "control/hostile_hosts_test.py",
           "control/pki_test.py", "hosts/hosts_test.py")
