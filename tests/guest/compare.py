@@ -21,7 +21,7 @@ from hosts import harness  # noqa: E402
 
 PORT = 7471
 ROUNDS = int(os.environ.get("SANSOCK_TEST_ROUNDS", 5))
-SECONDS = 4  # of a measurement, after a quarter of it to warm up
+SECONDS = 3  # of a measurement, after a quarter of it to warm up
 RSOCKETS = next(pathlib.Path("/usr/lib").glob("*/rsocket/librspreload.so"), None)
 
 # What is measured, the sizes, the figure of it, its unit, and whether less is better.
@@ -71,7 +71,9 @@ def perftest(ways, program, pattern):
     a, b = ways.fleet.hosts
     words = [program, "-R", "-F", "-n", 1000, "-p", PORT]
     server = a.start(*words, sansock=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    done = harness.wait_for(program, lambda: (run := b.run(*words, a.address)).returncode == 0 and run)
+    harness.wait_for(f"{program} that listens", lambda: re.search(rf"state LISTEN .*:{PORT}\b", a.must("rdma", "resource", "show", "cm_id")))
+    done = b.run(*words, a.address)
+    assert done.returncode == 0, done.stdout + done.stderr
     server.wait(harness.PATIENCE_S)
     return float(re.search(pattern, done.stdout, re.M)[1])
 
@@ -81,6 +83,8 @@ def compare():
     with tempfile.TemporaryDirectory(prefix="sansock-compare-") as folder:
         ways = Ways(folder)
         try:
+            limits = {("latency", 64): perftest(ways, "ib_send_lat", r"^\s*2\s+\d+\s+[\d.]+\s+[\d.]+\s+([\d.]+)") * 2,
+                      ("throughput", 65536): perftest(ways, "ib_write_bw", r"^\s*65536\s+\d+\s+[\d.]+\s+([\d.]+)")}
             ways.fleet.start_daemons()
             for turn in range(ROUNDS):
                 for what, sizes, figure, _, _ in ROWS:
@@ -88,8 +92,6 @@ def compare():
                         for way in WAYS:
                             print(f"  {turn + 1}/{ROUNDS} {what} of {size} bytes, {way}", file=sys.stderr, flush=True)
                             figures.setdefault((what, size, way), []).append(ways.measure(way, what, size)[figure])
-            limits = {("latency", 64): perftest(ways, "ib_send_lat", r"^\s*2\s+\d+\s+[\d.]+\s+[\d.]+\s+([\d.]+)") * 2,
-                      ("throughput", 65536): perftest(ways, "ib_write_bw", r"^\s*65536\s+\d+\s+[\d.]+\s+([\d.]+)")}
             share = min(host.share_on_provider() for host in ways.fleet.hosts)
         finally:
             ways.fleet.close()

@@ -50,8 +50,9 @@ Name name_of(std::string_view address) {
 }
 
 int socket_for(const Name &name) {
-    const int fd = ::socket(name.get()->sa_family, SOCK_STREAM, 0);  // no flags: librspreload takes none
-    if (fd < 0 || fcntl(fd, F_SETFD, FD_CLOEXEC) != 0) fail_errno("socket");
+    const int fd = ::socket(name.get()->sa_family, SOCK_STREAM, 0);  // librspreload takes no flags
+    if (fd < 0) fail_errno("socket");
+    (void)fcntl(fd, F_SETFD, FD_CLOEXEC);  // nor this, which is no matter there
     const int on = 1;
     if (name.get()->sa_family == AF_INET) setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     return fd;
