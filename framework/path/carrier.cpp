@@ -8,6 +8,7 @@ namespace sansock::path {
 namespace {
 
 constexpr size_t kBatch = 16;
+constexpr uint32_t kLook = 1, kArm = 2;
 /// Told without being asked once the peer may miss a quarter of its window.
 constexpr uint64_t kWindowShare = 4;
 
@@ -24,7 +25,8 @@ bool Carrier::lend(Endpoint &endpoint, const Registered *registered) {
     status_.store(SANSOCK_OK, std::memory_order_relaxed);
     established_.store(false, std::memory_order_relaxed);
     asked_.store(false, std::memory_order_relaxed);
-    started_ = armed_ = told_failed_ = flushed_ = reading_own_ = landing_open_ = false;
+    started_ = told_failed_ = flushed_ = reading_own_ = landing_open_ = lacks_sends_ = false;
+    armed_.reset();
     first_in_flight_ = completed_to_ = peer_consumed_ = peer_window_ = told_consumed_ = told_window_ = 0;
     in_flight_ = 0;
     std::destroy_at(&cursor_);
@@ -48,10 +50,9 @@ void Carrier::start(const Ends &ends, const Terms &terms) {
 
 Moved Carrier::move(bool arm) {
     Moved moved;
-    again_.store(1, std::memory_order_release);
+    again_.fetch_or(arm ? kLook | kArm : kLook, std::memory_order_release);
     while (again_.load(std::memory_order_acquire) != 0 && lock_.try_lock()) {
-        again_.store(0, std::memory_order_relaxed);
-        const Moved more = round(arm);
+        const Moved more = round((again_.exchange(0, std::memory_order_acquire) & kArm) != 0);
         lock_.unlock();
         full_fence();  // whoever found the lock held has left word before this, or finds it free
         moved.arrived |= more.arrived;
@@ -76,13 +77,17 @@ void Carrier::stop() {
 /// Whether an end has switched its sending direction to this path, and not frozen the other.
 bool Carrier::on_path(const memory::Slot &slot) const { return is_of_epoch(slot.cold.switched.load(std::memory_order_acquire)); }
 
+/// Once either end has named the byte to repeat from, nothing that moves here counts any more.
+bool Carrier::is_ending() const {
+    return is_of_epoch(ends_.mine->cold.frozen.load(std::memory_order_relaxed)) ||
+           is_of_epoch(ends_.peer->cold.frozen.load(std::memory_order_acquire));
+}
+
 Moved Carrier::round(bool arm) {
     Moved moved;
     if (!started_ || stopped_.load(std::memory_order_acquire)) return moved;
-    if (notified_.exchange(false, std::memory_order_acquire)) armed_ = false;
-    // Once either end has named the byte to repeat from, nothing that moves here counts any more.
-    const bool ending = is_of_epoch(ends_.mine->cold.frozen.load(std::memory_order_relaxed)) ||
-                        is_of_epoch(ends_.peer->cold.frozen.load(std::memory_order_acquire));
+    if (notified_.exchange(false, std::memory_order_acquire)) armed_.reset();
+    const bool ending = is_ending();
     if (ending || failed()) stopped_.store(true, std::memory_order_release);
     while (!stopped_.load(std::memory_order_acquire)) {
         const bool more = poll(moved);
@@ -90,14 +95,20 @@ Moved Carrier::round(bool arm) {
         if (!flushed_) send();
         if (failed()) break;
         if (more) continue;
-        if (!arm || armed_) break;
-        armed_ = true;
-        if (const int32_t status = endpoint_->arm(); status != SANSOCK_OK) fail(status);
+        if (!arm || armed_ == SANSOCK_NOTIFY_ALL || armed_ == wanted()) break;
+        armed_ = wanted();
+        if (const int32_t status = endpoint_->arm(*armed_); status != SANSOCK_OK) fail(status);
         // What completed before that is found by one more poll.
     }
     moved.waits = !ending && waits();
     if (failed() && !ending && !told_failed_) moved.failed = told_failed_ = true;
     return moved;
+}
+
+/// What somebody must be told of. That a send is done matters to nobody but who waits for its place, or for its bytes'.
+uint32_t Carrier::wanted() const {
+    const bool keeps_room = completed_to_ < peer_consumed_;
+    return lacks_sends_ || keeps_room ? SANSOCK_NOTIFY_ALL : SANSOCK_NOTIFY_ARRIVALS;
 }
 
 /// One batch of completions. True when there was any.
@@ -106,7 +117,7 @@ bool Carrier::poll(Moved &moved) {
     const int32_t count = endpoint_->poll(completions);
     if (count < 0) fail(count);
     if (count <= 0) return false;
-    armed_ = false;
+    armed_.reset();
     progress_ns_ = now_ns();
     for (int32_t i = 0; i < count && !failed(); ++i) complete(completions[i], moved);
     show_consumed(moved);
@@ -146,7 +157,7 @@ void Carrier::received(const sansock_completion &completion, Moved &moved) {
                        frame.size == completion.length - sizeof frame && is_data == (frame.size > 0) &&
                        (!reading_own_ || frame.consumed <= cursor_.in.load(std::memory_order_relaxed)) &&
                        credits_.take(frame.posted, frame.received, is_credit);
-    if (!sound) return fail(SANSOCK_EPROTO);
+    if (!sound) return cannot_be();
     peer_window_ = frame.window;
     // As long as this end sends by TCP, what the peer says of it may be ahead of what we have counted.
     if (reading_own_ && frame.consumed > peer_consumed_) peer_consumed_ = frame.consumed;
@@ -156,15 +167,22 @@ void Carrier::received(const sansock_completion &completion, Moved &moved) {
     }
     if (!landing_open_) {
         // Of another host the word that it has switched may come behind the first bytes; then it is they that say where.
-        if (!on_path(*ends_.peer) && SANSOCK_MUTATE("BYTES_BEFORE_WORD", !ends_.far, true)) return fail(SANSOCK_EPROTO);
+        if (!on_path(*ends_.peer) && SANSOCK_MUTATE("BYTES_BEFORE_WORD", !ends_.far, true)) return cannot_be();
         told_consumed_ = on_path(*ends_.peer) ? ends_.peer->cold.switched_at.load(std::memory_order_relaxed) : frame.offset;
         Landing::open_at(landing_.slot(), told_consumed_);
         landing_open_ = true;
     }
-    if (frame.offset != landing_.tail()) return fail(SANSOCK_EPROTO);
+    if (frame.offset != landing_.tail()) return cannot_be();
     SANSOCK_POINT("M1.arrived");
     landing_.publish(number, frame.size);
     moved.arrived = true;
+}
+
+/// A message that no honest peer sends, unless the epoch is over: its application may have read what TCP has repeated, and a thread that
+/// has not seen that yet says so here.
+void Carrier::cannot_be() {
+    if (!is_ending()) return fail(SANSOCK_EPROTO);
+    stopped_.store(true, std::memory_order_release);
 }
 
 /// The provider gets back what the application has read.
@@ -235,7 +253,8 @@ bool Carrier::misses_room() const {
 
 /// Posts one message. False: not now, or never again.
 bool Carrier::post(FrameKind kind, const stream::Run &run) {
-    if (in_flight_ == terms_.send_depth) return false;
+    lacks_sends_ = in_flight_ == terms_.send_depth;
+    if (lacks_sends_) return false;
     const uint64_t number = first_in_flight_ + in_flight_;
     const uint64_t offset = cursor_.in.load(std::memory_order_relaxed);
     const uint64_t consumed = ends_.mine->hot.consumed.load(std::memory_order_acquire);
@@ -246,7 +265,8 @@ bool Carrier::post(FrameKind kind, const stream::Run &run) {
     __builtin_memcpy(slices[1].address, &frame, sizeof frame);
     const std::span<const sansock_slice> message(slices);
     const int32_t status = endpoint_->post_send(kind == FrameKind::kData ? message : message.last(1), number);
-    if (status == SANSOCK_EAGAIN) return false;
+    lacks_sends_ = status == SANSOCK_EAGAIN;
+    if (lacks_sends_) return false;
     if (status != SANSOCK_OK) {
         fail(status);
         return false;

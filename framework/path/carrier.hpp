@@ -12,6 +12,8 @@
 // One thread at a time moves things (a try-lock): who finds it held leaves word, and the holder looks again. An endpoint
 // serves one epoch, so no late message can be taken for one of another.
 #pragma once
+#include <optional>
+
 #include "path/credits.hpp"
 #include "path/landing.hpp"
 #include "stream/window.hpp"
@@ -61,10 +63,10 @@ public:
 
     /// Moves what can be moved, in both directions. `arm`: nobody will look again soon, so the queue shall notify the helper.
     Moved move(bool arm);
-    /// The queue's notification has come: it is to be armed again.
-    Moved move_notified() {
+    /// The queue's notification has come: it is to be armed again, now or with the next move(true).
+    Moved move_notified(bool arm) {
         notified_.store(true, std::memory_order_release);
-        return move(true);
+        return move(arm);
     }
     /// As move(true), and the peer shall tell at once how far its application has got.
     Moved ask();
@@ -75,6 +77,8 @@ public:
 
     [[nodiscard]] bool established() const { return established_.load(std::memory_order_acquire); }
     [[nodiscard]] bool failed() const { return status_.load(std::memory_order_relaxed) != SANSOCK_OK; }
+    /// Nothing is posted or polled any more, so that the queue's notifications stay as they are.
+    [[nodiscard]] bool stopped() const { return stopped_.load(std::memory_order_acquire); }
     /// Why it failed, as SANSOCK_*.
     [[nodiscard]] int32_t status() const { return status_.load(std::memory_order_relaxed); }
 
@@ -85,11 +89,14 @@ public:
 
 private:
     [[nodiscard]] bool waits() const { return in_flight_ > 0 || !credits_.all_received(); }
+    [[nodiscard]] bool is_ending() const;
+    [[nodiscard]] uint32_t wanted() const;
     Moved round(bool arm);
     bool poll(Moved &moved);
     void complete(const sansock_completion &completion, Moved &moved);
     void sent(uint64_t token);
     void received(const sansock_completion &completion, Moved &moved);
+    void cannot_be();
     void lend_again();
     void show_consumed(Moved &moved);
     void send();
@@ -108,11 +115,13 @@ private:
     std::atomic<uint32_t> epoch_{0};  ///< Of the stream as this path has it.
 
     ProcessLock lock_;
-    std::atomic<uint32_t> again_{0};
+    std::atomic<uint32_t> again_{0};  ///< kLook and kArm, for whoever moves things.
     std::atomic<bool> established_{false};
     std::atomic<int32_t> status_{SANSOCK_OK};
     std::atomic<bool> stopped_{false};
-    bool started_ = false, armed_ = false, flushed_ = false, told_failed_ = false;
+    bool started_ = false, flushed_ = false, told_failed_ = false;
+    std::optional<uint32_t> armed_;  ///< SANSOCK_NOTIFY_*, of which the queue will notify.
+    bool lacks_sends_ = false;       ///< A message could not be posted, for want of a place among those under way.
     std::atomic<bool> asked_{false};
     std::atomic<bool> notified_{false};
 

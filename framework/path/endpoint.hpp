@@ -18,7 +18,8 @@ public:
     virtual int32_t post_receive(std::span<const sansock_slice> slices, uint64_t token) noexcept = 0;
     /// A count, or a negative status when the queue is broken.
     virtual int32_t poll(std::span<sansock_completion> completions) noexcept = 0;
-    virtual int32_t arm() noexcept = 0;
+    /// `what`: SANSOCK_NOTIFY_*.
+    virtual int32_t arm(uint32_t what) noexcept = 0;
 
 protected:
     ~Endpoint() = default;

@@ -101,8 +101,8 @@ public:
     /// reports what cannot be: then the queue is unusable and its endpoints should be closed.
     [[nodiscard]] Result<std::size_t> poll(std::span<sansock_completion> completions);
 
-    /// Asks for one notification; poll once more before waiting for it (sansock/sdk/completion.h).
-    [[nodiscard]] Result<void> arm();
+    /// Asks for one notification of SANSOCK_NOTIFY_*; poll once more before waiting for it (sansock/sdk/completion.h).
+    [[nodiscard]] Result<void> arm(std::uint32_t what = SANSOCK_NOTIFY_ALL);
 
 private:
     friend class Provider;

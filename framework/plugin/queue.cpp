@@ -59,8 +59,8 @@ Result<std::size_t> CompletionQueue::poll(std::span<sansock_completion> completi
     return taken;
 }
 
-Result<void> CompletionQueue::arm() {
-    const std::int32_t status = state_->raw->ops->arm(state_->raw);
+Result<void> CompletionQueue::arm(std::uint32_t what) {
+    const std::int32_t status = state_->raw->ops->arm(state_->raw, what);
     if (status == SANSOCK_OK) return {};
     return fail(status < 0 ? -status : EPROTO, detail::cannot(*state_->provider, "arm its queue: ") + sansock_status_name(status));
 }

@@ -83,8 +83,8 @@ int32_t Session::poll(std::span<sansock_completion> completions) noexcept {
     return count ? static_cast<int32_t>(*count) : status_of(count.error());
 }
 
-int32_t Session::arm() noexcept {
-    const auto armed = queue_->arm();
+int32_t Session::arm(uint32_t what) noexcept {
+    const auto armed = queue_->arm(what);
     return armed ? SANSOCK_OK : status_of(armed.error());
 }
 

@@ -42,7 +42,7 @@ public:
         return endpoint_.post_receive(slices, token);
     }
     int32_t poll(std::span<sansock_completion> completions) noexcept override;
-    int32_t arm() noexcept override;
+    int32_t arm(uint32_t what) noexcept override;
 
     Session *next_retired = nullptr;  ///< Among those that wait to be closed.
 

@@ -115,7 +115,8 @@ struct SpinPolicy {
         const auto mean = static_cast<int32_t>(mean_wait_ns);
         mean_wait_ns = static_cast<uint32_t>(mean + (static_cast<int32_t>(waited_ns) - mean) / 8);
     }
-    Relaxed<uint32_t> probe;  ///< Counts waits that did not spin; one in a while spins, to notice that times have changed.
+    Relaxed<uint64_t> slept_ns;  ///< The last wait that ended in a sleep.
+    Relaxed<uint32_t> probe;     ///< Counts waits that did not spin; one in a while spins, to notice that times have changed.
 };
 
 /// A descriptor, or -1; memory that nobody has written to yet holds none.
@@ -180,6 +181,9 @@ struct ConnectionView {
 
 struct Connection : ConnectionPlace, ConnectionView {
     [[nodiscard]] stream::End &end() { return *std::launder(reinterpret_cast<stream::End *>(end_storage)); }
+    [[nodiscard]] ConnectionEnvironment &environment() {
+        return *std::launder(reinterpret_cast<ConnectionEnvironment *>(environment_storage));
+    }
     /// Of one that is mapped.
     [[nodiscard]] bool goes_by_messages() { return end().memory().path != end().memory().peer; }
     [[nodiscard]] Phase phase() const { return static_cast<Phase>(shared->phase.load(std::memory_order_acquire)); }
@@ -196,8 +200,7 @@ struct Connection : ConnectionPlace, ConnectionView {
     void set_reason(stream::Reason reason) { shared->stream.reason.store(static_cast<uint8_t>(reason), std::memory_order_relaxed); }
     void construct_end(const stream::End::Memory &memory) {
         new (environment_storage) ConnectionEnvironment(*this);
-        new (end_storage)
-            stream::End(shared->stream, memory, *std::launder(reinterpret_cast<ConnectionEnvironment *>(environment_storage)));
+        new (end_storage) stream::End(shared->stream, memory, environment());
         mapped.store(true, std::memory_order_release);
     }
 };

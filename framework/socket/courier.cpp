@@ -26,6 +26,8 @@ Courier *couriers = nullptr;  ///< Reserved by the helper.
 std::atomic<uint32_t> couriers_high{0};
 /// Some path waits for its peer: the helper looks now and then whether it still may.
 std::atomic<bool> watching{false};
+/// Some thread attends to its connection, or did when the helper looked last.
+std::atomic<bool> attending{false};
 /// No call into a plugin interrupts another one: a signal handler that sends leaves the work to the helper.
 thread_local bool inside __attribute__((tls_model("initial-exec"))) = false;
 
@@ -46,6 +48,7 @@ void wake(Connection &connection, const path::Moved &moved) {
             process.ring_helper();
             break;
         }
+        if (is_my_waker(id)) continue;
         const uint64_t one = 1;
         if (peer.ours[0].header().parked[id].load(std::memory_order_relaxed) != 0) {
             raw_syscall(SYS_write, process.wake_object(id).fd.load(std::memory_order_relaxed), &one, sizeof one);
@@ -66,19 +69,46 @@ void after(Connection &connection, const path::Moved &moved) {
     if (moved.failed || unwatched) Process::get()->ring_helper();
 }
 
-}  // namespace
-
-void carry_now(Connection &connection, bool arm) {
+/// For a thread of the application.
+template <class Move>
+void carry_by(Connection &connection, Move &&move) {
     Courier *courier = connection.courier.load(std::memory_order_acquire);
     if (courier == nullptr) return;
     if (inside) return Process::get()->ring_helper();
     inside = true;
     const int saved = errno;  // a plugin's system calls are none of the application's
-    const path::Moved moved = courier->carrier.move(arm);
+    const path::Moved moved = move(*courier);
     errno = saved;
     inside = false;
     if (__builtin_expect(is_due(*courier), 0)) Process::get()->ring_helper();
     after(*courier->connection, moved);  // which is another than `connection` only when that was closed meanwhile
+}
+
+}  // namespace
+
+void carry_now(Connection &connection, bool arm) {
+    carry_by(connection, [arm](Courier &courier) { return courier.carrier.move(arm && !courier.attendance.attended()); });
+}
+
+void carry_notified(Connection &connection) {
+    carry_by(connection, [](Courier &courier) { return courier.carrier.move_notified(false); });
+}
+
+void carry_before_sleep(Connection &connection) {
+    carry_by(connection, [](Courier &courier) { return courier.carrier.move(true); });
+}
+
+bool attend(Connection &connection) {
+    Courier *courier = connection.courier.load(std::memory_order_acquire);
+    if (courier == nullptr || connection.items.load(std::memory_order_relaxed) != nullptr) return false;
+    if (!courier->attendance.attend()) return false;
+    if (!attending.load() && !attending.exchange(true)) Process::get()->ring_helper();
+    return true;
+}
+
+void leave_to_helper(Connection &connection) {
+    Courier *courier = connection.courier.load(std::memory_order_acquire);
+    if (courier != nullptr && courier->attendance.leave()) carry_now(connection, true);
 }
 
 void ask_how_far(Connection &connection) {
@@ -106,6 +136,7 @@ void forget_couriers(Process &process) {
     couriers_high.store(0);
     for (Peer &peer : process.peers()) peer.has_windows.store(false, std::memory_order_relaxed);
     watching.store(false, std::memory_order_relaxed);
+    attending.store(false, std::memory_order_relaxed);
     inside = false;
 }
 
@@ -252,6 +283,7 @@ void Couriers::close(Courier &courier) {
 
 void Couriers::close_endpoint(Courier &courier) {
     courier.carrier.stop();
+    if (courier.attendance.close()) courier.connection->environment().wake_own();
     if (courier.endpoint != nullptr) process_.runtime()->close(std::exchange(courier.endpoint, nullptr));
 }
 
@@ -319,7 +351,7 @@ void Couriers::notified(uint32_t index) {
     Connection &connection = *courier.connection;
     stream::Guard guard(connection.fd_lock);
     if (connection.courier.load(std::memory_order_acquire) != &courier || connection.generation != courier.generation) return;
-    const path::Moved moved = courier.carrier.move_notified();
+    const path::Moved moved = courier.carrier.move_notified(true);
     after(connection, moved);
     get_ready_at_last(courier, connection);
     if (moved.failed) fail(courier, connection);
@@ -437,6 +469,10 @@ void Couriers::sweep() {
         watch_ns_ = now_ns() + process_.policy().path_timeout_ns / 4;
         due_at(watch_ns_);
     }
+    if (attendance_ns_ == 0 && attending.load(std::memory_order_relaxed)) {
+        attendance_ns_ = now_ns() + Attendance::kLookNs;
+        due_at(attendance_ns_);
+    }
 }
 
 void Couriers::timers() {
@@ -448,19 +484,27 @@ void Couriers::timers() {
         watching.store(false, std::memory_order_relaxed);
         watch_ns_ = 0;
     }
+    const bool looks_for_attendance = attendance_ns_ != 0 && now >= attendance_ns_;
+    if (looks_for_attendance) {
+        attending.store(false);
+        attendance_ns_ = 0;
+    }
     for (uint32_t i = 0; i < couriers_high.load(std::memory_order_relaxed); ++i) {
         Courier &courier = couriers[i];
         if (courier.state.load(std::memory_order_acquire) != Courier::kCarrying) continue;
+        const bool unattended = looks_for_attendance && courier.attendance.leave_if_unattended();
+        if (looks_for_attendance && courier.attendance.attended()) attending.store(true);
+        if (!watch && !unattended && !courier.carrier.failed()) continue;
         Connection &connection = *courier.connection;
         stream::Guard guard(connection.fd_lock);
         if (connection.courier.load(std::memory_order_acquire) != &courier || connection.generation != courier.generation) continue;
-        if (watch) {
-            static_cast<void>(courier.carrier.overdue(now, process_.policy().path_timeout_ns));
-            carry_now(connection, true);
-        }
+        if (watch) static_cast<void>(courier.carrier.overdue(now, process_.policy().path_timeout_ns));
+        if (watch || unattended) carry_now(connection, true);
         if (courier.carrier.failed()) fail(courier, connection);
     }
     if (watch_ns_ != 0) due_at(watch_ns_);
+    if (looks_for_attendance && attending.load()) attendance_ns_ = now + Attendance::kLookNs;
+    if (attendance_ns_ != 0) due_at(attendance_ns_);
 }
 
 }  // namespace sansock::socket

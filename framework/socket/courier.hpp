@@ -6,6 +6,7 @@
 // fork steps the connections that it uses back to TCP.
 #pragma once
 #include "path/carrier.hpp"
+#include "socket/attendance.hpp"
 #include "socket/process.hpp"
 
 namespace sansock::socket {
@@ -34,13 +35,23 @@ struct Courier {
     uint32_t asked_epoch = 0;         ///< Idle, with an endpoint: in which the peer was asked to go on.
     uint64_t return_ns = UINT64_MAX;  ///< Idle: when the peer is asked, or has had the time to answer. The end that connected asks.
     path::Carrier carrier;
+    Attendance attendance;
 };
 
-/// Moves what can be moved for this connection and wakes its waiters; any thread. Without `arm`: the caller looks again soon.
+/// Moves what can be moved for this connection and wakes its waiters; any thread. Without `arm`: the caller looks again soon. Threads that
+/// attend to the connection do.
 void carry_now(Connection &connection, bool arm);
 inline void carry(Connection &connection, bool arm = true) {
     if (__builtin_expect(connection.courier.load(std::memory_order_acquire) != nullptr, 0)) carry_now(connection, arm);
 }
+/// The same for a thread that is about to listen to the queue; and for one that was notified by it, which does not ask for another
+/// notification before it sleeps again: what came is to be answered first.
+void carry_before_sleep(Connection &connection);
+void carry_notified(Connection &connection);
+/// The calling thread is about to wait in a call for what comes over the connection's path, and will listen itself. False: it cannot.
+bool attend(Connection &connection);
+/// It waits in another way, for which the helper has to listen.
+void leave_to_helper(Connection &connection);
 /// The peer shall tell how far its application has got; the helper.
 void ask_how_far(Connection &connection);
 /// The connection needs its courier no more; any thread. The helper closes it.
@@ -93,7 +104,10 @@ public:
     void timers();
     [[nodiscard]] uint64_t next_due_ns() const { return next_due_ns_; }
     [[nodiscard]] static uint32_t index_of(const Courier &courier);
-    [[nodiscard]] int notification_fd(const Courier &courier) const { return process_.runtime()->notification_fd(courier.endpoint); }
+    /// The helper's epoll instance hears of it under that name.
+    void listen(Courier &courier, int epoll, uint64_t name) {
+        courier.attendance.open(epoll, process_.runtime()->notification_fd(courier.endpoint), name);
+    }
 
 private:
     struct LandingArena {
@@ -128,7 +142,8 @@ private:
     Process &process_;
     LandingArena landings_[kLandingArenas];
     uint64_t next_due_ns_ = UINT64_MAX, return_due_ns_ = UINT64_MAX;
-    uint64_t watch_ns_ = 0;  ///< When paths are next looked at for silence; 0: none waits for anything.
+    uint64_t watch_ns_ = 0;       ///< When paths are next looked at for silence; 0: none waits for anything.
+    uint64_t attendance_ns_ = 0;  ///< And whether threads still attend to theirs; 0: none does.
 };
 
 template <class Look>

@@ -27,6 +27,7 @@ uint32_t evaluate(EpollItem &item) {
     stream::End &end = connection.end();
     if (end.attention_pending() || end.step_abandoned()) end.progress();
     get_ready(connection);
+    leave_to_helper(connection);
     carry(connection);
     sync_kernel(item);
     if (item.disarmed) return 0;

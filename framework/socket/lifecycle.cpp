@@ -87,6 +87,7 @@ long close_last(Process &process, const Closing &closing, Connection &connection
             memory::HotLine &hot = end.memory().mine->hot;
             hot.wakers[0].store(kHelperWaker, std::memory_order_release);
             hot.want_room.store(1, std::memory_order_release);
+            leave_to_helper(connection);
             process.submit(connection);
             return closing.close();
         }

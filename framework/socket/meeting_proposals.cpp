@@ -351,7 +351,7 @@ stream::Reason Meetings::attach(Connection &connection, Peer &peer, const Messag
             connection.mapped.store(false, std::memory_order_release);
             return stream::Reason::kNoProvider;
         }
-        watch(couriers_.notification_fd(*meeting.courier), {Watch::kCourier, Couriers::index_of(*meeting.courier)}, EPOLLIN | EPOLLET);
+        couriers_.listen(*meeting.courier, epoll_fd_, Watch{Watch::kCourier, Couriers::index_of(*meeting.courier)}.pack());
     } else {
         connection.endpoint = meeting.endpoint;
     }

@@ -116,7 +116,7 @@ bool Meetings::begin_epoch(Courier &courier, Connection &connection, const Choic
         if (!may_return(process_, connection)) return false;
         if (!couriers_.start(courier, connection, choice, static_cast<uint32_t>(peer.token), peer)) return false;
     }
-    watch(couriers_.notification_fd(courier), {Watch::kCourier, Couriers::index_of(courier)}, EPOLLIN | EPOLLET);
+    couriers_.listen(courier, epoll_fd_, Watch{Watch::kCourier, Couriers::index_of(courier)}.pack());
     full_fence();  // whoever has pinned it meanwhile has looked for a courier before, or will be seen
     if (connection.phase() != Phase::kAttached || connection.shared->stream.pinned.load(std::memory_order_relaxed) != 0) {
         retire_courier(connection);

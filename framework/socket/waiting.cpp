@@ -143,7 +143,11 @@ Spin::Spin(SpinPolicy &policy, uint32_t longest_ns, bool peer_on_my_cpu)
 
 void Spin::lost_processor(uint64_t now) { contested_at.store(now, std::memory_order_relaxed); }
 
-void note_sleep(uint64_t since_ticks) { Process::get()->tally().add_sleep(ns_of_ticks(ticks() - since_ticks)); }
+uint64_t note_sleep(uint64_t since_ticks) {
+    const uint64_t slept_ns = ns_of_ticks(ticks() - since_ticks);
+    Process::get()->tally().add_sleep(slept_ns);
+    return slept_ns;
+}
 
 void Spin::learn() {
     const auto waited = static_cast<uint32_t>(std::min<uint64_t>(ns_of_ticks(ticks() - start_), kLongWaitNs));
@@ -174,6 +178,8 @@ uint16_t thread_waker() {
     if (my_waker != memory::kNoWaker) pthread_setspecific(waker_key, &my_waker);
     return my_waker;
 }
+
+bool is_my_waker(uint16_t id) { return id == my_waker && my_waker_pid == Process::get()->pid(); }
 
 bool add_waker(Connection &connection, uint16_t id) {
     auto &wakers = connection.end().memory().mine->hot.wakers;
@@ -320,6 +326,20 @@ void pump(Process &process, bool before_sleep) {
     }
 }
 
+namespace {
+
+/// poll() ends for every handler; a read or write goes on after those that were installed with SA_RESTART.
+bool goes_on_after_handler(uint64_t deadline_ns) {
+    return deadline_ns == kForever && handlers_are_seen.load(std::memory_order_relaxed) && !interrupted;
+}
+
+void hear(int wake_object) {
+    uint64_t count;
+    raw_syscall(SYS_read, wake_object, &count, sizeof count);
+}
+
+}  // namespace
+
 static int wait_on_tcp(Connection &connection, bool sending, uint64_t deadline_ns, Undo *outer) {
     Process &process = *Process::get();
     const uint16_t id = thread_waker();
@@ -327,6 +347,7 @@ static int wait_on_tcp(Connection &connection, bool sending, uint64_t deadline_n
     const uint32_t events_seen = connection.shared->stream.events.load(std::memory_order_acquire);
     if (id != memory::kNoWaker) add_waker(connection, id);
     Parking parking(outer, process, id);
+    leave_to_helper(connection);
     get_ready(connection);
     int result = 0;
     interrupted = false;
@@ -362,14 +383,10 @@ static int wait_on_tcp(Connection &connection, bool sending, uint64_t deadline_n
             if (first && id != memory::kNoWaker) continue;
             break;
         }
-        // poll() ends for every handler; a read or write goes on after those that were installed with SA_RESTART.
-        if (rc == -EINTR && deadline_ns == kForever && handlers_are_seen.load(std::memory_order_relaxed) && !interrupted) continue;
+        if (rc == -EINTR && goes_on_after_handler(deadline_ns)) continue;
         if (rc == -EINTR) result = -EINTR;
         if (rc == 0) result = -EAGAIN;
-        if ((fds[1].revents & POLLIN) != 0) {
-            uint64_t count;
-            raw_syscall(SYS_read, fds[1].fd, &count, sizeof count);
-        }
+        if ((fds[1].revents & POLLIN) != 0) hear(fds[1].fd);
         break;
     }
     return result;
@@ -411,6 +428,34 @@ private:
     uint32_t &sleepers_;
 };
 
+/// Asleep until something comes over a path of messages that this thread attends to. 0, -EINTR, or -EAGAIN at the deadline.
+template <class Happened>
+int sleep_listening(Connection &connection, Listening &listening, uint16_t waker, uint64_t deadline_ns, Happened &&happened) {
+    Process &process = *Process::get();
+    add_waker(connection, waker);
+    Parking parking(&listening, process, waker);
+    interrupted = false;
+    // Who is on another host publishes nothing here: what comes from there a thread of ours has brought, behind a fence.
+    bool looks_again = !connection.end().memory().far;
+    for (;;) {
+        carry_before_sleep(connection);
+        const int queue = listening.fd();
+        if (happened() || queue < 0) return 0;
+        pollfd fds[2] = {{queue, POLLIN, 0}, {process.wake_object(waker).fd.load(), POLLIN, 0}};
+        const uint64_t now = now_ns();
+        if (now >= deadline_ns) return -EAGAIN;
+        const uint64_t left = std::min(deadline_ns == kForever ? kForever : deadline_ns - now, looks_again ? kFirstSleepNs : kForever);
+        looks_again = false;
+        const timespec timeout = timespec_of(left);
+        const long rc = sleep_in(&parking, SYS_ppoll, fds, 2, left == kForever ? nullptr : &timeout, nullptr, 8);
+        if (rc == -EINTR && !goes_on_after_handler(deadline_ns)) return -EINTR;
+        if (rc <= 0) continue;
+        if (fds[0].revents != 0) carry_notified(connection);
+        if ((fds[1].revents & POLLIN) != 0) hear(fds[1].fd);
+        if (happened()) return 0;
+    }
+}
+
 }  // namespace
 
 int wait_for(Connection &connection, bool sending, uint64_t deadline_ns, uint64_t ahead, Undo *outer) {
@@ -436,6 +481,8 @@ int wait_for(Connection &connection, bool sending, uint64_t deadline_ns, uint64_
     if (end.peer_is_dead() || moved()) return 0;
 
     SpinPolicy &policy = sending ? connection.spin_out : connection.spin_in;
+    // An answer that takes long is the helper's to wait for.
+    const bool attends = policy.slept_ns < Attendance::kLookNs && attend(connection);
     Spin spin(policy, Process::get()->policy().spin_ns_max, end.memory().peer->hot.cpu.load(std::memory_order_relaxed) == current_cpu());
     while (spin.again()) {
         carry(connection, false);
@@ -444,14 +491,20 @@ int wait_for(Connection &connection, bool sending, uint64_t deadline_ns, uint64_
             return 0;
         }
     }
-    carry(connection);
     int result = 0;
     const uint64_t asleep_since = ticks();
-    {
-        Announced announced(outer, state, sending ? mine.parked_out : mine.parked_in, sending ? state.sleepers_out : state.sleepers_in);
+    const auto happened = [&] { return moved() || end.peer_is_dead(); };
+    Listening listening(outer, connection);
+    if (attends && listening.fd() >= 0 && thread_waker() != memory::kNoWaker) {
+        result = sleep_listening(connection, listening, thread_waker(), deadline_ns, happened);
+    } else {
+        leave_to_helper(connection);
+        carry(connection);
+        Announced announced(&listening, state, sending ? mine.parked_out : mine.parked_in,
+                            sending ? state.sleepers_out : state.sleepers_in);
         full_fence();
         uint64_t until = std::min(deadline_ns, now_ns() + kFirstSleepNs);
-        while (!moved() && !end.peer_is_dead()) {
+        while (!happened()) {
             const int rc = sleep_on(low_word(counter), static_cast<uint32_t>(seen), &state.events, events_seen, until,
                                     deadline_ns != kForever, &announced);
             if (rc == -EINTR) {
@@ -470,7 +523,7 @@ int wait_for(Connection &connection, bool sending, uint64_t deadline_ns, uint64_
         }
     }
     spin.learn();
-    note_sleep(asleep_since);
+    policy.slept_ns = note_sleep(asleep_since);
     return moved() ? 0 : result;
 }
 

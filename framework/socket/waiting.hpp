@@ -67,8 +67,8 @@ private:
     uint32_t longest_ns_;
 };
 
-/// This thread has slept since then, on connections of which a provider carries one.
-void note_sleep(uint64_t since_ticks);
+/// This thread has slept since then, on connections of which a provider carries one: for so many nanoseconds.
+uint64_t note_sleep(uint64_t since_ticks);
 
 /// Blocks until a direction of an attached connection deserves another look: for a receiver, until more than `ahead` bytes lie
 /// before it. 0, -EINTR, or -EAGAIN at the deadline.
@@ -92,6 +92,8 @@ private:
 
 /// The wake object of the calling thread; kNoWaker when none can be had.
 uint16_t thread_waker();
+/// It is the calling thread's, which is awake.
+bool is_my_waker(uint16_t id);
 /// Adds a wake object to those that the peer notifies for this connection. False: it was among them.
 bool add_waker(Connection &connection, uint16_t id);
 /// Announces to all peers that a wake object is about to sleep; look again afterwards, then sleep, then call unpark().

@@ -58,11 +58,11 @@ std::int32_t Queue::poll(sansock_completion *completions, std::uint32_t capacity
     return static_cast<std::int32_t>(kept);
 }
 
-std::int32_t Queue::arm() noexcept {
+std::int32_t Queue::arm(std::uint32_t what) noexcept {
     if (const Verdict verdict = provider_.judge(Call::arm); verdict.effect != Effect::none) return verdict.status;
     eventfd_t drained = 0;
     (void)::eventfd_read(event_.get(), &drained);
-    return inner_->ops->arm(inner_);
+    return inner_->ops->arm(inner_, what);
 }
 
 }  // namespace sansock::fault

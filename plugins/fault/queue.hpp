@@ -19,7 +19,7 @@ public:
 
     int notification_fd() const noexcept { return epoll_.get(); }
     std::int32_t poll(sansock_completion *completions, std::uint32_t capacity) noexcept;
-    std::int32_t arm() noexcept;
+    std::int32_t arm(std::uint32_t what) noexcept;
 
     // For endpoints.
     [[nodiscard]] sansock_completion_queue *inner() const { return inner_; }

@@ -54,7 +54,7 @@ std::int32_t Queue::poll(sansock_completion *completions, std::uint32_t capacity
     return static_cast<std::int32_t>(count);
 }
 
-std::int32_t Queue::arm() noexcept {
+std::int32_t Queue::arm(std::uint32_t) noexcept {
     take_events();
     armed_ = just_armed_ = true;
     std::uint64_t due_ns = UINT64_MAX;

@@ -41,7 +41,7 @@ std::int32_t Queue::poll(sansock_completion *completions, std::uint32_t capacity
     return static_cast<std::int32_t>(count);
 }
 
-std::int32_t Queue::arm() noexcept {
+std::int32_t Queue::arm(std::uint32_t) noexcept {
     take_events();
     armed_ = true;
     ++generation_;

@@ -18,7 +18,8 @@ public:
 
     int notification_fd() const noexcept { return epoll_.get(); }
     std::int32_t poll(sansock_completion *completions, std::uint32_t capacity) noexcept;
-    std::int32_t arm() noexcept;
+    /// Notifies of every completion, whatever is asked for.
+    std::int32_t arm(std::uint32_t what) noexcept;
 
     // For endpoints.
     enum class Watched : std::uintptr_t { wake = 0, process = 1 };

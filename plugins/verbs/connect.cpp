@@ -18,7 +18,8 @@ Endpoint::Endpoint(Provider &provider, const sansock_endpoint_config &config)
     number_ = queue_.attach(*this, config.send_depth + config.receive_depth);
     try {
         ibv_qp_init_attr attributes{};
-        attributes.send_cq = attributes.recv_cq = &queue_.completions();
+        attributes.send_cq = &queue_.sends();
+        attributes.recv_cq = &queue_.arrivals();
         attributes.cap.max_send_wr = config.send_depth + 1;  // and the write of nothing
         attributes.cap.max_recv_wr = config.receive_depth;
         attributes.cap.max_send_sge = attributes.cap.max_recv_sge = kSliceCountMax;

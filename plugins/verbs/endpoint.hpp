@@ -67,6 +67,7 @@ private:
     Line line_;
     std::int32_t state_ = SANSOCK_ENDPOINT_CREATED;
     std::int32_t failure_ = SANSOCK_OK;
+    bool knows_no_reason_ = false;  ///< It has failed, and no more is known than that requests were flushed.
     bool owes_ = false;
     bool owes_established_ = false;
     bool owes_failed_ = false;

@@ -98,6 +98,10 @@ void Endpoint::completed(const ibv_wc &done) noexcept {
     if (done.status != IBV_WC_SUCCESS) {
         const std::int32_t status = provider_.transport().status_of(done.status, is_send);
         if (!is_send && status == SANSOCK_EMSGSIZE) front_status_ = status;
+        // Of the two queues, that in which the rest was flushed may have been read before the one that says why.
+        const bool was_flushed = done.status == IBV_WC_WR_FLUSH_ERR;
+        if (std::exchange(knows_no_reason_, was_flushed && (knows_no_reason_ || state_ != SANSOCK_ENDPOINT_FAILED)) && !was_flushed)
+            failure_ = status;
         return fail(status);
     }
     if (is_send) {

@@ -19,9 +19,9 @@ using sdk::Failure;
 constexpr int kBatch = 16;
 constexpr std::uint32_t kPlaceBits = 16;
 
-ibv_cq *new_queue(const Device &device, ibv_comp_channel *channel, std::uint32_t depth) {
+DeviceQueue new_queue(const Device &device, ibv_comp_channel *channel, std::uint32_t depth) {
     // Beside what is asked for, each endpoint has one write of nothing (see Endpoint), and takes two places at least for itself.
-    ibv_cq *queue = ibv_create_cq(&device.context(), static_cast<int>(depth + depth / 2 + 1), nullptr, channel, 0);
+    DeviceQueue queue(ibv_create_cq(&device.context(), static_cast<int>(depth + depth / 2 + 1), nullptr, channel, 0));
     if (queue == nullptr) throw Failure::from_errno("a completion queue of the device");
     return queue;
 }
@@ -36,7 +36,8 @@ void watch(int epoll, int fd) {
 Queue::Queue(Device &device, std::uint32_t depth)
     : channel_(device.new_completion_channel()),
       kept_channel_(channel_->fd),
-      queue_(new_queue(device, channel_.get(), depth)),
+      sends_(new_queue(device, channel_.get(), depth)),
+      arrivals_(new_queue(device, channel_.get(), depth)),
       bell_(sdk::UniqueFd::checked(static_cast<int>(kernel(SYS_eventfd2, 0, EFD_CLOEXEC | EFD_NONBLOCK)), "eventfd")),
       epoll_(sdk::UniqueFd::checked(static_cast<int>(kernel(SYS_epoll_create1, EPOLL_CLOEXEC)), "epoll_create1")),
       room_(depth) {
@@ -58,20 +59,16 @@ std::int32_t Queue::poll(sansock_completion *completions, std::uint32_t capacity
         for (Endpoint *endpoint : asked_) endpoint->report(report);
         asked_.clear();
         if (is_dry || report.room() == 0) break;
-        std::array<ibv_wc, kBatch> done;
         const int wanted = static_cast<int>(std::min<std::uint32_t>(kBatch, report.room()));
-        const int count = ibv_poll_cq(queue_.get(), wanted, done.data());
-        if (count < 0) {
-            is_broken_ = true;
-            return report.count() > 0 ? static_cast<std::int32_t>(report.count()) : SANSOCK_EIO;
+        is_dry = true;
+        for (Half *half : {&arrivals_, &sends_}) {
+            const int count = take(*half, wanted);
+            if (count < 0) {
+                is_broken_ = true;
+                return report.count() > 0 ? static_cast<std::int32_t>(report.count()) : SANSOCK_EIO;
+            }
+            is_dry = is_dry && count < wanted;
         }
-        for (int at = 0; at < count; ++at) {
-            const ibv_wc &one = done[static_cast<std::size_t>(at)];
-            Endpoint *endpoint = endpoint_of(static_cast<std::uint32_t>(one.wr_id >> 32));
-            if (endpoint != nullptr) endpoint->completed(one);
-        }
-        is_dry = count < wanted;
-        if (count > 0) is_armed_ = false;
         if (!is_dry || failing_ == 0) continue;
         failing_ = 0;
         for (const Place &place : places_) {
@@ -81,25 +78,47 @@ std::int32_t Queue::poll(sansock_completion *completions, std::uint32_t capacity
     return static_cast<std::int32_t>(report.count());
 }
 
-std::int32_t Queue::arm() noexcept {
+int Queue::take(Half &half, int capacity) noexcept {
+    std::array<ibv_wc, kBatch> done;
+    const int count = ibv_poll_cq(half.queue.get(), capacity, done.data());
+    for (int at = 0; at < count; ++at) {
+        const ibv_wc &one = done[static_cast<std::size_t>(at)];
+        Endpoint *endpoint = endpoint_of(static_cast<std::uint32_t>(one.wr_id >> 32));
+        if (endpoint != nullptr) endpoint->completed(one);
+    }
+    if (count > 0 && std::exchange(half.is_armed, false)) ++notified_;
+    return count;
+}
+
+bool Queue::arm(Half &half) noexcept {
+    if (half.is_armed) return true;
+    half.is_armed = ibv_req_notify_cq(half.queue.get(), 0) == 0;
+    return half.is_armed;
+}
+
+std::int32_t Queue::arm(std::uint32_t what) noexcept {
     if (is_broken_) return SANSOCK_EIO;
+    const bool of_sends = what != SANSOCK_NOTIFY_ARRIVALS;
     if (is_rung_) {
         is_rung_ = false;
         std::uint64_t rung = 0;
         kernel(SYS_read, bell_.get(), &rung, sizeof rung);
     }
+    // Whoever arms again without having polled anything was woken by a notification that came late: its completion had been polled before.
+    const bool came_late = arrivals_.is_armed && (sends_.is_armed || !of_sends);
     ibv_cq *queue = nullptr;
     void *context = nullptr;
-    unsigned int events = 0;
-    while (ibv_get_cq_event(channel_.get(), &queue, &context) == 0) ++events;
-    if (events > 0) ibv_ack_cq_events(queue_.get(), events);
-    if (is_armed_ && events == 0) return SANSOCK_OK;
-    if (ibv_req_notify_cq(queue_.get(), 0) != 0) {
-        is_broken_ = true;
-        return SANSOCK_EIO;
+    while ((notified_ > 0 || came_late) && ibv_get_cq_event(channel_.get(), &queue, &context) == 0) {
+        ibv_ack_cq_events(queue, 1);
+        if (notified_ > 0) {
+            --notified_;
+        } else {
+            (queue == sends_.queue.get() ? sends_ : arrivals_).is_armed = false;
+        }
     }
-    is_armed_ = true;
-    return SANSOCK_OK;
+    notified_ = 0;
+    is_broken_ = !arm(arrivals_) || (of_sends && !arm(sends_));
+    return is_broken_ ? SANSOCK_EIO : SANSOCK_OK;
 }
 
 std::uint32_t Queue::attach(Endpoint &endpoint, std::uint32_t depth) {

@@ -1,4 +1,7 @@
-// A completion queue: the device's, and a bell for what the connector's thread has to tell.
+// A completion queue: two of the device's, and a bell for what the connector's thread has to tell.
+//
+// Sends complete in one of the device's queues and receives in the other, so that who waits for messages can sleep on while sends get done:
+// that is what SANSOCK_NOTIFY_ARRIVALS asks for. A notification of solicited messages would do the same with one queue, but siw gives none.
 //
 // One completion of the device may stand for several requests, for not all sends ask for one. So what a poll has taken from the device and
 // had no room for waits with its endpoint.
@@ -7,6 +10,7 @@
 #include <cstdint>
 #include <sansock/sdk/cpp/completion_queue.hpp>
 #include <sansock/sdk/cpp/unique_fd.hpp>
+#include <utility>
 #include <vector>
 
 #include "children.hpp"
@@ -22,13 +26,14 @@ public:
 
     int notification_fd() const noexcept { return epoll_.get(); }
     std::int32_t poll(sansock_completion *completions, std::uint32_t capacity) noexcept;
-    std::int32_t arm() noexcept;
+    std::int32_t arm(std::uint32_t what) noexcept;
 
     // For endpoints.
     /// The upper half of the work request ids of the endpoint. Throws sdk::Failure with ENOSPC.
     [[nodiscard]] std::uint32_t attach(Endpoint &endpoint, std::uint32_t depth);
     void detach(Endpoint &endpoint, std::uint32_t depth) noexcept;
-    [[nodiscard]] ibv_cq &completions() const noexcept { return *queue_; }
+    [[nodiscard]] ibv_cq &sends() const noexcept { return *sends_.queue; }
+    [[nodiscard]] ibv_cq &arrivals() const noexcept { return *arrivals_.queue; }
     /// The endpoint has something to report; once until it is asked.
     void owes(Endpoint &endpoint) noexcept { owing_.push_back(&endpoint); }
     void begins_to_fail() noexcept { ++failing_; }
@@ -42,11 +47,19 @@ private:
         std::uint32_t number = 0;  ///< Of the endpoint: completions of one that is gone may still come.
     };
 
+    struct Half {
+        explicit Half(DeviceQueue of_device) : queue(std::move(of_device)) {}
+        const DeviceQueue queue;
+        bool is_armed = false;
+    };
+
+    [[nodiscard]] int take(Half &half, int capacity) noexcept;
+    [[nodiscard]] bool arm(Half &half) noexcept;
     [[nodiscard]] Endpoint *endpoint_of(std::uint32_t number) const noexcept;
 
     const CompletionChannel channel_;
     const KeptFromChildren kept_channel_;
-    const DeviceQueue queue_;
+    Half sends_, arrivals_;
     sdk::UniqueFd bell_;
     sdk::UniqueFd epoll_;
     std::vector<Place> places_;
@@ -54,7 +67,8 @@ private:
     std::vector<Endpoint *> asked_;  ///< Those of `owing_` that are being asked.
     std::uint32_t room_;
     std::uint32_t failing_ = 0;  ///< Endpoints that have failed since the device's queue was last empty.
-    bool is_armed_ = false;
+    std::uint32_t notified_ =
+        0;  ///< Notifications that are there, or are about to be: of halves that were armed and have completed something.
     bool is_broken_ = false;
     std::atomic<bool> has_news_{false};
     bool is_rung_ = false;  ///< The bell is to be made quiet.

@@ -53,7 +53,7 @@ public:
 
     int notification_fd() const noexcept { return event_.get(); }
     std::int32_t poll(sansock_completion *completions, std::uint32_t capacity) noexcept;
-    std::int32_t arm() noexcept;
+    std::int32_t arm(std::uint32_t what) noexcept;
 
     // For endpoints, with the lock held.
     void attach(LoopbackEndpoint &endpoint, std::uint32_t depth) {
@@ -271,7 +271,8 @@ std::int32_t LoopbackQueue::poll(sansock_completion *completions, std::uint32_t 
     return static_cast<std::int32_t>(count);
 }
 
-std::int32_t LoopbackQueue::arm() noexcept {
+// Each completion notifies, also where fewer were asked for.
+std::int32_t LoopbackQueue::arm(std::uint32_t) noexcept {
     const Lock lock(shared_.mutex);
     eventfd_t drained = 0;
     (void)::eventfd_read(event_.get(), &drained);

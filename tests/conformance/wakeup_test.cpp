@@ -17,11 +17,11 @@ bool readable(const End &end, int ms) {
 constexpr int kPatienceMs = 20'000;
 
 /// Waits as sansock/sdk/completion.h says, until `done`.
-void sleep_until(End &end, const std::function<bool()> &done) {
+void sleep_until(End &end, const std::function<bool()> &done, std::uint32_t what = SANSOCK_NOTIFY_ALL) {
     for (;;) {
         end.poll();
         if (done()) return;
-        ASSERT_TRUE(end.queue.arm());
+        ASSERT_TRUE(end.queue.arm(what));
         end.poll();
         if (done()) return;
         ASSERT_TRUE(readable(end, kPatienceMs)) << "a wake-up was lost";
@@ -53,13 +53,17 @@ TEST_P(ProviderConformance, SleepersAreWokenByAMessage) {
 }
 
 TEST_P(ProviderConformance, SleepersAreWokenByThePeersClose) {
-    End a(provider()), b(provider());
-    connect(a, b);
-    ASSERT_TRUE(b.queue.arm());
-    b.poll();
-    a.endpoint.reset();
-    EXPECT_TRUE(readable(b, kPatienceMs));
-    sleep_until(b, [&] { return b.failure() == SANSOCK_ECONNRESET; });
+    for (const std::uint32_t what : {SANSOCK_NOTIFY_ALL, SANSOCK_NOTIFY_ARRIVALS}) {
+        End a(provider()), b(provider());
+        connect(a, b);
+        ASSERT_EQ(b.receive(0, 64), SANSOCK_OK);
+        ASSERT_TRUE(b.queue.arm(what));
+        b.poll();
+        a.endpoint.reset();
+        EXPECT_TRUE(readable(b, kPatienceMs));
+        sleep_until(
+            b, [&] { return b.failure() == SANSOCK_ECONNRESET; }, what);
+    }
 }
 
 TEST_P(ProviderConformance, SleepersAreWokenByTheConnection) {
@@ -93,6 +97,30 @@ TEST_P(ProviderConformance, SleepersAreWokenByWhatTheirOwnEndPosts) {
     sleep_until(b, [&] { return b.count(SANSOCK_COMPLETION_RECEIVE) == 1; });
 }
 
+TEST_P(ProviderConformance, WhoWaitsForArrivalsAloneIsToldOfSendsOnceItAsks) {
+    End a(provider()), b(provider());
+    connect(a, b);
+    ASSERT_EQ(b.receive(0, 64), SANSOCK_OK);
+    ASSERT_TRUE(a.queue.arm(SANSOCK_NOTIFY_ARRIVALS));
+    a.poll();
+    ASSERT_EQ(a.send(0, 64), SANSOCK_OK);
+    sleep_until(b, [&] { return b.count(SANSOCK_COMPLETION_RECEIVE) == 1; });
+    // Whether the send was done before this or after, and whatever has been notified already.
+    if (a.count(SANSOCK_COMPLETION_SEND) == 0) {
+        ASSERT_TRUE(a.queue.arm(SANSOCK_NOTIFY_ALL));
+        sleep_until(a, [&] { return a.count(SANSOCK_COMPLETION_SEND) == 1; });
+    }
+    // And again the other way round.
+    ASSERT_EQ(a.receive(0, 64), SANSOCK_OK);
+    ASSERT_TRUE(a.queue.arm(SANSOCK_NOTIFY_ALL));
+    ASSERT_TRUE(a.queue.arm(SANSOCK_NOTIFY_ARRIVALS));
+    a.poll();
+    ASSERT_EQ(b.send(0, 64), SANSOCK_OK);
+    EXPECT_TRUE(readable(a, kPatienceMs));
+    sleep_until(
+        a, [&] { return a.count(SANSOCK_COMPLETION_RECEIVE) == 1; }, SANSOCK_NOTIFY_ARRIVALS);
+}
+
 TEST_P(ProviderConformance, WakeupsAreNeverLostBetweenThreads) {
     constexpr std::size_t kRounds = 500;
     End a(provider()), b(provider());
@@ -106,7 +134,9 @@ TEST_P(ProviderConformance, WakeupsAreNeverLostBetweenThreads) {
             const auto send = [&] { ASSERT_EQ(end.send(64, 64), SANSOCK_OK); };
             if (first) send();
             for (auto spins = dice() % 200; spins > 0; --spins) end.poll();
-            sleep_until(end, [&] { return end.count(SANSOCK_COMPLETION_RECEIVE, SANSOCK_OK) == round; });
+            const std::uint32_t what = dice() % 2 == 0 ? SANSOCK_NOTIFY_ARRIVALS : SANSOCK_NOTIFY_ALL;
+            sleep_until(
+                end, [&] { return end.count(SANSOCK_COMPLETION_RECEIVE, SANSOCK_OK) == round; }, what);
             ASSERT_EQ(end.receive(0, 64), SANSOCK_OK);
             if (!first) send();
             sleep_until(end, [&] { return end.count(SANSOCK_COMPLETION_SEND, SANSOCK_OK) == round; });

@@ -33,7 +33,7 @@ struct Provider final : path::Endpoint {
         for (; count < completions.size() && !completed.empty(); ++count, completed.pop_front()) completions[count] = completed.front();
         return static_cast<int32_t>(count);
     }
-    int32_t arm() noexcept override { return SANSOCK_OK; }
+    int32_t arm(uint32_t) noexcept override { return SANSOCK_OK; }
 
     void arrive(const path::Frame &frame, uint64_t length) {
         if (receives.empty()) return;

@@ -32,8 +32,8 @@ int32_t SimulatedEndpoint::poll(std::span<sansock_completion> completions) noexc
     return paper.poll(completions);
 }
 
-int32_t SimulatedEndpoint::arm() noexcept {
-    armed = true;
+int32_t SimulatedEndpoint::arm(uint32_t what) noexcept {
+    static_cast<void>(paper.arm(what));
     changed();  // what has completed before that is told at once
     return SANSOCK_OK;
 }
@@ -111,7 +111,7 @@ void Far::close_path() {
 void Far::path_notified() {
     stream::Guard guard(p_.fd_lock);
     if (!carries_) return;
-    const path::Moved moved = carrier.move_notified();
+    const path::Moved moved = carrier.move_notified(true);
     after(moved);
     get_ready_at_last();
     if (moved.failed) fail_path();
@@ -149,8 +149,13 @@ void Far::watch() {
     }
     if (!carries_) return;
     if (looks) {
-        static_cast<void>(carrier.overdue(now, kPathTimeoutNs));
-        carry(true);
+        const bool told = notified || endpoint().paper.has_news();
+        const uint64_t posted = endpoint().paper.posted_sends;
+        const bool asks = carrier.overdue(now, kPathTimeoutNs);
+        const path::Moved moved = carrier.move(true);
+        if (!told && !asks && (moved.arrived || moved.room || posted != endpoint().paper.posted_sends))
+            world_.fail(fmt::format("side {} was not told of what its helper has found by chance (M4)", p_.side));
+        after(moved);
     }
     if (carrier.failed()) fail_path();
 }

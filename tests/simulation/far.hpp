@@ -28,13 +28,12 @@ public:
     int32_t post_send(std::span<const sansock_slice> slices, uint64_t token) noexcept override;
     int32_t post_receive(std::span<const sansock_slice> slices, uint64_t token) noexcept override;
     int32_t poll(std::span<sansock_completion> completions) noexcept override;
-    int32_t arm() noexcept override;
+    int32_t arm(uint32_t what) noexcept override;
 
     /// The provider is to look.
     void changed();
 
     path::MemoryEndpoint paper;
-    bool armed = false;
 
 private:
     const void *const provider_;

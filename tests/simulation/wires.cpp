@@ -61,8 +61,8 @@ void World::run_provider() {
         }
         for (int side = 0; side < 2; ++side) {
             SimulatedEndpoint &end = process[side]->far->endpoint();
-            if (!end.armed || !end.paper.has_completed()) continue;
-            end.armed = false;
+            if (!end.paper.has_news()) continue;
+            end.paper.armed.reset();
             process[side]->far->notified = true;
             scheduler.wake(channel.key(side));
         }

@@ -130,6 +130,51 @@ TEST(Carrier, AnEndThatFindsNoBuffersIsToldEveryByte) {
     sut.finish();
 }
 
+TEST(Carrier, OwnSendsWakeNobodyWhoHasRoomForMore) {
+    Pair sut;
+    sut.a.send(100);
+    sut.a.carrier.move(true);
+    ASSERT_TRUE(sut.a.endpoint.deliver());
+    EXPECT_FALSE(sut.a.endpoint.has_news());
+    sut.b.pump();
+    sut.b.send(100);
+    sut.b.carrier.move(true);
+    ASSERT_TRUE(sut.b.endpoint.deliver());
+    EXPECT_TRUE(sut.a.endpoint.has_news());
+    sut.finish();
+}
+
+TEST(Carrier, WhoLacksAPlaceForTheNextSendIsToldOfTheLast) {
+    Pair sut({1, 255, 255 * kBufferSize});
+    for (int i = 0; i < 2; ++i) {
+        sut.a.send(100);
+        sut.a.carrier.move(true);
+    }
+    ASSERT_TRUE(sut.a.endpoint.deliver());
+    EXPECT_TRUE(sut.a.endpoint.has_news());
+    sut.finish();
+}
+
+TEST(Carrier, WhoseRoomTheProviderKeepsIsToldWhenItDoesNoMore) {
+    Pair sut;
+    sut.a.endpoint.late_acknowledgements = true;
+    sut.a.send(100);
+    sut.a.carrier.move(true);
+    ASSERT_TRUE(sut.a.endpoint.deliver());
+    sut.b.pump();
+    sut.b.receive(100);
+    sut.b.send(1);
+    sut.b.carrier.move(true);
+    ASSERT_TRUE(sut.b.endpoint.deliver());
+    sut.a.carrier.move(true);  // it hears that all is consumed
+    EXPECT_EQ(sut.a.end->unconsumed(), 100u);
+    sut.a.endpoint.acknowledge();
+    EXPECT_TRUE(sut.a.endpoint.has_news());
+    sut.a.endpoint.late_acknowledgements = false;
+    sut.finish();
+    EXPECT_EQ(sut.a.end->unconsumed(), 0u);
+}
+
 TEST(Carrier, BytesAreNotOverwrittenWhileTheProviderReadsThem) {
     Pair sut;
     // Delivered, received and consumed; but the sender has not polled the completion.

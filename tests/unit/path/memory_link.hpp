@@ -57,7 +57,10 @@ public:
         return static_cast<int32_t>(count);
     }
 
-    int32_t arm() noexcept override { return SANSOCK_OK; }
+    int32_t arm(uint32_t what) noexcept override {
+        armed = what;
+        return SANSOCK_OK;
+    }
 
     /// Carries the oldest message over, if there is one. Its bytes are read here and not before: whoever posted it must have kept
     /// them.
@@ -71,7 +74,7 @@ public:
             return true;
         }
         if (peer_->status_ == SANSOCK_OK) peer_->receive(bytes_of(send));
-        completed_.push_back({send.token, 0, 0, SANSOCK_OK, SANSOCK_COMPLETION_SEND});
+        (late_acknowledgements ? late_ : completed_).push_back({send.token, 0, 0, SANSOCK_OK, SANSOCK_COMPLETION_SEND});
         if (fail_at && delivered == *fail_at) break_with(SANSOCK_EIO);
         return true;
     }
@@ -90,6 +93,12 @@ public:
         const Message message = take_first(wire_);
         if (peer_->status_ == SANSOCK_OK) peer_->receive(message);
         return true;
+    }
+
+    /// What was held back completes.
+    void acknowledge() {
+        completed_.insert(completed_.end(), late_.begin(), late_.end());
+        late_.clear();
     }
 
     /// Both ends learn of it at once.
@@ -125,12 +134,19 @@ public:
     std::string fault;
     std::optional<uint64_t> fail_at;      ///< The number of the message with which it fails.
     bool fail_after_delivery = false;     ///< That message arrives all the same.
+    bool late_acknowledgements = false;   ///< Sends complete when acknowledge() is called, however long they have arrived.
     std::optional<uint64_t> refuse_send;  ///< The number of the post_send that fails.
     uint64_t delivered = 0, posted_sends = 0, polls = 0;
 
     [[nodiscard]] bool is_idle() const { return sends_.empty() && completed_.empty(); }
     [[nodiscard]] bool is_broken() const { return status_ != SANSOCK_OK; }
-    [[nodiscard]] bool has_completed() const { return !completed_.empty(); }
+    /// Something of which whoever armed it last wants to hear.
+    [[nodiscard]] bool has_news() const {
+        return armed && std::ranges::any_of(completed_, [this](const sansock_completion &one) {
+                   return *armed == SANSOCK_NOTIFY_ALL || one.kind != SANSOCK_COMPLETION_SEND || one.status != SANSOCK_OK;
+               });
+    }
+    std::optional<uint32_t> armed;  ///< SANSOCK_NOTIFY_*, until somebody is notified.
 
 private:
     static constexpr int32_t kClosed = SANSOCK_ENOTCONN;
@@ -176,7 +192,7 @@ private:
     int32_t status_ = SANSOCK_OK;
     std::deque<Request> sends_, receives_;
     std::deque<Message> wire_;
-    std::deque<sansock_completion> completed_;
+    std::deque<sansock_completion> completed_, late_;
 };
 
 }  // namespace sansock::path

@@ -7,7 +7,10 @@
  *     3. poll() again; only if it gives 0, wait until notification_fd() is readable; else go back to 1
  * What completes between 1 and 2 is found by 3; what completes after 2 makes the descriptor readable. One arm() gives
  * one notification. The descriptor may stay readable until the next arm(), which makes it quiet; nobody but the
- * provider reads it. */
+ * provider reads it.
+ *
+ * Who has nothing to do when a send is done says so with SANSOCK_NOTIFY_ARRIVALS: of two ends that answer each other, each
+ * message would otherwise wake its sender as well. A provider may notify of more than it was asked for. */
 #pragma once
 
 #include <stdint.h>
@@ -19,6 +22,9 @@ typedef struct sansock_completion_queue sansock_completion_queue;
 #define SANSOCK_COMPLETION_SEND 1
 #define SANSOCK_COMPLETION_RECEIVE 2
 #define SANSOCK_COMPLETION_STATE 3 /* The endpoint became established (status 0) or failed (status says why). */
+
+#define SANSOCK_NOTIFY_ALL 0      /* Every completion. */
+#define SANSOCK_NOTIFY_ARRIVALS 1 /* All but sends that were done: status 0, SANSOCK_COMPLETION_SEND. */
 
 /* Fixed. */
 typedef struct sansock_completion {
@@ -45,8 +51,9 @@ typedef struct sansock_completion_queue_ops {
      * [progress] */
     int32_t (*poll)(sansock_completion_queue *queue, sansock_completion *completions, uint32_t capacity);
 
-    /* Asks for one notification at the next completion; see above. 0, or EIO when the queue is broken. [progress] */
-    int32_t (*arm)(sansock_completion_queue *queue);
+    /* Asks for one notification at the next completion of those that `what` names, SANSOCK_NOTIFY_*; see above. Of two
+     * calls before a completion, the second counts. 0, or EIO when the queue is broken. [progress] */
+    int32_t (*arm)(sansock_completion_queue *queue, uint32_t what);
 } sansock_completion_queue_ops;
 
 struct sansock_completion_queue {

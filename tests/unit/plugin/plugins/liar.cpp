@@ -16,7 +16,7 @@ class Queue : public sansock::sdk::CompletionQueue<Queue> {
 public:
     explicit Queue(Lie lie) : lie_(std::move(lie)) {}
     int notification_fd() const noexcept { return -1; }
-    std::int32_t arm() noexcept { return lie_ == "arm returns a count" ? 3 : SANSOCK_OK; }
+    std::int32_t arm(std::uint32_t) noexcept { return lie_ == "arm returns a count" ? 3 : SANSOCK_OK; }
     std::int32_t poll(sansock_completion *completions, std::uint32_t capacity) noexcept {
         if (lie_ == "more than asked") return static_cast<std::int32_t>(capacity) + 1;
         if (lie_ == "poll fails") return SANSOCK_EIO;

@@ -3,7 +3,7 @@
 //     class MyQueue : public sansock::sdk::CompletionQueue<MyQueue> {
 //         int notification_fd() const noexcept;
 //         std::int32_t poll(sansock_completion *, std::uint32_t capacity) noexcept;
-//         std::int32_t arm() noexcept;
+//         std::int32_t arm(std::uint32_t what) noexcept;
 //     };
 //
 // All public, and all noexcept: the compiler insists. close() of the contract deletes the object, so it is made by new.
@@ -34,9 +34,9 @@ private:
         static_assert(noexcept(self(queue).Self::poll(completions, capacity)));
         return self(queue).Self::poll(completions, capacity);
     }
-    static std::int32_t arm(sansock_completion_queue *queue) {
-        static_assert(noexcept(self(queue).Self::arm()));
-        return self(queue).Self::arm();
+    static std::int32_t arm(sansock_completion_queue *queue, std::uint32_t what) {
+        static_assert(noexcept(self(queue).Self::arm(what)));
+        return self(queue).Self::arm(what);
     }
 
     static constexpr sansock_completion_queue_ops kOps{close, notification_fd, poll, arm};
