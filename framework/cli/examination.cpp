@@ -7,11 +7,10 @@
 #include <algorithm>
 #include <charconv>
 #include <filesystem>
-#include <fstream>
-#include <set>
 #include <string_view>
 
 #include "base/printable.hpp"
+#include "cli/rdma_ports.hpp"
 
 namespace sansock::cli {
 namespace {
@@ -22,22 +21,6 @@ using Kind = Finding::Kind;
 /// For 4096 bytes of a message in one packet, and what is around them.
 constexpr unsigned kInterfaceMtu = 4200;
 constexpr std::uint64_t kKiB = 1024;
-
-std::string line_of(const fs::path &file) {
-    std::ifstream in(file);
-    std::string line;
-    std::getline(in, line);
-    return printable(line);
-}
-
-/// What stands in a folder, sorted; nothing where there is none.
-std::vector<fs::path> inside(const fs::path &folder) {
-    std::vector<fs::path> found;
-    std::error_code none;
-    for (fs::directory_iterator at(folder, none), end; at != end; at.increment(none)) found.push_back(at->path());
-    std::ranges::sort(found);
-    return found;
-}
 
 unsigned number_of(std::string_view text) {
     unsigned number = 0;
@@ -51,13 +34,13 @@ public:
 
     std::vector<Finding> run() {
         modules();
-        const auto devices = inside(sys_ / "class/infiniband");
-        if (devices.empty()) {
+        const std::vector<RdmaPort> ports = rdma_ports(sys_);
+        if (ports.empty()) {
             add(Kind::fault, "there is no RDMA device",
                 "an adapter needs its driver (`rdma link` lists devices); without one: rdma link add siw0 type siw netdev INTERFACE");
         }
-        for (const fs::path &device : devices) examine(device);
-        if (!devices.empty()) rights();
+        for (const RdmaPort &port : ports) examine(port);
+        if (!ports.empty()) rights();
         locked_memory();
         return std::move(findings_);
     }
@@ -78,45 +61,31 @@ private:
             fmt::format("modprobe -a {}; the package rdma-core loads them at boot", fmt::join(missing, " ")));
     }
 
-    void examine(const fs::path &device) {
-        const std::string name = printable(device.filename().string());
-        const bool is_iwarp = line_of(device / "node_type").starts_with("4");
-        for (const fs::path &port : inside(device / "ports")) {
-            const std::string where = fmt::format("{} port {}", name, printable(port.filename().string()));
-            const std::string link = line_of(port / "link_layer");
-            if (!is_iwarp && link != "Ethernet") {
-                add(Kind::hint, fmt::format("{} is {}, for which there is no provider", where, link.empty() ? "of no known kind" : link),
-                    "sansock has providers for RoCE and iWARP");
-                continue;
-            }
-            examine_port(port, where, is_iwarp);
+    void examine(const RdmaPort &port) {
+        const std::string where = fmt::format("{} port {}", port.device, port.port);
+        if (port.kind == RdmaPort::Kind::other) {
+            return add(Kind::hint, fmt::format("{} is {}, for which there is no provider", where, port.kind_text()),
+                       "sansock has providers for RoCE and iWARP");
         }
-    }
-
-    void examine_port(const fs::path &port, const std::string &where, bool is_iwarp) {
-        const std::string state = line_of(port / "state"), interface = line_of(port / "gid_attrs/ndevs/0");
-        const std::string what = fmt::format("{} ({}{}{})", where, is_iwarp ? "iWARP" : "RoCE", interface.empty() ? "" : ", ", interface);
-        if (!state.starts_with("4")) {
-            return add(Kind::fault, fmt::format("{} is not active: {}", what, state.empty() ? "no state is shown" : state),
-                       fmt::format("ip link set {} up, and look at the cable", interface.empty() ? "INTERFACE" : interface));
+        const std::string what = fmt::format("{} ({}{}{})", where, port.kind_text(), port.interface.empty() ? "" : ", ", port.interface);
+        const std::string interface = port.interface.empty() ? "INTERFACE" : port.interface;
+        if (!port.is_active()) {
+            return add(Kind::fault, fmt::format("{} is not active: {}", what, port.state.empty() ? "no state is shown" : port.state),
+                       fmt::format("ip link set {} up, and look at the cable", interface));
         }
-        if (is_iwarp) return add(Kind::fine, what + " is active");
-        if (!has_version_two(port)) {
-            return add(Kind::fault, what + " has no address for RoCE version 2",
-                       fmt::format("ip address add ADDRESS dev {}", interface.empty() ? "INTERFACE" : interface));
+        if (port.kind == RdmaPort::Kind::iwarp) return add(Kind::fine, what + " is active");
+        if (!port.has_version_two) {
+            return add(Kind::fault, what + " has no address for RoCE version 2", fmt::format("ip address add ADDRESS dev {}", interface));
         }
         add(Kind::fine, what + " is active and has addresses for RoCE version 2");
-        const unsigned mtu = number_of(line_of(sys_ / "class/net" / interface / "mtu"));
-        if (!interface.empty() && mtu != 0 && mtu < kInterfaceMtu) {
-            add(Kind::hint, fmt::format("{} sends packets of up to {} bytes, RDMA is at its best with {}", interface, mtu, kInterfaceMtu),
-                fmt::format("ip link set {} mtu {}, where all switches on the way take that", interface, kInterfaceMtu));
+        const unsigned mtu = number_of(line_of(sys_ / "class/net" / port.interface / "mtu"));
+        if (!port.interface.empty() && mtu != 0 && mtu < kInterfaceMtu) {
+            add(Kind::hint,
+                fmt::format("{} sends packets of up to {} bytes, RDMA is at its best with {}", port.interface, mtu, kInterfaceMtu),
+                fmt::format("ip link set {} mtu {}, where all switches on the way take that", port.interface, kInterfaceMtu));
         }
         add(Kind::hint, fmt::format("whether the network loses none of what {} sends cannot be seen from here", where),
-            fmt::format("dcb pfc show dev {}; options.traffic_class (docs/providers.md)", interface.empty() ? "INTERFACE" : interface));
-    }
-
-    static bool has_version_two(const fs::path &port) {
-        return std::ranges::any_of(inside(port / "gid_attrs/types"), [](const fs::path &type) { return line_of(type) == "RoCE v2"; });
+            fmt::format("dcb pfc show dev {}; options.traffic_class (docs/providers.md)", interface));
     }
 
     void rights() {

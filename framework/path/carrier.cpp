@@ -59,6 +59,7 @@ Moved Carrier::move(bool arm) {
         moved.room |= more.room;
         moved.failed |= more.failed;
         moved.waits = more.waits;
+        moved.left = more.left;
     }
     return moved;
 }
@@ -90,17 +91,19 @@ Moved Carrier::round(bool arm) {
     const bool ending = is_ending();
     if (ending || failed()) stopped_.store(true, std::memory_order_release);
     while (!stopped_.load(std::memory_order_acquire)) {
-        const bool more = poll(moved);
+        const bool is_dry = poll(moved);
         if (!flushed_) lend_again();
         if (!flushed_) send();
         if (failed()) break;
-        if (more) continue;
+        if (!is_dry) continue;
         if (!arm || armed_ == SANSOCK_NOTIFY_ALL || armed_ == wanted()) break;
         armed_ = wanted();
         if (const int32_t status = endpoint_->arm(*armed_); status != SANSOCK_OK) fail(status);
         // What completed before that is found by one more poll.
     }
     moved.waits = !ending && waits();
+    moved.left = lacks_sends_ || credits_.owes_answer() ||
+                 (reading_own_ && ends_.mine->hot.tail.load(std::memory_order_relaxed) > cursor_.in.load(std::memory_order_relaxed));
     if (failed() && !ending && !told_failed_) moved.failed = told_failed_ = true;
     return moved;
 }
@@ -111,17 +114,17 @@ uint32_t Carrier::wanted() const {
     return lacks_sends_ || keeps_room ? SANSOCK_NOTIFY_ALL : SANSOCK_NOTIFY_ARRIVALS;
 }
 
-/// One batch of completions. True when there was any.
+/// One batch of completions. True when there were no more.
 bool Carrier::poll(Moved &moved) {
     sansock_completion completions[kBatch];
     const int32_t count = endpoint_->poll(completions);
     if (count < 0) fail(count);
-    if (count <= 0) return false;
+    if (count <= 0) return true;
     armed_.reset();
     progress_ns_ = now_ns();
     for (int32_t i = 0; i < count && !failed(); ++i) complete(completions[i], moved);
     show_consumed(moved);
-    return true;
+    return static_cast<size_t>(count) < kBatch;
 }
 
 void Carrier::complete(const sansock_completion &completion, Moved &moved) {
@@ -153,7 +156,7 @@ void Carrier::received(const sansock_completion &completion, Moved &moved) {
     if (number >= landing_.receives() || !landing_.frame_of(number, completion.length, frame)) return fail(SANSOCK_EPROTO);
     const bool is_data = frame.kind == FrameKind::kData;
     const bool is_credit = frame.kind == FrameKind::kCredit;
-    const bool sound = (is_data || is_credit || frame.kind == FrameKind::kAnswer) && is_of_epoch(frame.epoch) &&
+    const bool sound = (is_data || is_credit || frame.kind == FrameKind::kUpdate) && is_of_epoch(frame.epoch) &&
                        frame.size == completion.length - sizeof frame && is_data == (frame.size > 0) &&
                        (!reading_own_ || frame.consumed <= cursor_.in.load(std::memory_order_relaxed)) &&
                        credits_.take(frame.posted, frame.received, is_credit);
@@ -222,24 +225,28 @@ void Carrier::send() {
         run.size = std::min<size_t>(run.size, terms_.message_bytes - sizeof(Frame));
         if (!post(FrameKind::kData, run)) return;
     }
-    if (worth_a_message() && credits_.may_send_credit()) {
+    const bool asks = asked_.load(std::memory_order_acquire);
+    const bool tells = asks || worth_a_message();
+    const bool asks_nothing = tells && !asks && credits_.may_send_update();
+    if (asks_nothing || (tells && credits_.may_send_credit())) {
         SANSOCK_POINT("M2.worth-telling");
-        if (!post(FrameKind::kCredit, {})) return;
-        asked_.store(false, std::memory_order_relaxed);
+        if (!post(asks_nothing ? FrameKind::kUpdate : FrameKind::kCredit, {})) return;
+        if (asks) asked_.store(false, std::memory_order_relaxed);
         terms_.sends_first = false;
     }
-    if (credits_.owes_answer()) post(FrameKind::kAnswer, {});
+    if (credits_.owes_answer()) post(FrameKind::kUpdate, {});
 }
 
 /// Whether the peer is to be told something for which no data is on its way.
 bool Carrier::worth_a_message() const {
-    if (terms_.sends_first || asked_.load(std::memory_order_acquire) || credits_.worth_telling() || misses_room()) return true;
+    if (terms_.sends_first || credits_.worth_telling() || misses_room()) return true;
     const uint64_t untold = ends_.mine->hot.consumed.load(std::memory_order_relaxed) - told_consumed_;
     if (untold == 0 || !landing_open_) return false;
     // An end that sends no more waits for the last byte to be read.
     const memory::ColdWords &peer = ends_.peer->cold;
     const bool peer_is_done = peer.fin.load(std::memory_order_acquire) != 0 || peer.state.load(std::memory_order_relaxed) != 0;
-    return peer_is_done || untold >= peer_window_ / kWindowShare;
+    const bool is_much = untold >= terms_.message_bytes / 2 && credits_.soon_worth_telling();
+    return peer_is_done || is_much || untold >= peer_window_ / kWindowShare;
 }
 
 /// What this end may keep, as the peer shall know it. Where the arena has no buffer left that is less than the window, and who then waits

@@ -38,6 +38,7 @@ struct Moved {
     bool room = false;     ///< The peer has consumed something.
     bool failed = false;   ///< The path is broken; said once.
     bool waits = false;    ///< Something is under way that the peer or the provider must answer.
+    bool left = false;     ///< Something is still to be sent, for which there is no room at the moment.
 };
 
 class Carrier {

@@ -8,7 +8,9 @@
 //   - one for the *answer* to a credit message, for when there is no data to say so. Whoever holds a credit message knows
 //     that its last answer was received and that buffer posted again: otherwise the credit message could not have been sent.
 // One reserved receive is not enough: two credit messages that cross would each wait for the other to be answered.
-// Answers are not answered, so two idle ends fall silent.
+// While the other end has receives for data to spare, what is to be told goes there, as an *update*: nobody waits for its answer, so
+// several can be under way, and a stream in one direction is never held up by one that is. Answers are not answered, so two idle ends fall
+// silent.
 //
 // Counts are cumulative and wrap; only their differences are used.
 #pragma once
@@ -34,6 +36,8 @@ public:
     // --- sending ---
     [[nodiscard]] bool may_send_data() const { return peer_posted_ - sent_ > kReserved; }
     [[nodiscard]] bool may_send_credit() const { return !credit_under_way_; }
+    /// There are credits for data to spare, for a message that tells of receives and asks for no answer.
+    [[nodiscard]] bool may_send_update() const { return peer_posted_ - sent_ > kReserved + (peer_receives_ - kReserved) / 2; }
     [[nodiscard]] bool owes_answer() const { return owes_answer_; }
     /// Everything that has been sent is known to have been received.
     [[nodiscard]] bool all_received() const { return peer_received_ == sent_; }
@@ -70,6 +74,8 @@ public:
     }
     /// The peer has used up half of its credits for data or more, as far as we have told it, and there are new ones.
     [[nodiscard]] bool worth_telling() const { return fresh_ > 0 && told_ - received_ <= kReserved + (receives_ - kReserved) / 2; }
+    /// The same of a quarter: early enough for long messages, of which the peer must have some to send while it is told.
+    [[nodiscard]] bool soon_worth_telling() const { return fresh_ > 0 && told_ - received_ <= kReserved + (receives_ - kReserved) * 3 / 4; }
 
 private:
     uint32_t receives_ = 0, peer_receives_ = 0;

@@ -8,7 +8,7 @@ namespace sansock::path {
 enum class FrameKind : uint32_t {
     kData = 0x6d6e7301,    ///< Bytes of the stream.
     kCredit = 0x6d6e7302,  ///< No bytes, only the counts; it is to be answered.
-    kAnswer = 0x6d6e7303,  ///< The answer to a credit message, when nothing else was on its way.
+    kUpdate = 0x6d6e7303,  ///< The same, and it is not answered; the answer to a credit message, when nothing else is on its way.
 };
 
 struct Frame {

@@ -2,9 +2,8 @@
 
 #include <sys/epoll.h>
 
-#include <utility>
-
 #include "socket/courier.hpp"
+#include "socket/waiting.hpp"
 
 namespace sansock::socket {
 
@@ -13,30 +12,43 @@ void Attendance::open(int helper, int queue, uint64_t name) {
     helper_ = helper;
     queue_ = queue;
     name_ = name;
-    attended_.store(false, std::memory_order_release);
+    attended_.store(false);
+    for (auto &listener : listeners_) listener.store(memory::kNoWaker);
     epoll_event event{EPOLLIN | EPOLLET, {.u64 = name_}};
     raw_syscall(SYS_epoll_ctl, helper_, EPOLL_CTL_ADD, queue_, &event);
 }
 
-bool Attendance::close() {
+void Attendance::close() {
     stream::Guard guard(lock_);
+    if (queue_ < 0) return;
     queue_ = -1;
     ++term_;
-    attended_.store(false, std::memory_order_release);
-    return std::exchange(listeners_, 0) != 0;
+    attended_.store(false);
+    full_fence();  // who does not see that has its place already
+    wake();
+}
+
+void Attendance::wake() {
+    const uint64_t one = 1;
+    for (const auto &listener : listeners_) {
+        const uint16_t id = listener.load(std::memory_order_relaxed);
+        if (id == memory::kNoWaker || is_my_waker(id)) continue;
+        raw_syscall(SYS_write, Process::get()->wake_object(id).fd.load(std::memory_order_relaxed), &one, sizeof one);
+    }
 }
 
 void Attendance::helper_listens(bool on) {
-    epoll_event event{on ? EPOLLIN | EPOLLET : 0u, {.u64 = name_}};
+    epoll_event event{(on ? EPOLLIN : 0u) | EPOLLET, {.u64 = name_}};
     raw_syscall(SYS_epoll_ctl, helper_, EPOLL_CTL_MOD, queue_, &event);
     attended_.store(!on);
 }
 
-bool Attendance::attend() {
+bool Attendance::attend(const Connection &of, const Courier &courier) {
     waits_.fetch_add(1, std::memory_order_relaxed);
     if (attended()) return true;
     stream::Guard guard(lock_);
-    if (queue_ < 0) return false;
+    // One that was retired meanwhile may be another connection's by now.
+    if (queue_ < 0 || of.courier.load(std::memory_order_acquire) != &courier) return false;
     if (!attended()) helper_listens(false);
     return true;
 }
@@ -55,28 +67,34 @@ bool Attendance::leave_if_unattended() {
     return std::exchange(waits_seen_, waits) == waits && leave();
 }
 
-Listening::Listening(Undo *outer, Connection &connection) : Undo(outer) {
+Listening::Listening(Undo *outer, Connection &connection, uint16_t waker) : Undo(outer), connection_(connection) {
     Courier *courier = connection.courier.load(std::memory_order_acquire);
-    if (courier == nullptr || !courier->attendance.attended()) return;
+    if (waker == memory::kNoWaker || courier == nullptr || !courier->attendance.attended()) return;
     Attendance &attendance = courier->attendance;
     stream::Guard guard(attendance.lock_);
-    // One that was retired meanwhile may be another connection's by now.
     if (attendance.queue_ < 0 || connection.courier.load(std::memory_order_acquire) != courier) return;
+    for (auto &listener : attendance.listeners_) {
+        const uint16_t id = listener.load(std::memory_order_relaxed);
+        if (id == waker || (id == memory::kNoWaker && place_ == nullptr)) place_ = &listener;
+        if (id == waker) break;
+    }
+    if (place_ == nullptr) return;
+    place_->store(waker);
     courier_ = courier;
     term_ = attendance.term_;
-    ++attendance.listeners_;
 }
 
 int Listening::fd() {
     if (courier_ == nullptr || courier_->carrier.stopped() || courier_->carrier.failed()) return -1;
     stream::Guard guard(courier_->attendance.lock_);
-    return courier_->attendance.term_ == term_ ? courier_->attendance.queue_ : -1;
+    const bool is_still = courier_->attendance.term_ == term_ && connection_.courier.load(std::memory_order_relaxed) == courier_;
+    return is_still ? courier_->attendance.queue_ : -1;
 }
 
 void Listening::undo() {
     if (courier_ == nullptr) return;
     stream::Guard guard(courier_->attendance.lock_);
-    if (courier_->attendance.term_ == term_) --courier_->attendance.listeners_;
+    if (courier_->attendance.term_ == term_) place_->store(memory::kNoWaker);
 }
 
 }  // namespace sansock::socket

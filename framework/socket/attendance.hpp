@@ -10,6 +10,7 @@
 // in another way (poll, epoll, on TCP), or has closed the connection.
 #pragma once
 #include "base/family_lock.hpp"
+#include "memory/layout.hpp"
 #include "socket/sleep.hpp"
 
 namespace sansock::socket {
@@ -24,26 +25,31 @@ public:
 
     /// The helper listens to the queue from now on, whose epoll instance this is, under that name.
     void open(int helper, int queue, uint64_t name);
-    /// The queue's descriptor is about to be closed. True: threads listen to it, and have to be woken.
-    bool close();
+    /// The queue's descriptor is about to be closed. Threads that listen to it are woken.
+    void close();
 
     [[nodiscard]] bool attended() const { return attended_.load(); }
-    /// A thread is about to wait. False: there is nothing to attend to.
-    bool attend();
+    /// A thread is about to wait for what comes over `of`'s path. False: there is nothing to attend to.
+    bool attend(const Connection &of, const Courier &courier);
     /// Back to the helper. True: nobody has asked for notifications yet.
     bool leave();
     /// The helper looks. True: it is its turn, and nobody has asked for notifications yet.
     bool leave_if_unattended();
+    /// Something has happened, of which threads that listen learn in no other way. The caller has a fence behind it.
+    void wake();
 
 private:
     friend class Listening;
+    static constexpr size_t kListenersMax = 8;
     void helper_listens(bool on);
 
     ProcessLock lock_;
     int helper_ = -1, queue_ = -1;
     uint64_t name_ = 0;
-    uint32_t term_ = 0;       ///< Counts queues.
-    uint32_t listeners_ = 0;  ///< Threads that listen to this one.
+    uint32_t term_ = 0;  ///< Counts queues.
+    /// Wake objects of threads that listen to this one; kNoWaker: a free place. Who has jumped out of the sleep stays here, and is woken in
+    /// vain.
+    std::atomic<uint16_t> listeners_[kListenersMax];
     std::atomic<bool> attended_{false};
     std::atomic<uint32_t> waits_{0};
     uint32_t waits_seen_ = 0;
@@ -52,7 +58,8 @@ private:
 /// A thread listens to the queue in its sleep.
 class Listening final : public Undo {
 public:
-    Listening(Undo *outer, Connection &connection);
+    /// `waker`: its wake object, or kNoWaker.
+    Listening(Undo *outer, Connection &connection, uint16_t waker);
     ~Listening() { Listening::undo(); }
 
     /// The queue's descriptor, for the next sleep; -1: there is nothing to listen to, or nobody who would make it quiet. The helper may
@@ -61,7 +68,9 @@ public:
 
 private:
     void undo() override;
+    Connection &connection_;
     Courier *courier_ = nullptr;
+    std::atomic<uint16_t> *place_ = nullptr;
     uint32_t term_ = 0;
 };
 

@@ -38,6 +38,7 @@ void wake(Connection &connection, const path::Moved &moved) {
     full_fence();  // against sleepers, who park and then look once more
     if (moved.arrived && memory.mine->hot.parked_in.load(std::memory_order_relaxed) != 0) futex_wake_all(low_word(memory.path->hot.tail));
     if (moved.room && memory.mine->hot.parked_out.load(std::memory_order_relaxed) != 0) futex_wake_all(low_word(memory.path->hot.consumed));
+    if (Courier *courier = connection.courier.load(std::memory_order_acquire)) courier->attendance.wake();
     queue_items(connection);
     Process &process = *Process::get();
     Peer &peer = *connection.peer;
@@ -48,7 +49,6 @@ void wake(Connection &connection, const path::Moved &moved) {
             process.ring_helper();
             break;
         }
-        if (is_my_waker(id)) continue;
         const uint64_t one = 1;
         if (peer.ours[0].header().parked[id].load(std::memory_order_relaxed) != 0) {
             raw_syscall(SYS_write, process.wake_object(id).fd.load(std::memory_order_relaxed), &one, sizeof one);
@@ -69,12 +69,15 @@ void after(Connection &connection, const path::Moved &moved) {
     if (moved.failed || unwatched) Process::get()->ring_helper();
 }
 
-/// For a thread of the application.
+/// For a thread of the application. Whether something is left to be sent.
 template <class Move>
-void carry_by(Connection &connection, Move &&move) {
+bool carry_by(Connection &connection, Move &&move) {
     Courier *courier = connection.courier.load(std::memory_order_acquire);
-    if (courier == nullptr) return;
-    if (inside) return Process::get()->ring_helper();
+    if (courier == nullptr) return false;
+    if (inside) {
+        Process::get()->ring_helper();
+        return false;
+    }
     inside = true;
     const int saved = errno;  // a plugin's system calls are none of the application's
     const path::Moved moved = move(*courier);
@@ -82,12 +85,27 @@ void carry_by(Connection &connection, Move &&move) {
     inside = false;
     if (__builtin_expect(is_due(*courier), 0)) Process::get()->ring_helper();
     after(*courier->connection, moved);  // which is another than `connection` only when that was closed meanwhile
+    return moved.left;
+}
+
+/// Some thread sleeps until the helper, or another thread, finds that something has come.
+bool others_wait(Connection &connection) {
+    const stream::End::Memory &memory = connection.end().memory();
+    const memory::HotLine &mine = memory.mine->hot;
+    if (mine.parked_in.load() != 0 || mine.parked_out.load() != 0) return true;
+    for (const auto &entry : mine.wakers) {
+        const uint16_t id = entry.load(std::memory_order_relaxed);
+        if (id == memory::kNoWaker) return false;
+        if (id == kHelperWaker || id >= memory::kWakeObjects || connection.peer->ours[0].header().parked[id].load() != 0) return true;
+    }
+    return false;
 }
 
 }  // namespace
 
 void carry_now(Connection &connection, bool arm) {
-    carry_by(connection, [arm](Courier &courier) { return courier.carrier.move(arm && !courier.attendance.attended()); });
+    const bool left = carry_by(connection, [arm](Courier &courier) { return courier.carrier.move(arm && !courier.attendance.attended()); });
+    if (arm && left) leave_to_helper(connection);
 }
 
 void carry_notified(Connection &connection) {
@@ -100,10 +118,13 @@ void carry_before_sleep(Connection &connection) {
 
 bool attend(Connection &connection) {
     Courier *courier = connection.courier.load(std::memory_order_acquire);
-    if (courier == nullptr || connection.items.load(std::memory_order_relaxed) != nullptr) return false;
-    if (!courier->attendance.attend()) return false;
+    if (courier == nullptr || connection.items.load(std::memory_order_relaxed) != nullptr || others_wait(connection)) return false;
+    if (!courier->attendance.attend(connection, *courier)) return false;
     if (!attending.load() && !attending.exchange(true)) Process::get()->ring_helper();
-    return true;
+    full_fence();  // who goes to sleep at this moment is seen here, or sees that the helper does not listen
+    if (!others_wait(connection)) return true;
+    leave_to_helper(connection);
+    return false;
 }
 
 void leave_to_helper(Connection &connection) {
@@ -283,7 +304,7 @@ void Couriers::close(Courier &courier) {
 
 void Couriers::close_endpoint(Courier &courier) {
     courier.carrier.stop();
-    if (courier.attendance.close()) courier.connection->environment().wake_own();
+    courier.attendance.close();
     if (courier.endpoint != nullptr) process_.runtime()->close(std::exchange(courier.endpoint, nullptr));
 }
 

@@ -39,7 +39,7 @@ struct Courier {
 };
 
 /// Moves what can be moved for this connection and wakes its waiters; any thread. Without `arm`: the caller looks again soon. Threads that
-/// attend to the connection do.
+/// attend to the connection do, unless something is left to be sent.
 void carry_now(Connection &connection, bool arm);
 inline void carry(Connection &connection, bool arm = true) {
     if (__builtin_expect(connection.courier.load(std::memory_order_acquire) != nullptr, 0)) carry_now(connection, arm);

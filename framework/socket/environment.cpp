@@ -197,6 +197,7 @@ void ConnectionEnvironment::wake_own() {
     auto &events = c_.shared->stream.events;
     events.fetch_add(1, std::memory_order_acq_rel);
     futex_wake_all(&events);
+    if (Courier *courier = c_.courier.load(std::memory_order_acquire)) courier->attendance.wake();
     const uint64_t one = 1;
     Process &process = *Process::get();
     for (const auto &entry : c_.end().memory().mine->hot.wakers) {

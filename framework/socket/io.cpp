@@ -154,10 +154,11 @@ long send_stream(Connection &connection, const iovec *parts, int count, int flag
     stream::End &end = connection.end();
     get_ready(connection);
     long sent = end.send(parts, count, flags);
-    carry(connection);
     const bool blocking = (flags & MSG_DONTWAIT) == 0 && is_blocking(connection);
     const long total = total_of(parts, count);
-    if (blocking && (sent == -EAGAIN || (sent >= 0 && sent < total))) {
+    const bool waits = blocking && (sent == -EAGAIN || (sent >= 0 && sent < total));
+    carry(connection, !waits);
+    if (waits) {
         if (count > kPartsMax) return -EMSGSIZE;
         auto *copy = static_cast<iovec *>(alloca(sizeof(iovec) * static_cast<size_t>(count)));
         std::memcpy(copy, parts, sizeof(iovec) * static_cast<size_t>(count));
@@ -174,7 +175,8 @@ long send_stream(Connection &connection, const iovec *parts, int count, int flag
                 if (end.holding() && ++held_naps == kHeldNapsMax) end.stop_holding();
             }
             sent = end.send(copy, count, flags, done > 0);
-            carry(connection);
+            const bool is_over = sent != -EAGAIN && (sent < 0 || done + sent >= total);
+            carry(connection, is_over);
             if (sent > 0) {
                 done += sent;
                 advance(copy, count, static_cast<size_t>(sent));
@@ -224,7 +226,7 @@ long receive_stream(Connection &connection, const iovec *parts, int count, int f
                 waiting.is_too_late() ? -EBADF : wait_for(connection, false, deadline, peek ? static_cast<uint64_t>(done) : 0, &waiting);
             if (rc < 0) return done > 0 ? done : rc;
             got = end.receive(copy, count, flags);
-            if (got > 0) carry(connection);
+            if (got >= 0) carry(connection);
             if (got == -EAGAIN) continue;
             if (got < 0 && done > 0) return done;
             if (got < 0) break;

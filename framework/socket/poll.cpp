@@ -134,7 +134,7 @@ Look prepare(Process &process, const pollfd *fds, nfds_t count, pollfd *kernel, 
         if (end.attention_pending() || end.step_abandoned()) end.progress();
         look.new_waker |= id != memory::kNoWaker && add_waker(*connection, id);
         get_ready(*connection);
-        leave_to_helper(*connection);
+        if (id != memory::kNoWaker) leave_to_helper(*connection);
         carry(*connection);
         const bool held = end.held_back();
         const bool in = end.on_provider(false) || end.awaits_end(), out = !end.kernel_takes_output() || held;

@@ -65,7 +65,13 @@ pthread_key_t waker_key;
 thread_local uint16_t my_waker __attribute__((tls_model("initial-exec"))) = memory::kNoWaker;
 thread_local int my_waker_pid __attribute__((tls_model("initial-exec"))) = 0;
 
+/// Wake objects are for those that wait in poll and epoll, first of all.
+constexpr uint32_t kListeningThreadsMax = memory::kWakeObjects / 4;
+std::atomic<uint32_t> listening_threads{0};
+thread_local bool may_listen __attribute__((tls_model("initial-exec"))) = false;
+
 void thread_ends(void *) {
+    if (may_listen) listening_threads.fetch_sub(1, std::memory_order_relaxed);
     if (Process *process = Process::get(); process != nullptr && my_waker_pid == process->pid()) process->free_wake_object(my_waker);
     my_waker = memory::kNoWaker;
 }
@@ -177,6 +183,17 @@ uint16_t thread_waker() {
     }
     if (my_waker != memory::kNoWaker) pthread_setspecific(waker_key, &my_waker);
     return my_waker;
+}
+
+uint16_t listening_waker() {
+    if (!may_listen) {
+        if (listening_threads.fetch_add(1, std::memory_order_relaxed) >= kListeningThreadsMax) {
+            listening_threads.fetch_sub(1, std::memory_order_relaxed);
+            return memory::kNoWaker;
+        }
+        may_listen = true;
+    }
+    return thread_waker();
 }
 
 bool is_my_waker(uint16_t id) { return id == my_waker && my_waker_pid == Process::get()->pid(); }
@@ -428,32 +445,38 @@ private:
     uint32_t &sleepers_;
 };
 
-/// Asleep until something comes over a path of messages that this thread attends to. 0, -EINTR, or -EAGAIN at the deadline.
+constexpr int kVainWakesMax = 16;
+
+/// Asleep until something comes over a path of messages that this thread attends to. 0, -EINTR, or -EAGAIN at the deadline. Nothing: it
+/// cannot sleep so, for the queue does not become quiet, or is there no more.
 template <class Happened>
-int sleep_listening(Connection &connection, Listening &listening, uint16_t waker, uint64_t deadline_ns, Happened &&happened) {
-    Process &process = *Process::get();
-    add_waker(connection, waker);
-    Parking parking(&listening, process, waker);
+std::optional<int> sleep_listening(Connection &connection, Listening &listening, uint16_t waker, uint64_t deadline_ns,
+                                   Happened &&happened) {
     interrupted = false;
     // Who is on another host publishes nothing here: what comes from there a thread of ours has brought, behind a fence.
     bool looks_again = !connection.end().memory().far;
-    for (;;) {
+    for (int vain = 0; vain < kVainWakesMax;) {
         carry_before_sleep(connection);
         const int queue = listening.fd();
-        if (happened() || queue < 0) return 0;
-        pollfd fds[2] = {{queue, POLLIN, 0}, {process.wake_object(waker).fd.load(), POLLIN, 0}};
+        if (happened()) return 0;
+        if (queue < 0) break;
+        if (interrupted) return -EINTR;
+        pollfd fds[2] = {{queue, POLLIN, 0}, {Process::get()->wake_object(waker).fd.load(), POLLIN, 0}};
         const uint64_t now = now_ns();
         if (now >= deadline_ns) return -EAGAIN;
         const uint64_t left = std::min(deadline_ns == kForever ? kForever : deadline_ns - now, looks_again ? kFirstSleepNs : kForever);
         looks_again = false;
         const timespec timeout = timespec_of(left);
-        const long rc = sleep_in(&parking, SYS_ppoll, fds, 2, left == kForever ? nullptr : &timeout, nullptr, 8);
+        const long rc = sleep_in(&listening, SYS_ppoll, fds, 2, left == kForever ? nullptr : &timeout, nullptr, 8);
         if (rc == -EINTR && !goes_on_after_handler(deadline_ns)) return -EINTR;
         if (rc <= 0) continue;
+        // A thread that is kept from its processor may have the carrier, and the descriptor may be no queue any more.
+        vain = fds[0].revents != 0 ? vain + 1 : 0;
         if (fds[0].revents != 0) carry_notified(connection);
         if ((fds[1].revents & POLLIN) != 0) hear(fds[1].fd);
         if (happened()) return 0;
     }
+    return {};
 }
 
 }  // namespace
@@ -491,18 +514,19 @@ int wait_for(Connection &connection, bool sending, uint64_t deadline_ns, uint64_
             return 0;
         }
     }
-    int result = 0;
     const uint64_t asleep_since = ticks();
     const auto happened = [&] { return moved() || end.peer_is_dead(); };
-    Listening listening(outer, connection);
-    if (attends && listening.fd() >= 0 && thread_waker() != memory::kNoWaker) {
-        result = sleep_listening(connection, listening, thread_waker(), deadline_ns, happened);
-    } else {
-        leave_to_helper(connection);
-        carry(connection);
+    const uint16_t waker = attends ? listening_waker() : memory::kNoWaker;
+    Listening listening(outer, connection, waker);
+    std::optional<int> listened;
+    if (listening.fd() >= 0) listened = sleep_listening(connection, listening, waker, deadline_ns, happened);
+    int result = listened.value_or(0);
+    if (!listened) {
         Announced announced(&listening, state, sending ? mine.parked_out : mine.parked_in,
                             sending ? state.sleepers_out : state.sleepers_in);
         full_fence();
+        leave_to_helper(connection);
+        carry(connection);
         uint64_t until = std::min(deadline_ns, now_ns() + kFirstSleepNs);
         while (!happened()) {
             const int rc = sleep_on(low_word(counter), static_cast<uint32_t>(seen), &state.events, events_seen, until,
@@ -524,6 +548,7 @@ int wait_for(Connection &connection, bool sending, uint64_t deadline_ns, uint64_
     }
     spin.learn();
     policy.slept_ns = note_sleep(asleep_since);
+    if (result < 0) carry(connection);  // the application goes elsewhere
     return moved() ? 0 : result;
 }
 

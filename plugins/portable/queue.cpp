@@ -56,12 +56,14 @@ std::int32_t Queue::poll(sansock_completion *completions, std::uint32_t capacity
 
 std::int32_t Queue::arm(std::uint32_t) noexcept {
     take_events();
+    // Whoever arms again without having polled anything was woken by a ring that came late.
+    const bool came_late = armed_;
     armed_ = just_armed_ = true;
     std::uint64_t due_ns = UINT64_MAX;
     for (const Endpoint *endpoint : endpoints_) due_ns = std::min(due_ns, endpoint->next_due_ns());
     // First that it was rung, then the timer: what rings in between is found by the poll that follows.
     const bool rung = rung_.exchange(false, std::memory_order_acq_rel);
-    if (rung || due_ns != timer_due_ns_ || due_ns != UINT64_MAX) set_timer(due_ns);
+    if (rung || came_late || due_ns != timer_due_ns_ || due_ns != UINT64_MAX) set_timer(due_ns);
     return SANSOCK_OK;
 }
 

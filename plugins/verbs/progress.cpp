@@ -160,6 +160,7 @@ void Endpoint::report_receive(Report &report, std::int32_t status) noexcept {
 void Endpoint::hear() noexcept {
     const std::int32_t failure = line_.failure.load(std::memory_order_acquire);
     if (state_ == SANSOCK_ENDPOINT_CONNECTING && line_.is_established.load(std::memory_order_acquire)) become_established();
+    if (failure != 0 && std::exchange(knows_no_reason_, false)) failure_ = failure;
     if (failure != 0) fail(failure);
     if (!has_ended_ && line_.has_ended.load(std::memory_order_acquire)) {
         has_ended_ = owes_failed_ = true;

@@ -55,6 +55,7 @@ std::int32_t Queue::poll(sansock_completion *completions, std::uint32_t capacity
     }
     Report report(completions, capacity);
     for (bool is_dry = false; report.room() > 0;) {
+        const std::uint32_t failing = failing_;
         asked_.swap(owing_);
         for (Endpoint *endpoint : asked_) endpoint->report(report);
         asked_.clear();
@@ -69,6 +70,8 @@ std::int32_t Queue::poll(sansock_completion *completions, std::uint32_t capacity
             }
             is_dry = is_dry && count < wanted;
         }
+        // What one half has said before the other one told of the failure is not all.
+        is_dry = is_dry && failing == failing_;
         if (!is_dry || failing_ == 0) continue;
         failing_ = 0;
         for (const Place &place : places_) {
@@ -99,13 +102,13 @@ bool Queue::arm(Half &half) noexcept {
 std::int32_t Queue::arm(std::uint32_t what) noexcept {
     if (is_broken_) return SANSOCK_EIO;
     const bool of_sends = what != SANSOCK_NOTIFY_ARRIVALS;
-    if (is_rung_) {
+    // Whoever arms again without having polled anything was woken by a notification that came late: its completion had been polled before.
+    const bool came_late = arrivals_.is_armed && (sends_.is_armed || !of_sends);
+    if (is_rung_ || came_late) {
         is_rung_ = false;
         std::uint64_t rung = 0;
         kernel(SYS_read, bell_.get(), &rung, sizeof rung);
     }
-    // Whoever arms again without having polled anything was woken by a notification that came late: its completion had been polled before.
-    const bool came_late = arrivals_.is_armed && (sends_.is_armed || !of_sends);
     ibv_cq *queue = nullptr;
     void *context = nullptr;
     while ((notified_ > 0 || came_late) && ibv_get_cq_event(channel_.get(), &queue, &context) == 0) {

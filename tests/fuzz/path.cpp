@@ -87,7 +87,7 @@ path::Frame next_frame(fuzz::Input &input, const fuzz::Victim &victim, const Pro
         case 8:
         case 9: frame.kind = path::FrameKind::kCredit, frame.size = 0; break;
         case 10:
-        case 11: frame.kind = path::FrameKind::kAnswer, frame.size = 0; break;
+        case 11: frame.kind = path::FrameKind::kUpdate, frame.size = 0; break;
         default: break;
     }
     return frame;

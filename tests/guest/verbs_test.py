@@ -1,7 +1,7 @@
 """The providers of RDMA devices, on the kernel's drivers for them: they keep the contract, unmodified programs use them, and what befalls a
 device, its wire or its peer costs no byte.
 
-SANSOCK_TEST_ROUNDS says how often each thing befalls them (2).
+SANSOCK_TEST_ROUNDS says how often each thing befalls them (2); each time, several conversations bear it, each at a place of its own.
 """
 import json
 import os
@@ -18,36 +18,87 @@ from hosts import harness  # noqa: E402
 from hosts_test import PORT  # noqa: E402
 
 ROUNDS = int(os.environ.get("SANSOCK_TEST_ROUNDS", 2))
+CONVERSATIONS = 5
 MIB = 1 << 20
 
 
-# Says the same again and again, and writes down how much of it was taken.
-SAYER = """
-import os, socket, sys
-end = socket.create_connection((sys.argv[1], int(sys.argv[2])))
-told = os.open(sys.argv[3], os.O_RDWR | os.O_CREAT)
-words = bytes(range(251)) * 40
-count = 0
+# Conversations, each in a thread with a connection of its own, whose every byte is compared; how many turns the slowest has had.
+TALKERS = """
+import os, random, socket, sys, threading, time
+role, address, port, count = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
+def thread(work, *words):
+    def must(*words):
+        try:
+            work(*words)
+        except BaseException as error:
+            print(repr(error), file=sys.stderr, flush=True)
+            os._exit(1)
+    threading.Thread(target=must, args=words, daemon=True).start()
+def echo(end):
+    end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    while said := end.recv(65536):
+        end.sendall(said)
+def talk(number):
+    end = socket.create_connection((address, port))
+    end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    numbers = random.Random(number)
+    while True:
+        said = numbers.randbytes(numbers.choice([1, 64, 3000, 40000]))
+        end.sendall(said)
+        heard = b''
+        while len(heard) < len(said):
+            part = end.recv(len(said) - len(heard))
+            assert part, 'the stream has ended'
+            heard += part
+        assert heard == said, f'conversation {number}, turn {turns[number]}: other bytes'
+        turns[number] += 1
+if role == 'serve':
+    listener = socket.create_server((address, port), backlog=64)
+    print('listening', flush=True)
+    while True:
+        thread(echo, listener.accept()[0])
+turns = [0] * count
+told = os.open(sys.argv[5], os.O_RDWR | os.O_CREAT)
+for number in range(count):
+    thread(talk, number)
 while True:
-    end.sendall(words)
-    count += len(words)
-    os.pwrite(told, b'%020d' % count, 0)
+    os.pwrite(told, b'%020d' % min(turns), 0)
+    time.sleep(0.1)
 """
 
-HEARER = """
-import socket, sys
-listener = socket.create_server((sys.argv[1], int(sys.argv[2])))
-print('listening', flush=True)
-end = listener.accept()[0]
+# Say the same again and again, and write down how much of it was taken; the others hear them out.
+SAYERS = """
+import os, socket, sys, threading
+def say(number):
+    end = socket.create_connection((sys.argv[1], int(sys.argv[2])))
+    told = os.open(sys.argv[4] + str(number), os.O_RDWR | os.O_CREAT)
+    end.sendall(b'%d' % number)
+    words = bytes(range(251)) * 40
+    count = 0
+    while True:
+        end.sendall(words)
+        count += len(words)
+        os.pwrite(told, b'%020d' % count, 0)
+for number in range(int(sys.argv[3])):
+    threading.Thread(target=say, args=[number]).start()
+"""
+
+HEARERS = """
+import socket, sys, threading
 words = bytes(range(251)) * 400
-count = 0
-try:
-    while heard := end.recv(65536):
-        assert heard == words[count % 251:][:len(heard)], count
-        count += len(heard)
-    print('end', count, flush=True)
-except ConnectionError as error:
-    print(type(error).__name__, count, flush=True)
+def hear(end):
+    number, count = int(end.recv(1)), 0
+    try:
+        while heard := end.recv(65536):
+            assert heard == words[count % 251:][:len(heard)], count
+            count += len(heard)
+        print('end', number, count, flush=True)
+    except BaseException as error:
+        print(type(error).__name__, number, count, flush=True)
+listener = socket.create_server((sys.argv[1], int(sys.argv[2])), backlog=64)
+print('listening', flush=True)
+while True:
+    threading.Thread(target=hear, args=[listener.accept()[0]], daemon=True).start()
 """
 
 
@@ -107,30 +158,59 @@ class Programs(hosts_test.Case):
 
 
 class Faults(hosts_test.Case):
-    """Each befalls a conversation whose every byte is checked, in both directions, while it goes by the provider, to which it returns."""
+    """Each befalls conversations whose every byte is compared, in both directions, while they go by the provider, to which they return."""
 
     def setUp(self):
         super().setUp()
         for host in self.fleet.hosts:
             host.environment["LD_PRELOAD"] = harness.tool("../lib/tests/qp_error.so")
 
+    def talkers(self, port):
+        self.told = self.b.directory / f"turns-{port}"
+        server = self.serve(TALKERS, "serve", self.a.address, port, 0)
+        client = self.b.start(harness.PYTHON, "-c", TALKERS, "talk", self.a.address, port, CONVERSATIONS, self.told)
+        harness.wait_for("the conversations", self.told.exists)
+        return server, client
+
+    def go_on(self, client, turns=10):
+        """From now on: each of them."""
+        def had():
+            self.assertIsNone(client.poll(), "a conversation has failed")
+            return int(self.told.read_text() or 0)
+
+        before = had()
+        harness.wait_for("the conversations", lambda: had() > before + turns)
+
+    def all_on_provider(self, port):
+        def are():
+            found = [host.status(f":{port}") for host in self.fleet.hosts]
+            return all(len(some) == CONVERSATIONS and {each["path"] for each in some} == {hosts.PLUGIN} for some in found)
+
+        harness.wait_for("upgrades", are)
+
     def befalls(self, fault, returns=True, afterwards=lambda: None):
+        """`returns`: by the same conversations, which have to bear all of it. Otherwise each time has its own."""
         self.fleet.start_daemons()
+        ends = []
+        began = time.monotonic()
         for number in range(ROUNDS):
-            with self.subTest(round=number):
-                port = PORT + number
-                server, client = self.talk(pause=0, port=port)
-                self.on_provider(port)
-                fault(client)
-                self.goes_on(client)
-                if returns:
-                    self.on_provider(port)
-                    self.goes_on(client)
-                for end in (client, server):
+            port = PORT if returns else PORT + number
+            ends = ends or self.talkers(port)
+            client = ends[1]
+            self.all_on_provider(port)
+            fault(client)
+            self.go_on(client)
+            if not returns:
+                for end in ends:
                     end.send_signal(signal.SIGKILL)
                     end.wait()
-                afterwards()
-        print(f"{ROUNDS} rounds", end=" ", flush=True)
+                ends = []
+            afterwards()
+            print(".", end="", flush=True)
+        if returns:
+            self.all_on_provider(PORT)
+            self.go_on(ends[1])
+        print(f" {ROUNDS} times {CONVERSATIONS} conversations, {time.monotonic() - began:.0f} s", end=" ", flush=True)
 
     def test_a_cut_wire(self):
         def cut(_):
@@ -184,17 +264,19 @@ class Faults(hosts_test.Case):
         """What came is what it sent, and where it ended in good order, that is all of which it was told that it is sent."""
         self.fleet.start_daemons()
         for number in range(ROUNDS):
-            with self.subTest(round=number):
-                told = self.b.directory / f"told-{number}"
-                hearer = self.serve(HEARER, self.a.address, PORT + number)
-                sayer = self.b.start(harness.PYTHON, "-c", SAYER, self.a.address, PORT + number, told)
-                self.on_provider(PORT + number)
-                sayer.kill()
-                end, count = hearer.stdout.readline().split()
+            told = self.b.directory / f"told-{number}-"
+            hearer = self.serve(HEARERS, self.a.address, PORT + number)
+            sayer = self.b.start(harness.PYTHON, "-c", SAYERS, self.a.address, PORT + number, CONVERSATIONS, told)
+            self.all_on_provider(PORT + number)
+            sayer.kill()
+            for _ in range(CONVERSATIONS):
+                end, who, count = hearer.stdout.readline().split()
                 self.assertIn(end, ("end", "ConnectionResetError"))
                 if end == "end":
-                    self.assertGreaterEqual(int(count), int(told.read_text()))
-        print(f"{ROUNDS} rounds", end=" ", flush=True)
+                    self.assertGreaterEqual(int(count), int(pathlib.Path(f"{told}{who}").read_text()))
+            hearer.send_signal(signal.SIGKILL)
+            print(".", end="", flush=True)
+        print(f" {ROUNDS} times {CONVERSATIONS} conversations", end=" ", flush=True)
 
 
 if __name__ == "__main__":

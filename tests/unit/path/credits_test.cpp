@@ -48,7 +48,7 @@ struct Sut {
     }
     void send(bool has_data) {
         while (has_data && credits.may_send_data()) put(true, false);
-        if (credits.worth_telling() && credits.may_send_credit()) put(false, true);
+        if (credits.worth_telling() && (credits.may_send_update() || credits.may_send_credit())) put(false, !credits.may_send_update());
         if (credits.owes_answer()) put(false, false);
     }
 };

@@ -158,7 +158,7 @@ TEST(Failure, IsNotSeenWhereThePeerHasReadMoreOfTcpThanWasCounted) {
 
 TEST_F(Lie, AboutTheKind) {
     tell([](Frame &frame) { frame.kind = static_cast<FrameKind>(0); });
-    tell([](Frame &frame) { frame.kind = FrameKind::kAnswer; });
+    tell([](Frame &frame) { frame.kind = FrameKind::kUpdate; });
 }
 TEST_F(Lie, AboutTheEpoch) {
     tell([](Frame &frame) { frame.epoch += 2; });

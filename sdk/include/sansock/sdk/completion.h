@@ -6,11 +6,13 @@
  *     2. arm()
  *     3. poll() again; only if it gives 0, wait until notification_fd() is readable; else go back to 1
  * What completes between 1 and 2 is found by 3; what completes after 2 makes the descriptor readable. One arm() gives
- * one notification. The descriptor may stay readable until the next arm(), which makes it quiet; nobody but the
+ * one notification. The descriptor may stay readable until the next arm() or the one after, which makes it quiet; nobody but the
  * provider reads it.
  *
  * Who has nothing to do when a send is done says so with SANSOCK_NOTIFY_ARRIVALS: of two ends that answer each other, each
- * message would otherwise wake its sender as well. A provider may notify of more than it was asked for. */
+ * message would otherwise wake its sender as well. A send that fails may then be told of by the receives that are
+ * posted, which fail with it. A provider whose sends go on only when it is polled notifies when that is due, and any
+ * provider may notify of more than it was asked for. */
 #pragma once
 
 #include <stdint.h>
