@@ -209,6 +209,7 @@ void Carrier::show_consumed(Moved &moved) {
 }
 
 void Carrier::send() {
+    lacks_sends_ = false;
     if (failed() || !established() || (terms_.waits_for_first && credits_.received() == 0)) return;
     if (!reading_own_ && on_path(*ends_.mine)) {
         const uint64_t at = ends_.mine->cold.switched_at.load(std::memory_order_relaxed);

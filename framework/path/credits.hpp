@@ -36,8 +36,11 @@ public:
     // --- sending ---
     [[nodiscard]] bool may_send_data() const { return peer_posted_ - sent_ > kReserved; }
     [[nodiscard]] bool may_send_credit() const { return !credit_under_way_; }
-    /// There are credits for data to spare, for a message that tells of receives and asks for no answer.
-    [[nodiscard]] bool may_send_update() const { return peer_posted_ - sent_ > kReserved + (peer_receives_ - kReserved) / 2; }
+    /// There are credits for data to spare, for a message that tells of receives and asks for no answer. Of fewer receives an update and an
+    /// answer, of which nobody tells, could be all that data might have.
+    [[nodiscard]] bool may_send_update() const {
+        return peer_receives_ >= kReceivesMin + 2 && peer_posted_ - sent_ > kReserved + (peer_receives_ - kReserved) / 2;
+    }
     [[nodiscard]] bool owes_answer() const { return owes_answer_; }
     /// Everything that has been sent is known to have been received.
     [[nodiscard]] bool all_received() const { return peer_received_ == sent_; }
@@ -72,12 +75,17 @@ public:
         ++posted_;
         if (held_data) ++fresh_;
     }
-    /// The peer has used up half of its credits for data or more, as far as we have told it, and there are new ones.
-    [[nodiscard]] bool worth_telling() const { return fresh_ > 0 && told_ - received_ <= kReserved + (receives_ - kReserved) / 2; }
+    /// Half of the receives for data have been read and posted again since the peer was told, or it may have used up all but a quarter. Not
+    /// counted by messages: of two ends that answer each other, an update would lead to another one with each answer, for ever.
+    [[nodiscard]] bool worth_telling() const {
+        return fresh_ > 0 && (fresh_ >= (for_data() + 1) / 2 || told_ - received_ <= kReserved + for_data() / 4);
+    }
     /// The same of a quarter: early enough for long messages, of which the peer must have some to send while it is told.
-    [[nodiscard]] bool soon_worth_telling() const { return fresh_ > 0 && told_ - received_ <= kReserved + (receives_ - kReserved) * 3 / 4; }
+    [[nodiscard]] bool soon_worth_telling() const { return fresh_ > 0 && fresh_ >= for_data() / 4; }
 
 private:
+    [[nodiscard]] uint32_t for_data() const { return receives_ - kReserved; }
+
     uint32_t receives_ = 0, peer_receives_ = 0;
     uint32_t sent_ = 0;
     uint32_t peer_posted_ = 0;

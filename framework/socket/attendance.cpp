@@ -55,46 +55,61 @@ bool Attendance::attend(const Connection &of, const Courier &courier) {
 
 bool Attendance::leave() {
     if (!attended()) return false;
-    stream::Guard guard(lock_);
-    if (!attended()) return false;
     helper_listens(true);
     return true;
+}
+
+bool Attendance::leave(const Connection &of, const Courier &courier) {
+    if (!attended()) return false;
+    stream::Guard guard(lock_);
+    return of.courier.load(std::memory_order_acquire) == &courier && leave();
 }
 
 bool Attendance::leave_if_unattended() {
     if (!attended()) return false;
     const uint32_t waits = waits_.load(std::memory_order_relaxed);
-    return std::exchange(waits_seen_, waits) == waits && leave();
+    if (std::exchange(waits_seen_, waits) != waits) return false;
+    stream::Guard guard(lock_);
+    return leave();
 }
 
-Listening::Listening(Undo *outer, Connection &connection, uint16_t waker) : Undo(outer), connection_(connection) {
+std::atomic<uint16_t> *Attendance::place_for(uint16_t waker) {
+    std::atomic<uint16_t> *place = nullptr;
+    for (auto &listener : listeners_) {
+        const uint16_t id = listener.load(std::memory_order_relaxed);
+        if (id == waker) return &listener;
+        if (id == memory::kNoWaker && place == nullptr) place = &listener;
+    }
+    if (place != nullptr) place->store(waker);
+    return place;
+}
+
+Listening::Listening(Undo *outer, Connection &connection, uint16_t waker) : Undo(outer), connection_(connection), waker_(waker) {
     Courier *courier = connection.courier.load(std::memory_order_acquire);
     if (waker == memory::kNoWaker || courier == nullptr || !courier->attendance.attended()) return;
     Attendance &attendance = courier->attendance;
     stream::Guard guard(attendance.lock_);
     if (attendance.queue_ < 0 || connection.courier.load(std::memory_order_acquire) != courier) return;
-    for (auto &listener : attendance.listeners_) {
-        const uint16_t id = listener.load(std::memory_order_relaxed);
-        if (id == waker || (id == memory::kNoWaker && place_ == nullptr)) place_ = &listener;
-        if (id == waker) break;
-    }
+    place_ = attendance.place_for(waker);
     if (place_ == nullptr) return;
-    place_->store(waker);
     courier_ = courier;
     term_ = attendance.term_;
 }
 
 int Listening::fd() {
     if (courier_ == nullptr || courier_->carrier.stopped() || courier_->carrier.failed()) return -1;
-    stream::Guard guard(courier_->attendance.lock_);
-    const bool is_still = courier_->attendance.term_ == term_ && connection_.courier.load(std::memory_order_relaxed) == courier_;
-    return is_still ? courier_->attendance.queue_ : -1;
+    Attendance &attendance = courier_->attendance;
+    stream::Guard guard(attendance.lock_);
+    if (attendance.term_ != term_ || connection_.courier.load(std::memory_order_relaxed) != courier_) return -1;
+    // A handler that waited on the same connection has left it.
+    if (place_ == nullptr || place_->load(std::memory_order_relaxed) != waker_) place_ = attendance.place_for(waker_);
+    return place_ != nullptr ? attendance.queue_ : -1;
 }
 
 void Listening::undo() {
-    if (courier_ == nullptr) return;
+    if (courier_ == nullptr || place_ == nullptr) return;
     stream::Guard guard(courier_->attendance.lock_);
-    if (courier_->attendance.term_ == term_) place_->store(memory::kNoWaker);
+    if (courier_->attendance.term_ == term_ && place_->load(std::memory_order_relaxed) == waker_) place_->store(memory::kNoWaker);
 }
 
 }  // namespace sansock::socket

@@ -32,7 +32,7 @@ public:
     /// A thread is about to wait for what comes over `of`'s path. False: there is nothing to attend to.
     bool attend(const Connection &of, const Courier &courier);
     /// Back to the helper. True: nobody has asked for notifications yet.
-    bool leave();
+    bool leave(const Connection &of, const Courier &courier);
     /// The helper looks. True: it is its turn, and nobody has asked for notifications yet.
     bool leave_if_unattended();
     /// Something has happened, of which threads that listen learn in no other way. The caller has a fence behind it.
@@ -42,6 +42,9 @@ private:
     friend class Listening;
     static constexpr size_t kListenersMax = 8;
     void helper_listens(bool on);
+    bool leave();
+    /// The listener's place, with the lock held; nullptr: there is none.
+    std::atomic<uint16_t> *place_for(uint16_t waker);
 
     ProcessLock lock_;
     int helper_ = -1, queue_ = -1;
@@ -69,6 +72,7 @@ public:
 private:
     void undo() override;
     Connection &connection_;
+    const uint16_t waker_;
     Courier *courier_ = nullptr;
     std::atomic<uint16_t> *place_ = nullptr;
     uint32_t term_ = 0;

@@ -129,12 +129,15 @@ bool attend(Connection &connection) {
 
 void leave_to_helper(Connection &connection) {
     Courier *courier = connection.courier.load(std::memory_order_acquire);
-    if (courier != nullptr && courier->attendance.leave()) carry_now(connection, true);
+    if (courier != nullptr && courier->attendance.leave(connection, *courier)) carry_now(connection, true);
 }
 
 void ask_how_far(Connection &connection) {
     Courier *courier = connection.courier.load(std::memory_order_acquire);
-    if (courier != nullptr) after(connection, courier->carrier.ask());
+    if (courier == nullptr) return;
+    const path::Moved moved = courier->carrier.ask();
+    after(connection, moved);
+    if (moved.left) leave_to_helper(connection);
 }
 
 void retire_courier(Connection &connection) {
@@ -158,6 +161,7 @@ void forget_couriers(Process &process) {
     for (Peer &peer : process.peers()) peer.has_windows.store(false, std::memory_order_relaxed);
     watching.store(false, std::memory_order_relaxed);
     attending.store(false, std::memory_order_relaxed);
+    forget_listening_threads();
     inside = false;
 }
 
@@ -374,6 +378,7 @@ void Couriers::notified(uint32_t index) {
     if (connection.courier.load(std::memory_order_acquire) != &courier || connection.generation != courier.generation) return;
     const path::Moved moved = courier.carrier.move_notified(true);
     after(connection, moved);
+    if (moved.left) leave_to_helper(connection);
     get_ready_at_last(courier, connection);
     if (moved.failed) fail(courier, connection);
     if (connection.phase() == Phase::kLingering) finish_lingering(process_, connection);

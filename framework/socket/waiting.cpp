@@ -6,6 +6,8 @@
 #include <string.h>
 #include <sys/sysinfo.h>
 
+#include <utility>
+
 #include "base/guarded_copy.hpp"
 #include "socket/courier.hpp"
 #include "socket/epoll.hpp"
@@ -71,7 +73,7 @@ std::atomic<uint32_t> listening_threads{0};
 thread_local bool may_listen __attribute__((tls_model("initial-exec"))) = false;
 
 void thread_ends(void *) {
-    if (may_listen) listening_threads.fetch_sub(1, std::memory_order_relaxed);
+    if (std::exchange(may_listen, false)) listening_threads.fetch_sub(1, std::memory_order_relaxed);
     if (Process *process = Process::get(); process != nullptr && my_waker_pid == process->pid()) process->free_wake_object(my_waker);
     my_waker = memory::kNoWaker;
 }
@@ -186,15 +188,13 @@ uint16_t thread_waker() {
 }
 
 uint16_t listening_waker() {
-    if (!may_listen) {
-        if (listening_threads.fetch_add(1, std::memory_order_relaxed) >= kListeningThreadsMax) {
-            listening_threads.fetch_sub(1, std::memory_order_relaxed);
-            return memory::kNoWaker;
-        }
-        may_listen = true;
-    }
-    return thread_waker();
+    if (!may_listen && listening_threads.load(std::memory_order_relaxed) >= kListeningThreadsMax) return memory::kNoWaker;
+    const uint16_t id = thread_waker();
+    if (id != memory::kNoWaker && !std::exchange(may_listen, true)) listening_threads.fetch_add(1, std::memory_order_relaxed);
+    return id;
 }
+
+void forget_listening_threads() { listening_threads.store(may_listen ? 1 : 0, std::memory_order_relaxed); }
 
 bool is_my_waker(uint16_t id) { return id == my_waker && my_waker_pid == Process::get()->pid(); }
 
@@ -365,6 +365,7 @@ static int wait_on_tcp(Connection &connection, bool sending, uint64_t deadline_n
     if (id != memory::kNoWaker) add_waker(connection, id);
     Parking parking(outer, process, id);
     leave_to_helper(connection);
+    carry(connection);
     get_ready(connection);
     int result = 0;
     interrupted = false;
@@ -468,10 +469,11 @@ std::optional<int> sleep_listening(Connection &connection, Listening &listening,
         looks_again = false;
         const timespec timeout = timespec_of(left);
         const long rc = sleep_in(&listening, SYS_ppoll, fds, 2, left == kForever ? nullptr : &timeout, nullptr, 8);
+        if (rc == -EINTR && !handlers_are_seen.load(std::memory_order_relaxed)) break;  // whose it was, the other sleep knows
         if (rc == -EINTR && !goes_on_after_handler(deadline_ns)) return -EINTR;
-        if (rc <= 0) continue;
-        // A thread that is kept from its processor may have the carrier, and the descriptor may be no queue any more.
-        vain = fds[0].revents != 0 ? vain + 1 : 0;
+        if (rc == 0 || rc == -EINTR) continue;
+        // A thread that is kept from its processor may have the carrier, and the descriptors may be no longer what they were.
+        vain = rc < 0 || fds[0].revents != 0 || fds[1].revents != POLLIN ? vain + 1 : 0;
         if (fds[0].revents != 0) carry_notified(connection);
         if ((fds[1].revents & POLLIN) != 0) hear(fds[1].fd);
         if (happened()) return 0;
@@ -505,19 +507,21 @@ int wait_for(Connection &connection, bool sending, uint64_t deadline_ns, uint64_
 
     SpinPolicy &policy = sending ? connection.spin_out : connection.spin_in;
     // An answer that takes long is the helper's to wait for.
-    const bool attends = policy.slept_ns < Attendance::kLookNs && attend(connection);
+    const bool is_quick = policy.slept_ns < Attendance::kLookNs && connection.courier.load(std::memory_order_relaxed) != nullptr;
+    const uint16_t waker = is_quick ? listening_waker() : memory::kNoWaker;
+    const bool attends = waker != memory::kNoWaker && attend(connection);
     Spin spin(policy, Process::get()->policy().spin_ns_max, end.memory().peer->hot.cpu.load(std::memory_order_relaxed) == current_cpu());
     while (spin.again()) {
         carry(connection, false);
         if (moved()) {
             spin.learn();
+            policy.slept_ns = 0;
             return 0;
         }
     }
     const uint64_t asleep_since = ticks();
     const auto happened = [&] { return moved() || end.peer_is_dead(); };
-    const uint16_t waker = attends ? listening_waker() : memory::kNoWaker;
-    Listening listening(outer, connection, waker);
+    Listening listening(outer, connection, attends ? waker : memory::kNoWaker);
     std::optional<int> listened;
     if (listening.fd() >= 0) listened = sleep_listening(connection, listening, waker, deadline_ns, happened);
     int result = listened.value_or(0);

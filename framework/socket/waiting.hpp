@@ -94,6 +94,8 @@ private:
 uint16_t thread_waker();
 /// The same for a thread that listens to the queues of providers itself. kNoWaker: enough of them do.
 uint16_t listening_waker();
+/// In a child of fork, where there are none but this one.
+void forget_listening_threads();
 /// It is the calling thread's, which is awake.
 bool is_my_waker(uint16_t id);
 /// Adds a wake object to those that the peer notifies for this connection. False: it was among them.

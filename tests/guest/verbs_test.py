@@ -110,6 +110,20 @@ class Contract(hosts_test.Case):
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
 
 
+class Devices(hosts_test.Case):
+    def test_a_listed_name_opens_its_device(self):
+        rows = self.a.sansock("providers").split("\n\n")[1].splitlines()
+        self.assertTrue(rows[0].startswith("DEVICE"), rows)
+        device, _, _, _, interface, guid, *gids = rows[1].split()
+        self.assertTrue(gids, rows)
+        config = self.a.directory / "named.yaml"
+        for name in (device, interface, guid, *gids):
+            config.write_text(f"providers:\n  {hosts.PROVIDER}: {{plugin: {hosts.PLUGIN}, options: {{device: '{name}'}}}}\n"
+                              f"routes: [{{providers: [{hosts.PROVIDER}]}}]\n")
+            said = self.a.run(harness.tool("sansock"), "doctor", "--config", config)
+            self.assertIn(f"provider {hosts.PROVIDER} ({hosts.PLUGIN}) can be opened", said.stdout, name)
+
+
 class Programs(hosts_test.Case):
     """What moved is compared, and more than 99 % of it has gone by the provider: these kernels are slow to find each other, and meanwhile a
     connection that may would stay on TCP."""
@@ -178,6 +192,7 @@ class Faults(hosts_test.Case):
             self.assertIsNone(client.poll(), "a conversation has failed")
             return int(self.told.read_text() or 0)
 
+        time.sleep(0.3)  # what is told may be older than this call
         before = had()
         harness.wait_for("the conversations", lambda: had() > before + turns)
 
@@ -188,8 +203,12 @@ class Faults(hosts_test.Case):
 
         harness.wait_for("upgrades", are)
 
-    def befalls(self, fault, returns=True, afterwards=lambda: None):
-        """`returns`: by the same conversations, which have to bear all of it. Otherwise each time has its own."""
+    def steps(self, port):
+        """How often each of the conversations has gone back to TCP, at least."""
+        return min(each["step_backs"] for each in self.b.status(f":{port}"))
+
+    def befalls(self, fault, returns=True, felt=False, afterwards=lambda: None):
+        """`returns`: to the same conversations, which have to bear all of it; otherwise each time has its own. `felt`: all have to step back."""
         self.fleet.start_daemons()
         ends = []
         began = time.monotonic()
@@ -198,8 +217,11 @@ class Faults(hosts_test.Case):
             ends = ends or self.talkers(port)
             client = ends[1]
             self.all_on_provider(port)
+            steps = self.steps(port)
             fault(client)
             self.go_on(client)
+            if felt:
+                harness.wait_for("steps back", lambda: self.steps(port) > steps)
             if not returns:
                 for end in ends:
                     end.send_signal(signal.SIGKILL)
@@ -255,10 +277,10 @@ class Faults(hosts_test.Case):
         def drain(_):
             self.b.sansock("drain", hosts.PROVIDER)
             self.b.sansock("undrain", hosts.PROVIDER)
-        self.befalls(drain)
+        self.befalls(drain, felt=True)
 
     def test_queue_pairs_in_error(self):
-        self.befalls(lambda client: client.send_signal(signal.SIGUSR2))  # qp_error.cpp
+        self.befalls(lambda client: client.send_signal(signal.SIGUSR2), felt=True)  # qp_error.cpp
 
     def test_a_peer_that_is_killed(self):
         """What came is what it sent, and where it ended in good order, that is all of which it was told that it is sent."""
@@ -268,6 +290,10 @@ class Faults(hosts_test.Case):
             hearer = self.serve(HEARERS, self.a.address, PORT + number)
             sayer = self.b.start(harness.PYTHON, "-c", SAYERS, self.a.address, PORT + number, CONVERSATIONS, told)
             self.all_on_provider(PORT + number)
+            taken = [pathlib.Path(f"{told}{who}") for who in range(CONVERSATIONS)]
+            before = [int(each.read_text() or 0) for each in taken]
+            harness.wait_for("bytes by the provider", lambda: all(
+                int(each.read_text() or 0) > count + MIB for each, count in zip(taken, before)))
             sayer.kill()
             for _ in range(CONVERSATIONS):
                 end, who, count = hearer.stdout.readline().split()

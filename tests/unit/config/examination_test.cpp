@@ -7,12 +7,15 @@
 #include <filesystem>
 #include <fstream>
 
+#include "cli/rdma_ports.hpp"
+
 namespace sansock::cli {
 namespace {
 
 namespace fs = std::filesystem;
 using Kind = Finding::Kind;
 using ::testing::Contains;
+using ::testing::ElementsAre;
 using ::testing::Field;
 using ::testing::HasSubstr;
 
@@ -93,6 +96,29 @@ TEST_F(Doctor, InfiniBandIsNone) {
 TEST_F(Doctor, LittleLockedMemoryIsSaid) {
     host.locked_bytes_max = 8 << 20;
     EXPECT_THAT(examine(host), finds(Kind::hint, "lock 8192 KiB", "LimitMEMLOCK"));
+}
+
+TEST_F(Doctor, PortsAreReadWithTheirNames) {
+    device("rxe0", "1: CA", "4: ACTIVE", "RoCE v2");
+    write("sys/class/infiniband/rxe0/node_guid", "0211:22ff:fe33:4455");
+    write("sys/class/infiniband/rxe0/ports/1/gids/0", "fe80:0000:0000:0000:0211:22ff:fe33:4455");
+    write("sys/class/infiniband/rxe0/ports/1/gids/1", "0000:0000:0000:0000:0000:ffff:c000:0207");
+    write("sys/class/infiniband/rxe0/ports/1/gids/2", "0000:0000:0000:0000:0000:ffff:c000:0207");
+    write("sys/class/infiniband/rxe0/ports/1/gids/3", "0000:0000:0000:0000:0000:0000:0000:0000");
+    write("sys/class/infiniband/rxe0/ports/1/gids/4", "none\x1b[2J");
+    device("siw0", "4: RNIC", "1: DOWN", "IB/RoCE v1");
+    const auto ports = rdma_ports(host.sys);
+    ASSERT_EQ(ports.size(), 2U);
+    EXPECT_EQ(ports[0].device, "rxe0");
+    EXPECT_EQ(ports[0].port, "1");
+    EXPECT_EQ(ports[0].kind_text(), "RoCE");
+    EXPECT_EQ(ports[0].interface, "eth2");
+    EXPECT_EQ(ports[0].node_guid, "0211:22ff:fe33:4455");
+    EXPECT_THAT(ports[0].gids, ElementsAre("fe80::211:22ff:fe33:4455", "::ffff:192.0.2.7"));
+    EXPECT_TRUE(ports[0].is_active());
+    EXPECT_EQ(ports[1].kind_text(), "iWARP");
+    EXPECT_FALSE(ports[1].is_active());
+    EXPECT_TRUE(ports[1].gids.empty());
 }
 
 TEST_F(Doctor, WhatFilesHoldIsShownAsText) {

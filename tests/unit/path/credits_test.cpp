@@ -112,6 +112,26 @@ TEST_P(CreditsOfDepth, FallSilentWhenNobodyReads) {
     EXPECT_LT(link.a.others_sent + link.b.others_sent, 10u);
 }
 
+TEST_P(CreditsOfDepth, AnUpdateLeadsToNoOtherWhereEndsAnswerEachOther) {
+    const auto [a_receives, b_receives] = GetParam();
+    Link link(a_receives, b_receives);
+    if (!link.a.credits.may_send_update() || a_receives < 6 || b_receives < 6) return;
+    link.a.put(false, false);
+    link.b.take(link.to_b);
+    for (int i = 0; i < 1000; ++i) {
+        const auto answer = [](Sut &from, Sut &to, std::deque<Sut::Message> &on_the_way) {
+            from.put(true, false);
+            while (!on_the_way.empty()) to.take(on_the_way);
+            to.read();
+            to.send(false);  // as a call that has read does, before the application answers
+        };
+        answer(link.a, link.b, link.to_b);
+        answer(link.b, link.a, link.to_a);
+        if (HasFatalFailure()) return;
+    }
+    EXPECT_LE(link.a.others_sent + link.b.others_sent, 2u);
+}
+
 INSTANTIATE_TEST_SUITE_P(All, CreditsOfDepth,
                          ::testing::Values(std::pair{4u, 4u}, std::pair{6u, 6u}, std::pair{4u, 255u}, std::pair{255u, 255u},
                                            std::pair{7u, 4u}));

@@ -2,7 +2,7 @@
  * endpoint.
  *
  * Sleeping without losing a wake-up takes three steps, always in this order:
- *     1. poll() until it gives 0
+ *     1. poll() until it gives 0, or fewer than it was asked for
  *     2. arm()
  *     3. poll() again; only if it gives 0, wait until notification_fd() is readable; else go back to 1
  * What completes between 1 and 2 is found by 3; what completes after 2 makes the descriptor readable. One arm() gives
