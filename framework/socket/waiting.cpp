@@ -447,8 +447,6 @@ private:
 };
 
 constexpr int kVainWakesMax = 16;
-/// Not yet: with it, a server of iperf3 that is done does not end on siw (tests/guest/verbs_test.py).
-constexpr bool kThreadsAttend = false;
 
 /// Asleep until something comes over a path of messages that this thread attends to. 0, -EINTR, or -EAGAIN at the deadline. Nothing: it
 /// cannot sleep so, for the queue does not become quiet, or is there no more.
@@ -509,8 +507,7 @@ int wait_for(Connection &connection, bool sending, uint64_t deadline_ns, uint64_
 
     SpinPolicy &policy = sending ? connection.spin_out : connection.spin_in;
     // An answer that takes long is the helper's to wait for.
-    const bool is_quick =
-        kThreadsAttend && policy.slept_ns < Attendance::kLookNs && connection.courier.load(std::memory_order_relaxed) != nullptr;
+    const bool is_quick = policy.slept_ns < Attendance::kLookNs && connection.courier.load(std::memory_order_relaxed) != nullptr;
     const uint16_t waker = is_quick ? listening_waker() : memory::kNoWaker;
     const bool attends = waker != memory::kNoWaker && attend(connection);
     Spin spin(policy, Process::get()->policy().spin_ns_max, end.memory().peer->hot.cpu.load(std::memory_order_relaxed) == current_cpu());

@@ -2,9 +2,12 @@
 
 import os
 import random
+import select
 import selectors
 import signal
 import socket
+import statistics
+import struct
 import sys
 import threading
 import time
@@ -13,6 +16,8 @@ ROUNDS = 100
 BULK = 3_000_000
 KEPT = 150_000
 CONNECTIONS = 12
+WAKES = 40
+IN_TIME_S = 0.015  # as a median; who is woken by a look of the helper's waits for 20 ms and more
 
 
 def content(name, size):
@@ -109,6 +114,74 @@ def idle(end, is_client):
     used = time.process_time() - before
     print("idle" if used < 0.005 else f"idle took {used * 1e3:.1f} ms of processor time")
     warm(end, is_client)
+
+
+def by_poll(end):
+    waits = select.poll()
+    waits.register(end, select.POLLIN)
+    return lambda: waits.poll(10_000)
+
+
+def by_epoll(end):
+    waits = select.epoll()
+    waits.register(end, select.EPOLLIN)
+    return lambda: waits.poll(10)
+
+
+def ways(end, is_client):
+    """Whoever waits is woken when something comes, whichever way it waits, and whichever way it, or another one, has waited before."""
+    def told(since):
+        return time.monotonic() - struct.unpack("=d", since)[0]
+
+    def in_call(end):
+        return lambda: told(receive(end, 8))
+
+    def alone(prepare):
+        def prepared(end):
+            wait = prepare(end)
+            return lambda: told(receive(end, 8)) if wait() else 10
+        return prepared
+
+    def beside(prepare):
+        """One thread blocks in the call and another one, a little later, in another way; the message stays until both have seen it."""
+        def prepared(end):
+            wait, seen = prepare(end), []
+
+            def block():
+                end.recv(1, socket.MSG_PEEK)
+                seen.append(time.monotonic())
+
+            def both():
+                seen.clear()
+                blocked = threading.Thread(target=block)
+                blocked.start()
+                time.sleep(0.001)
+                woken = wait()
+                seen.append(time.monotonic())
+                blocked.join()
+                return max(seen) - struct.unpack("=d", receive(end, 8))[0] if woken else 10
+            return both
+        return prepared
+
+    end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    warm(end, is_client)
+    for name, prepare in {"a call": in_call, "poll": alone(by_poll), "poll beside a call": beside(by_poll), "epoll": alone(by_epoll),
+                          "epoll beside a call": beside(by_epoll), "a call again": in_call}.items():
+        if is_client:
+            for _ in range(WAKES):
+                for _ in range(3):
+                    end.sendall(receive(end, 8))
+                time.sleep(0.005)
+                end.sendall(struct.pack("=d", time.monotonic()))
+        else:
+            wait, delays = prepare(end), []
+            for _ in range(WAKES):
+                for _ in range(3):  # a thread that blocks in its calls
+                    end.sendall(b"question")
+                    receive(end, 8)
+                delays.append(wait())
+            delay = statistics.median(delays)
+            print(name, "in time" if delay < IN_TIME_S else f"after {delay * 1e3:.1f} ms")
 
 
 def serve_many(listener):
