@@ -25,6 +25,7 @@ Endpoint::Endpoint(Provider &provider, const sansock_endpoint_config &config)
         attributes.cap.max_send_sge = attributes.cap.max_recv_sge = kSliceCountMax;
         attributes.qp_type = IBV_QPT_RC;
         line_.queue = &queue_;
+        line_.queues = queue_.device_queues();
         line_.pair = provider_.device().new_queue_pair(attributes);
         inline_bytes_max_ = attributes.cap.max_inline_data;
         provider_.connector().add(line_);

@@ -140,7 +140,7 @@ void Connector::drop(Line &line) noexcept {
         end(line);
     }
     if (!line.id) return;
-    graves_.push_back({std::move(line.id), std::move(line.pair)});
+    graves_.push_back({std::move(line.id), line.queues, std::move(line.pair)});
     ring();
 }
 

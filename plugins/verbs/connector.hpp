@@ -46,6 +46,7 @@ private:
     /// What is left of a line. The queue pair goes first.
     struct Grave {
         ConnectionId id;
+        std::shared_ptr<const DeviceQueues> queues;
         QueuePair pair;
     };
 

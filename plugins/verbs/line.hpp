@@ -2,6 +2,7 @@
 #pragma once
 #include <atomic>
 #include <cstdint>
+#include <memory>
 #include <span>
 
 #include "card.hpp"
@@ -18,6 +19,7 @@ struct Line {
     // The connector's, under its lock.
     enum class Phase { idle, expected, dialing, accepting, established, ended };
     Phase phase = Phase::idle;
+    std::shared_ptr<const DeviceQueues> queues;  ///< Which the queue pair names.
     QueuePair pair;
     ConnectionId id;
     Card own;   ///< The address is that of our device.

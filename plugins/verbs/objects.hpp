@@ -24,4 +24,10 @@ using CompletionChannel = std::unique_ptr<ibv_comp_channel, Destroyer<ibv_destro
 using DeviceQueue = std::unique_ptr<ibv_cq, Destroyer<ibv_destroy_cq>>;
 using QueuePair = std::unique_ptr<ibv_qp, Destroyer<ibv_destroy_qp>>;
 
+/// They cannot be destroyed while there is a queue pair that names them, which may outlive who polls them.
+struct DeviceQueues {
+    CompletionChannel channel;
+    DeviceQueue sends, arrivals;
+};
+
 }  // namespace sansock::verbs

@@ -26,6 +26,14 @@ DeviceQueue new_queue(const Device &device, ibv_comp_channel *channel, std::uint
     return queue;
 }
 
+std::shared_ptr<const DeviceQueues> new_queues(const Device &device, std::uint32_t depth) {
+    auto queues = std::make_shared<DeviceQueues>();
+    queues->channel = device.new_completion_channel();
+    queues->sends = new_queue(device, queues->channel.get(), depth);
+    queues->arrivals = new_queue(device, queues->channel.get(), depth);
+    return queues;
+}
+
 void watch(int epoll, int fd) {
     epoll_event event{.events = EPOLLIN, .data = {.u64 = 0}};
     if (kernel(SYS_epoll_ctl, epoll, EPOLL_CTL_ADD, fd, &event) != 0) throw Failure::from_errno("epoll_ctl");
@@ -34,14 +42,14 @@ void watch(int epoll, int fd) {
 }  // namespace
 
 Queue::Queue(Device &device, std::uint32_t depth)
-    : channel_(device.new_completion_channel()),
-      kept_channel_(channel_->fd),
-      sends_(new_queue(device, channel_.get(), depth)),
-      arrivals_(new_queue(device, channel_.get(), depth)),
+    : device_(new_queues(device, depth)),
+      kept_channel_(device_->channel->fd),
+      sends_{device_->sends.get()},
+      arrivals_{device_->arrivals.get()},
       bell_(sdk::UniqueFd::checked(static_cast<int>(kernel(SYS_eventfd2, 0, EFD_CLOEXEC | EFD_NONBLOCK)), "eventfd")),
       epoll_(sdk::UniqueFd::checked(static_cast<int>(kernel(SYS_epoll_create1, EPOLL_CLOEXEC)), "epoll_create1")),
       room_(depth) {
-    watch(epoll_.get(), channel_->fd);
+    watch(epoll_.get(), device_->channel->fd);
     watch(epoll_.get(), bell_.get());
 }
 
@@ -83,7 +91,7 @@ std::int32_t Queue::poll(sansock_completion *completions, std::uint32_t capacity
 
 int Queue::take(Half &half, int capacity) noexcept {
     std::array<ibv_wc, kBatch> done;
-    const int count = ibv_poll_cq(half.queue.get(), capacity, done.data());
+    const int count = ibv_poll_cq(half.queue, capacity, done.data());
     for (int at = 0; at < count; ++at) {
         const ibv_wc &one = done[static_cast<std::size_t>(at)];
         Endpoint *endpoint = endpoint_of(static_cast<std::uint32_t>(one.wr_id >> 32));
@@ -95,7 +103,7 @@ int Queue::take(Half &half, int capacity) noexcept {
 
 bool Queue::arm(Half &half) noexcept {
     if (half.is_armed) return true;
-    half.is_armed = ibv_req_notify_cq(half.queue.get(), 0) == 0;
+    half.is_armed = ibv_req_notify_cq(half.queue, 0) == 0;
     return half.is_armed;
 }
 
@@ -111,12 +119,12 @@ std::int32_t Queue::arm(std::uint32_t what) noexcept {
     }
     ibv_cq *queue = nullptr;
     void *context = nullptr;
-    while ((notified_ > 0 || came_late) && ibv_get_cq_event(channel_.get(), &queue, &context) == 0) {
+    while ((notified_ > 0 || came_late) && ibv_get_cq_event(device_->channel.get(), &queue, &context) == 0) {
         ibv_ack_cq_events(queue, 1);
         if (notified_ > 0) {
             --notified_;
         } else {
-            (queue == sends_.queue.get() ? sends_ : arrivals_).is_armed = false;
+            (queue == sends_.queue ? sends_ : arrivals_).is_armed = false;
         }
     }
     notified_ = 0;

@@ -8,9 +8,9 @@
 #pragma once
 #include <atomic>
 #include <cstdint>
+#include <memory>
 #include <sansock/sdk/cpp/completion_queue.hpp>
 #include <sansock/sdk/cpp/unique_fd.hpp>
-#include <utility>
 #include <vector>
 
 #include "children.hpp"
@@ -32,8 +32,9 @@ public:
     /// The upper half of the work request ids of the endpoint. Throws sdk::Failure with ENOSPC.
     [[nodiscard]] std::uint32_t attach(Endpoint &endpoint, std::uint32_t depth);
     void detach(Endpoint &endpoint, std::uint32_t depth) noexcept;
-    [[nodiscard]] ibv_cq &sends() const noexcept { return *sends_.queue; }
-    [[nodiscard]] ibv_cq &arrivals() const noexcept { return *arrivals_.queue; }
+    [[nodiscard]] ibv_cq &sends() const noexcept { return *device_->sends; }
+    [[nodiscard]] ibv_cq &arrivals() const noexcept { return *device_->arrivals; }
+    [[nodiscard]] std::shared_ptr<const DeviceQueues> device_queues() const noexcept { return device_; }
     /// The endpoint has something to report; once until it is asked.
     void owes(Endpoint &endpoint) noexcept { owing_.push_back(&endpoint); }
     void begins_to_fail() noexcept { ++failing_; }
@@ -48,8 +49,7 @@ private:
     };
 
     struct Half {
-        explicit Half(DeviceQueue of_device) : queue(std::move(of_device)) {}
-        const DeviceQueue queue;
+        ibv_cq *const queue;
         bool is_armed = false;
     };
 
@@ -57,7 +57,7 @@ private:
     [[nodiscard]] bool arm(Half &half) noexcept;
     [[nodiscard]] Endpoint *endpoint_of(std::uint32_t number) const noexcept;
 
-    const CompletionChannel channel_;
+    const std::shared_ptr<const DeviceQueues> device_;
     const KeptFromChildren kept_channel_;
     Half sends_, arrivals_;
     sdk::UniqueFd bell_;
