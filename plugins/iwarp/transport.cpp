@@ -1,6 +1,23 @@
 #include "transport.hpp"
 
+#include <rdma/siw-abi.h>
+
 namespace sansock::iwarp {
+namespace {
+
+constexpr std::uint32_t kVendorOfSiw = 0x626d74;
+
+}  // namespace
+
+/// Soft-iWARP's kernel side tells its library at which offset to map each queue, and the library takes one of these offsets for a refusal:
+/// a process would have 72 connections and never another one. The kernel gives the lowest offsets first, so a first queue that begins
+/// before that one and ends behind it keeps it from ever being given.
+verbs::DeviceQueue Transport::first_queue(ibv_context &device) const noexcept {
+    ibv_device_attr attributes;
+    if (ibv_query_device(&device, &attributes) != 0 || attributes.vendor_id != kVendorOfSiw) return nullptr;
+    constexpr std::size_t kEntries = SIW_INVAL_UOBJ_KEY / sizeof(siw_cqe) + 1;
+    return verbs::DeviceQueue(ibv_create_cq(&device, static_cast<int>(kEntries), nullptr, nullptr, 0));
+}
 
 void Transport::limit(sansock_limits &limits) const noexcept {
     limits.unreceived = SANSOCK_UNRECEIVED_FAILS;

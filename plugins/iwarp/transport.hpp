@@ -10,6 +10,7 @@ public:
     const char *name() const noexcept override { return "iWARP"; }
     char letter() const noexcept override { return 'i'; }
     bool is_of(ibv_context &device, std::uint8_t) const noexcept override { return device.device->transport_type == IBV_TRANSPORT_IWARP; }
+    verbs::DeviceQueue first_queue(ibv_context &device) const noexcept override;
     void read(plugins::YamlMapping &) override {}
     void limit(sansock_limits &limits) const noexcept override;
     std::int32_t status_of(ibv_wc_status status, bool is_send) const noexcept override;

@@ -116,7 +116,7 @@ Device::Device(const Settings &settings, const Transport &transport, const char 
         throw Failure(SANSOCK_ENODEV, std::string(origin) + ": options: there is " + wanted + " on this host; there " +
                                           (seen.empty() ? "is none with an address" : "are" + seen));
     }
-    open(origin);
+    open(transport, origin);
 }
 
 bool Device::find(const Settings &settings, const Transport &transport, std::string &seen) {
@@ -141,7 +141,7 @@ bool Device::find(const Settings &settings, const Transport &transport, std::str
     return false;
 }
 
-void Device::open(const char *origin) {
+void Device::open(const Transport &transport, const char *origin) {
     const auto check = [&](bool fine, const char *what) {
         if (!fine) refuse((std::string(origin) + ": " + what).c_str());
     };
@@ -152,6 +152,7 @@ void Device::open(const char *origin) {
     kept_events_.emplace(events_->fd);
     kept_commands_.emplace(context_->cmd_fd);
     kept_news_.emplace(context_->async_fd);
+    first_ = transport.first_queue(*context_);
     domain_.reset(ibv_alloc_pd(context_.get()));
     check(domain_ != nullptr, "a protection domain");
     check(ibv_query_device(context_.get(), &attributes_) == 0, "what the device can do");
@@ -177,6 +178,7 @@ QueuePair Device::new_queue_pair(ibv_qp_init_attr &wanted) const {
     QueuePair pair;
     for (const std::uint32_t inline_bytes : {256, 128, 64, 0}) {
         wanted.cap.max_inline_data = inline_bytes;
+        errno = EIO;  // Not every library says why.
         pair.reset(ibv_create_qp(domain_.get(), &wanted));
         if (pair || (errno != EINVAL && errno != ENOMEM && errno != ENOTSUP)) break;
     }

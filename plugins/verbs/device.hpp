@@ -44,12 +44,13 @@ public:
 
 private:
     bool find(const Settings &settings, const Transport &transport, std::string &seen);
-    void open(const char *origin);
+    void open(const Transport &transport, const char *origin);
 
     EventChannel events_;
     plugins::Address address_{};
     ConnectionId door_;
     Context context_;
+    DeviceQueue first_;
     ProtectionDomain domain_;
     ibv_device_attr attributes_{};
     ibv_port_attr port_attributes_{};

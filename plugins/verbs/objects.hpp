@@ -5,6 +5,8 @@
 
 #include <memory>
 
+#include "children.hpp"
+
 namespace sansock::verbs {
 
 template <auto Destroy>
@@ -27,6 +29,7 @@ using QueuePair = std::unique_ptr<ibv_qp, Destroyer<ibv_destroy_qp>>;
 /// They cannot be destroyed while there is a queue pair that names them, which may outlive who polls them.
 struct DeviceQueues {
     CompletionChannel channel;
+    KeptFromChildren kept_channel;
     DeviceQueue sends, arrivals;
 };
 

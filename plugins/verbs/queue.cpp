@@ -27,11 +27,12 @@ DeviceQueue new_queue(const Device &device, ibv_comp_channel *channel, std::uint
 }
 
 std::shared_ptr<const DeviceQueues> new_queues(const Device &device, std::uint32_t depth) {
-    auto queues = std::make_shared<DeviceQueues>();
-    queues->channel = device.new_completion_channel();
-    queues->sends = new_queue(device, queues->channel.get(), depth);
-    queues->arrivals = new_queue(device, queues->channel.get(), depth);
-    return queues;
+    CompletionChannel channel = device.new_completion_channel();
+    const int fd = channel->fd;
+    DeviceQueue sends = new_queue(device, channel.get(), depth);
+    DeviceQueue arrivals = new_queue(device, channel.get(), depth);
+    return std::shared_ptr<const DeviceQueues>(
+        new DeviceQueues{std::move(channel), KeptFromChildren(fd), std::move(sends), std::move(arrivals)});
 }
 
 void watch(int epoll, int fd) {
@@ -43,7 +44,6 @@ void watch(int epoll, int fd) {
 
 Queue::Queue(Device &device, std::uint32_t depth)
     : device_(new_queues(device, depth)),
-      kept_channel_(device_->channel->fd),
       sends_{device_->sends.get()},
       arrivals_{device_->arrivals.get()},
       bell_(sdk::UniqueFd::checked(static_cast<int>(kernel(SYS_eventfd2, 0, EFD_CLOEXEC | EFD_NONBLOCK)), "eventfd")),

@@ -13,7 +13,6 @@
 #include <sansock/sdk/cpp/unique_fd.hpp>
 #include <vector>
 
-#include "children.hpp"
 #include "device.hpp"
 
 namespace sansock::verbs {
@@ -58,7 +57,6 @@ private:
     [[nodiscard]] Endpoint *endpoint_of(std::uint32_t number) const noexcept;
 
     const std::shared_ptr<const DeviceQueues> device_;
-    const KeptFromChildren kept_channel_;
     Half sends_, arrivals_;
     sdk::UniqueFd bell_;
     sdk::UniqueFd epoll_;

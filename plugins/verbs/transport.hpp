@@ -6,6 +6,8 @@
 
 #include <memory>
 
+#include "objects.hpp"
+
 namespace sansock::plugins {
 class YamlMapping;
 }
@@ -21,6 +23,9 @@ public:
     /// What tells its offers from those of others.
     [[nodiscard]] virtual char letter() const noexcept = 0;
     [[nodiscard]] virtual bool is_of(ibv_context &device, std::uint8_t port) const noexcept = 0;
+
+    /// What a device has to be asked for before anything else, and is to be kept until it is closed; nothing for most.
+    [[nodiscard]] virtual DeviceQueue first_queue(ibv_context &) const noexcept { return nullptr; }
 
     /// Options that no other transport has.
     virtual void read(plugins::YamlMapping &options) = 0;

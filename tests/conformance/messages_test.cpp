@@ -267,5 +267,24 @@ TEST_P(ProviderConformance, EndpointsAreToldApartByTheirContext) {
         {});
 }
 
+/// As many as a busy server's process has; what a provider has only so much of shows.
+TEST_P(ProviderConformance, AHundredConnectionsCarryAtATime) {
+    constexpr std::size_t kConnections = 100;
+    std::deque<End> ends;
+    for (std::size_t at = 0; at < kConnections; ++at) {
+        End &a = ends.emplace_back(provider(), 2, 2, 4096);
+        End &b = ends.emplace_back(provider(), 2, 2, 4096);
+        ASSERT_NO_FATAL_FAILURE(connect(a, b)) << "connection " << at;
+    }
+    for (std::size_t at = 0; at < kConnections; ++at) {
+        End &a = ends[2 * at], &b = ends[2 * at + 1];
+        ASSERT_EQ(b.receive(0, 64), SANSOCK_OK);
+        fill(a.memory, 0, 64, at);
+        ASSERT_EQ(a.send(0, 64), SANSOCK_OK);
+        poll_until([&] { return b.count(SANSOCK_COMPLETION_RECEIVE, SANSOCK_OK) == 1 || HasFailure(); }, {&a, &b});
+        ASSERT_TRUE(holds(b.memory, 0, 64, at)) << "connection " << at;
+    }
+}
+
 }  // namespace
 }  // namespace sansock::conformance
