@@ -92,6 +92,8 @@ void Agent::look() {
     process_.set_daemon_fd(daemon_);
     epoll_event event{EPOLLIN, {.u64 = watch_}};
     raw_syscall(SYS_epoll_ctl, epoll_fd_, EPOLL_CTL_ADD, daemon_, &event);
+    was_connected_ = true;
+    introductions_.daemon_is_there();
 }
 
 void Agent::timers() {

@@ -11,6 +11,8 @@ namespace sansock::socket {
 /// What the daemon says of connections between hosts.
 class Introductions {
 public:
+    /// It is there, for the first time or again, and knows of no connection.
+    virtual void daemon_is_there() = 0;
     virtual void found(const AgentFound &found) = 0;
     virtual void expect(const AgentExpect &expect) = 0;
     virtual void channel(const AgentChannel &channel, UniqueFd fd) = 0;
@@ -29,6 +31,7 @@ public:
     void readable();
     void timers();
     [[nodiscard]] bool is_connected() const { return daemon_ >= 0; }
+    [[nodiscard]] bool was_connected() const { return was_connected_; }
     /// kRegister, with the connection's socket, or kLookUp. False: there is no daemon, or it takes nothing more.
     bool tell(AgentType type, uint64_t id, const SharedConnection &connection, int fd = -1) const;
     void forget(uint64_t id) const;
@@ -52,6 +55,7 @@ private:
     int epoll_fd_ = -1;
     uint64_t watch_ = 0;
     int daemon_ = -1;
+    bool was_connected_ = false;
     Drain drain_;
     Reload reload_;
     uint32_t drain_number_ = 0;

@@ -87,6 +87,18 @@ void Meetings::meet_far(Connection &connection) {
     wait_until(meeting, meeting.deadline_ns);
 }
 
+/// Those that wait to be found, and those that could not ask.
+void Meetings::daemon_is_there() {
+    for (uint32_t i = 0; i < process_.connections_used(); ++i) {
+        Meeting &meeting = meetings_[i];
+        if (meeting.state != Meeting::kAwaiting && (meeting.state != Meeting::kRetry || meeting.failures == 0)) continue;
+        const uint64_t now = now_ns();
+        if (process_.connection_at(i).shared->role == Role::kConnect) meeting.deadline_ns = now + process_.policy().rendezvous_timeout_ns;
+        meeting.state = Meeting::kRetry;
+        wait_until(meeting, now);
+    }
+}
+
 /// The daemon has gone, or has yet to read what it was told.
 void Meetings::ask_later(Connection &connection) {
     if (!agent_->is_connected()) {

@@ -10,9 +10,35 @@
 
 namespace sansock::socket {
 
+constexpr uint32_t kTriesMax = 8;
+
+/// Between hosts much that keeps two ends from meeting passes: a daemon that is being replaced or is slow, a wire that is down, a peer that
+/// has yet to read its first byte.
+bool Meetings::may_pass(const Connection &connection, stream::Reason reason) {
+    const Meeting &meeting = meetings_[connection.index];
+    const bool does =
+        reason == stream::Reason::kRemoteHost ? agent_->was_connected() : reason == stream::Reason::kPeerSilent && meeting.registered;
+    return does && meeting.failures + 1 < kTriesMax && connection.phase() == Phase::kMeeting &&
+           connection.shared->requirement.load() == Requirement::kNone;
+}
+
+/// The end that connected tries again ever more rarely; the other one is to be found all the while.
+void Meetings::try_later(Connection &connection) {
+    Meeting &meeting = meeting_of(connection);
+    const uint64_t now = now_ns();
+    const uint64_t wait = process_.policy().return_after_ns << meeting.failures++;
+    const bool awaits = connection.shared->role != Role::kConnect && agent_->is_connected();
+    meeting.state = Meeting::kRetry;
+    meeting.deadline_ns = now + wait + (awaits ? 0 : process_.policy().rendezvous_timeout_ns);
+    wait_until(meeting, awaits ? now : now + wait);
+}
+
+/// For good, unless it may pass.
 void Meetings::give_up(Connection &connection, stream::Reason reason) {
+    const bool passes = may_pass(connection, reason);
     end_meeting(meeting_of(connection));
     connection.set_reason(reason);
+    if (passes) return try_later(connection);
     uint8_t phase = static_cast<uint8_t>(Phase::kMeeting);
     const bool stays = connection.shared->phase.compare_exchange_strong(phase, static_cast<uint8_t>(Phase::kTcpOnly));
     if (!stays || connection.shared->requirement.load() == Requirement::kNone) return;

@@ -89,6 +89,7 @@ Meetings::Meeting &Meetings::meeting_of(Connection &connection) {
     if (meeting.generation != connection.generation) {
         end_meeting(meeting);
         meeting.generation = connection.generation;
+        meeting.failures = 0;
     }
     return meeting;
 }
@@ -128,9 +129,7 @@ void Meetings::end_meeting(Meeting &meeting) {
         process_.runtime()->close(meeting.endpoint);
     }
     const OwnedFds unused(meeting.proposal_fds);
-    const uint32_t generation = meeting.generation;
-    meeting = {};
-    meeting.generation = generation;
+    meeting = {.generation = meeting.generation, .failures = meeting.failures};
 }
 
 void Meetings::begin(Connection &connection, uint64_t deadline_ns) {

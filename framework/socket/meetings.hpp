@@ -62,6 +62,7 @@ public:
     /// Channels to other hosts: what is left to send, and the words that there was no room for.
     void flush_far();
 
+    void daemon_is_there() override;
     void found(const AgentFound &found) override;
     void expect(const AgentExpect &expect) override;
     void channel(const AgentChannel &channel, UniqueFd fd) override;
@@ -88,6 +89,7 @@ private:
         bool expected;    ///< It has been asked for, with this token.
         uint8_t token[kTokenSize];
         uint64_t look_wait_ns;
+        uint32_t failures;  ///< Of this connection's meetings, which had reasons that pass.
     };
     struct Channel {
         enum State : uint8_t { kNew = 0, kGreeted, kUp } state;
@@ -114,6 +116,8 @@ private:
     void stop_listening(Meeting &meeting) const;
     bool settle_requirement(Connection &connection);
     void give_up(Connection &connection, stream::Reason reason);
+    [[nodiscard]] bool may_pass(const Connection &connection, stream::Reason reason);
+    void try_later(Connection &connection);
     void blame(Connection &connection, stream::Reason reason, const Peer &peer, const char *what);
     void broke_protocol(Peer &peer, const char *what);
     void expire_channels(uint64_t now);

@@ -34,15 +34,6 @@ void serve(int fd, bool closes) {
     wait(nullptr);
 }
 
-/// What it holds once nothing changes any more; nobody says when that is.
-Holding settled(const Holding &wanted) {
-    for (int tries = 0; tries < 40; ++tries) {
-        if (const Holding now = held(); now.text() == wanted.text()) return now;
-        usleep(100'000);
-    }
-    return held();
-}
-
 }  // namespace
 }  // namespace sansock::hostile
 

@@ -125,10 +125,20 @@ inline Holding warm_up_and_count() {
     return held();
 }
 
-/// By the last line that the program prints.
-inline void say_what_is_held(const Holding &before) {
-    usleep(450'000);  // the helper needs a moment to give back what the connection had
-    puts(holding_line(held(), before).c_str());
+/// What this process holds once it is what is wanted or nothing changes any more: the helper needs a moment to give back what a connection
+/// had, and does not say when it is done.
+inline Holding settled(const Holding &wanted) {
+    Holding now = held();
+    for (int tries = 0, alike = 0; tries < 100 && alike < 15 && now.text() != wanted.text(); ++tries) {
+        usleep(100'000);
+        const Holding next = held();
+        alike = next.text() == now.text() ? alike + 1 : 0;
+        now = next;
+    }
+    return now;
 }
+
+/// By the last line that the program prints.
+inline void say_what_is_held(const Holding &before) { puts(holding_line(settled(before), before).c_str()); }
 
 }  // namespace sansock::hostile

@@ -215,11 +215,11 @@ class Host:
 
     def close(self):
         for program in self.programs:
+            if program.stdout:
+                program.stdout.close()  # on.py, which shows what a program on a guest says, cannot end while nobody reads that
             if program.poll() is None:
                 program.kill()
             program.wait()
-            if program.stdout:
-                program.stdout.close()
         if self.daemon and self.daemon.poll() is None:
             self.kill_daemon()
         self.place.close()

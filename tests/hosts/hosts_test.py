@@ -272,6 +272,26 @@ class Conversations(Case):
     def test_both_daemons_have_no_descriptors(self):
         self.without(self.a.daemon_without_descriptors, self.b.daemon_without_descriptors)
 
+    def is_found_late(self, remedy):
+        self.fleet.start_daemons()
+        with self.a.hung_daemon():
+            _, client = self.talk()
+            harness.wait_for("a reason", lambda: [found["reason"] for found in self.b.status(f":{PORT}")] == ["remote-host"])
+            time.sleep(hosts.RENDEZVOUS_S)  # the other end has given up, too
+            remedy()
+        self.on_provider()
+        self.goes_on(client)
+
+    def test_who_has_a_daemon_that_hung_is_found_late(self):
+        self.is_found_late(lambda: None)
+
+    def test_who_has_another_daemon_is_found_late(self):
+        def replace_daemon():
+            self.a.kill_daemon()
+            self.a.start_daemon()
+
+        self.is_found_late(replace_daemon)
+
     def test_daemons_are_upgraded(self):
         self.fleet.start_daemons()
         _, client = self.talk()
@@ -432,8 +452,8 @@ class WithRedis(Case):
         load = self.benchmark("-t", "set", "-n", 100_000_000)
         self.some_on_provider()
         yield
-        moved = self.moved_by(load)
-        harness.wait_for("more requests", lambda: self.moved_by(load) > moved)
+        moved = self.moved()
+        harness.wait_for("more requests", lambda: self.moved() > moved)
         self.assertIsNone(load.poll())
         load.terminate()
         said = load.communicate(timeout=harness.PATIENCE_S)[0]
@@ -445,8 +465,8 @@ class WithRedis(Case):
         harness.wait_for("an upgrade", lambda: all(
             any(found["path"] == hosts.PLUGIN for found in host.status(f":{PORT}")) for host in self.fleet.hosts), 3 * harness.PATIENCE_S)
 
-    def moved_by(self, program):
-        return sum(sum(found["bytes_received"].values()) for found in self.b.status(program.pid))
+    def moved(self):
+        return sum(sum(found["bytes_received"].values()) for found in self.b.status(f":{PORT}"))
 
 
 class Redis(WithRedis):
@@ -496,7 +516,7 @@ class Drains(WithRedis):
         for _ in range(3):
             client = self.b.start("redis-benchmark", "-h", self.a.address, "-p", PORT, "-c", 1, "-q", "-t", "set", "-n", 100_000_000,
                                   stdout=subprocess.DEVNULL)
-            harness.wait_for("an upgrade", lambda: [found["path"] for found in self.b.status(client.pid)] == [hosts.PLUGIN])
+            harness.wait_for("an upgrade", lambda: [found["path"] for found in self.b.status(f":{PORT}")] == [hosts.PLUGIN])
             client.kill()
             client.wait()
 
