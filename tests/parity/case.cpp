@@ -211,7 +211,7 @@ void set_timeout(int fd, int name, int milliseconds) {
 }
 
 std::size_t fill(int fd, std::uint64_t seed) {
-    constexpr auto kPause = std::chrono::milliseconds(20);
+    constexpr auto kPause = std::chrono::milliseconds(100);  // an acknowledgement that makes room may be delayed for 40 ms
     Pattern pattern(seed);
     char chunk[16 * 1024];
     std::size_t total = 0, left = 0;
