@@ -52,4 +52,6 @@ KeptFromChildren::~KeptFromChildren() {
     std::erase(kept().fds, fd_);
 }
 
+std::unique_lock<std::mutex> no_fork() { return std::unique_lock(kept().mutex); }
+
 }  // namespace sansock::verbs

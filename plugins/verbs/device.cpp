@@ -101,9 +101,9 @@ std::int32_t status_of(int code) noexcept {
 }  // namespace
 
 Device::Device(const Settings &settings, const Transport &transport, const char *origin) {
-    // Kernels that do not copy pinned pages for children need to be told which not to share. Where it is too late for that, it has been
-    // done.
-    (void)ibv_fork_init();
+    // Kernels before 5.12 do not copy pinned pages for children, and need to be told which not to share. Where it is too late for that, it
+    // has been done.
+    if (ibv_is_fork_initialized() == IBV_FORK_DISABLED) (void)ibv_fork_init();
     errno = ENODEV;
     events_.reset(rdma_create_event_channel());
     if (!events_) throw Failure(status_of(errno), std::string(origin) + ": " + why(errno));

@@ -1,11 +1,14 @@
 #include "provider.hpp"
 
 #include <sansock/sdk/ext/statistics.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+
+#include "common/kernel.hpp"
 
 namespace sansock::verbs {
 namespace {
@@ -22,6 +25,13 @@ constexpr sansock_statistics_ops kStatistics{[](sansock_endpoint *endpoint, sans
 std::uint32_t at_most(int device, std::uint32_t ours) noexcept { return std::min(static_cast<std::uint32_t>(std::max(device, 1)), ours); }
 
 std::string text_of_limit(rlim_t limit) { return limit == RLIM_INFINITY ? "unlimited" : std::to_string(limit / 1024) + " KiB"; }
+
+/// Where pinned pages are not copied for children, libibverbs takes all that it registers out of them: a child would share a private page
+/// until its parent writes to it, and the parent's would then be another one than the device's. The host's memory is mapped shared: such a
+/// page stays what it is, and children go on with what lies there.
+void stay_in_children(const sansock_memory &memory) {
+    if (plugins::kernel(SYS_madvise, memory.base, memory.length, MADV_DOFORK) < 0) throw Failure::from_errno("memory for children");
+}
 
 }  // namespace
 
@@ -56,7 +66,11 @@ sansock_limits Provider::limits() const noexcept {
 std::unique_ptr<Region> Provider::register_region(const sansock_memory &memory) {
     auto region = std::make_unique<Region>();
     static_cast<sansock_region &>(*region) = *sdk::make_region(memory);
-    region->memory.reset(ibv_reg_mr(&device_.domain(), memory.base, memory.length, IBV_ACCESS_LOCAL_WRITE));
+    {
+        const auto lock = no_fork();
+        region->memory.reset(ibv_reg_mr(&device_.domain(), memory.base, memory.length, IBV_ACCESS_LOCAL_WRITE));
+        if (region->memory) stay_in_children(memory);
+    }
     if (region->memory) return region;
     const int code = errno;
     std::string text = "the device does not register " + std::to_string(memory.length) + " bytes: " + std::strerror(code);

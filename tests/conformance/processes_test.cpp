@@ -57,6 +57,24 @@ private:
     std::optional<End> end_;
 };
 
+/// Whoever shares the process's connections reads what lies there; no child uses a provider's objects.
+TEST_P(ProviderConformance, ChildrenHaveWhatIsRegistered) {
+    End a(provider()), b(provider());
+    connect(a, b);
+    fill(a.memory, 0, 64 * 1024, 7);
+    const pid_t child = ::fork();
+    ASSERT_GE(child, 0);
+    if (child == 0) ::_exit(holds(a.memory, 0, 64 * 1024, 7) ? 0 : 1);
+    int status = -1;
+    ASSERT_EQ(::waitpid(child, &status, 0), child);
+    EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << "it ended with " << status;
+    ASSERT_EQ(b.receive(0, 64), SANSOCK_OK);
+    fill(a.memory, 0, 64, 8);  // the device sees this page still
+    ASSERT_EQ(a.send(0, 64), SANSOCK_OK);
+    poll_until([&] { return b.count(SANSOCK_COMPLETION_RECEIVE, SANSOCK_OK) == 1; }, {&a, &b});
+    EXPECT_TRUE(holds(b.memory, 0, 64, 8));
+}
+
 /// The reach is asked in a process of its own: nothing may be opened here before the fork.
 bool reaches_other_processes(const Target &target) {
     Process asking([&](int) {

@@ -59,7 +59,8 @@ typedef struct sansock_provider_ops {
     void (*get_limits)(sansock_provider *provider, sansock_limits *limits);
 
     /* Makes memory usable in slices. `memory` is borrowed for the call; what it names stays the host's, which keeps it
-     * mapped until deregister_region.
+     * mapped until deregister_region. Children of fork have it as before: what a library takes out of them
+     * (MADV_DONTFORK) goes back.
      * 0 and `*region`; or EINVAL, ENOMEM (RLIMIT_MEMLOCK among others), EIO; then nothing is registered. [control] */
     int32_t (*register_region)(sansock_provider *provider, const sansock_memory *memory, sansock_region **region, sansock_error *error);
 

@@ -10,7 +10,7 @@ typedef struct sansock_region sansock_region;
 typedef struct sansock_memory {
     uint32_t size;
     int32_t memfd;   /* Backs the memory; -1 when none does. Borrowed for the call: dup to keep it. */
-    void *base;      /* Page aligned, readable and writable. */
+    void *base;      /* Page aligned, readable and writable, mapped shared (MAP_SHARED). */
     uint64_t length; /* Bytes, a multiple of the page size, not 0. */
     uint64_t offset; /* Of `base` in `memfd`. */
 } sansock_memory;
