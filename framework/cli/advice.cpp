@@ -10,8 +10,7 @@ constexpr Advice kAdvice[] = {
     {"no-route", "no route matches", "add one; routes: [] moves nothing"},
     {"remote-host",
      "the peer is on another host, and no provider of the route crosses hosts, or the two hosts' daemons do not bring them together; "
-     "detail "
-     "has which",
+     "detail has which. While that may pass it tries again",
      "docs/operating.md, \"Between hosts\""},
     {"peer-silent", "nobody answered at the other end within timeouts.rendezvous",
      "run the peer's program under sansock, too; if it is, see detail: somebody else may hold the meeting's name"},

@@ -111,6 +111,10 @@ class Guest:
     def add_device(self):
         self.run("rdma", "link", "add", self.device, "type", self.driver, "netdev", self.interface)
 
+    def replace_device(self):
+        self.remove_device()
+        self.add_device()
+
     def unload_driver(self):
         self.run("modprobe", "-r", self.module)
 
@@ -124,6 +128,10 @@ class Guest:
             modprobe {self.module}
             rdma link show {self.device}/1 >/dev/null 2>&1 || rdma link add {self.device} type {self.driver} netdev {self.interface}
         """)
+        if self.driver == "rxe":
+            # Once this kernel's rxe has had to say anything while its interface was down, no program connects by it any more, rdma-core's
+            # neither.
+            self.replace_device()
 
     # What its kernel says.
 
