@@ -29,7 +29,8 @@ using socket::Process;
 
 /// A descriptor of the library's own. To the application the number is not in use, and nothing that it does may take it from us.
 bool is_ours(int fd) {
-    const Process *process = in_vfork_child() || socket::Helper::is_this_thread() ? nullptr : Process::get();  // or a plugin closes its own
+    const Process *process =
+        in_vfork_child() || socket::Helper::has_this_thread() ? nullptr : Process::get();  // or a plugin closes its own
     return process != nullptr && fd >= 0 && process->hidden_in(static_cast<unsigned>(fd), static_cast<unsigned>(fd)) == fd;
 }
 
@@ -107,7 +108,7 @@ int close_around_ours(unsigned first, unsigned last, Close close_all) {
 int control(int fd, int command, void *argument) {
     const int rc = SANSOCK_REAL(fcntl)(fd, command, argument);
     if (rc < 0) return rc;
-    if (command == F_DUPFD_CLOEXEC && socket::Helper::is_this_thread()) Process::get()->note_hidden(rc);  // a plugin's
+    if (command == F_DUPFD_CLOEXEC && socket::Helper::has_this_thread()) Process::get()->note_hidden(rc);  // a plugin's
     if (command == F_DUPFD || command == F_DUPFD_CLOEXEC) return duplicated(fd, rc);
     if (command == F_SETFL && (reinterpret_cast<long>(argument) & O_ASYNC) != 0) step_back(fd, stream::Reason::kUnmodelled);
     if (command == F_SETFL) set_nonblocking(fd, (reinterpret_cast<long>(argument) & O_NONBLOCK) != 0);

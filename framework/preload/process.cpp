@@ -128,10 +128,10 @@ SANSOCK_EXPORT int setns(int fd, int type) noexcept {
     return rc;
 }
 
-/// What the helper's thread makes, the configuration's parser and plugins, it uses until the process's last instruction: exit()
-/// must not destroy it beneath the thread's feet.
+/// What threads of ours make, the configuration's parser and plugins, they use until the process's last instruction: exit()
+/// must not destroy it beneath their feet.
 SANSOCK_EXPORT int __cxa_atexit(void (*destroy)(void *), void *object, void *library) noexcept {
-    if (socket_::Helper::is_this_thread()) return 0;
+    if (socket_::Helper::has_this_thread()) return 0;
     return SANSOCK_REAL(__cxa_atexit)(destroy, object, library);
 }
 

@@ -24,6 +24,7 @@ namespace sansock::socket {
 namespace {
 
 thread_local bool helper_thread __attribute__((tls_model("initial-exec"))) = false;
+thread_local bool thread_of_ours __attribute__((tls_model("initial-exec"))) = false;
 constexpr size_t kStackSize = 256 * 1024;
 constexpr int kSubmittedAtOnce = 32;
 
@@ -110,6 +111,7 @@ bool HelperThread::start() {
 void *HelperThread::main(void *self) {
     pthread_setname_np(pthread_self(), "sansock");
     helper_thread = true;
+    Helper::adopt_this_thread();
     static_cast<HelperThread *>(self)->run();
     return nullptr;
 }
@@ -321,6 +323,8 @@ bool Helper::start(Process &process) {
 }
 
 bool Helper::is_this_thread() { return helper_thread; }
+bool Helper::has_this_thread() { return thread_of_ours; }
+void Helper::adopt_this_thread() { thread_of_ours = true; }
 
 void Helper::forget_after_fork(Process &process) {
     for (Peer &peer : process.peers()) {

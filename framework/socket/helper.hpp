@@ -9,6 +9,9 @@ public:
     static bool start(Process &process);
     /// The calling thread is the helper.
     static bool is_this_thread();
+    /// The calling thread is none of the application's: the helper, or one that a plugin has begun on it.
+    static bool has_this_thread();
+    static void adopt_this_thread();
     /// Right after fork in the child: the thread and its descriptors are the parent's.
     static void forget_after_fork(Process &process);
     /// Registers one of our wake objects with a peer; any thread. False: the peer will never know it.

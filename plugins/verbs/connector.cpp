@@ -216,6 +216,7 @@ void Connector::take(const rdma_cm_event &event) noexcept {
 /// The kernel waits for us to let go of everything that we have of it.
 void Connector::lose_device() noexcept {
     has_device_ = false;
+    device_.lose();
     for (Line *line : lines_) fail(*line, SANSOCK_ENODEV);
 }
 

@@ -119,6 +119,13 @@ Device::Device(const Settings &settings, const Transport &transport, const char 
     open(transport, origin);
 }
 
+/// librdmacm has it open as well, and closes what is gone when it looks for devices.
+Device::~Device() {
+    if (!is_lost_) return;
+    door_.reset();
+    if (ibv_context **present = rdma_get_devices(nullptr)) rdma_free_devices(present);
+}
+
 bool Device::find(const Settings &settings, const Transport &transport, std::string &seen) {
     const std::vector<Address> addresses =
         settings.address ? std::vector{*settings.address} : plugins::addresses_of_host(true, kAddressesMax);

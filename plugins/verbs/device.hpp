@@ -23,6 +23,7 @@ public:
     Device(const Settings &settings, const Transport &transport, const char *origin);
     Device(const Device &) = delete;
     Device &operator=(const Device &) = delete;
+    ~Device();
 
     [[nodiscard]] ibv_context &context() const noexcept { return *context_; }
     [[nodiscard]] ibv_pd &domain() const noexcept { return *domain_; }
@@ -42,6 +43,9 @@ public:
     [[nodiscard]] QueuePair new_queue_pair(ibv_qp_init_attr &wanted) const;
     [[nodiscard]] CompletionChannel new_completion_channel() const;
 
+    /// It has been removed, and the kernel waits until nobody has it open.
+    void lose() noexcept { is_lost_ = true; }
+
 private:
     bool find(const Settings &settings, const Transport &transport, std::string &seen);
     void open(const Transport &transport, const char *origin);
@@ -57,6 +61,7 @@ private:
     std::uint16_t port_ = 0;
     ibv_qp_attr begin_{};  ///< Of a queue pair.
     int begin_mask_ = 0;
+    bool is_lost_ = false;
     std::optional<KeptFromChildren> kept_events_, kept_commands_, kept_news_;
 };
 

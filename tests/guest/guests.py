@@ -22,6 +22,7 @@ ADDRESSES = ("10.77.16.1", "10.77.16.2")
 BOOT_S = 300  # where others want the processors, too; alone it is a few seconds
 # Software emulation is that much slower, and so are others' patience with it.
 SLOWNESS = 8
+SPARE = "spare"  # a device that a test may add
 # What a kernel says when it is broken.
 COMPLAINT = re.compile(r"BUG:|Oops|WARNING:|Kernel panic|general protection|Call Trace|refcount_t|KASAN|UBSAN|unregister_netdevice: waiting|"
                        r"blocked for more than|guest: cannot")
@@ -111,6 +112,10 @@ class Guest:
     def add_device(self):
         self.run("rdma", "link", "add", self.device, "type", self.driver, "netdev", self.interface)
 
+    def add_spare_device(self):
+        """Programs let go of a device that has been removed if there is another one (docs/providers.md)."""
+        self.run("rdma", "link", "add", SPARE, "type", self.driver, "netdev", "lo")
+
     def replace_device(self):
         self.remove_device()
         self.add_device()
@@ -125,6 +130,7 @@ class Guest:
         self.run("sh", "-c", f"""
             ip link set {self.interface} up
             tc qdisc delete dev {self.interface} root 2>/dev/null
+            rdma link delete {SPARE} 2>/dev/null
             modprobe {self.module}
             rdma link show {self.device}/1 >/dev/null 2>&1 || rdma link add {self.device} type {self.driver} netdev {self.interface}
         """)

@@ -13,7 +13,9 @@ import time
 
 HERE = pathlib.Path(__file__).resolve().parent
 # Everything that a guest needs before and after it has a root; what these depend on comes by itself.
-BASE = ["virtio_pci", "virtio_net", "9pnet_virtio", "9p", "overlay", "rdma_ucm", "ib_uverbs", "sch_netem"]
+# A device that is removed is taken from rdma_cm before ib_uverbs, which waits for programs, only if ib_uverbs was there first. Adapters'
+# drivers need it, and where they are loaded before rdma_ucm it is.
+BASE = ["virtio_pci", "virtio_net", "9pnet_virtio", "9p", "overlay", "ib_uverbs", "rdma_ucm", "sch_netem"]
 # rxe asks for crc32 by name, which no dependency shows.
 DRIVERS = {"siw": ["libcrc32c", "crc32c_generic", "siw"], "rxe": ["crc32_generic", "rdma_rxe"]}
 TOOLS = {"qemu-system-x86_64": "qemu-system-x86", "busybox": "busybox-static", "cpio": "cpio", "depmod": "kmod", "make": "build-essential",

@@ -256,6 +256,14 @@ class Faults(hosts_test.Case):
         # The conversation goes on all the same; for the next one, there has to be another device (guests.py, `restore`).
         self.befalls(cut, returns=False, afterwards=self.a.place.replace_device)
 
+    def test_a_device_that_is_removed(self):
+        """Which takes until no program has it open. It has another number when it is back."""
+        def remove(_):
+            self.a.place.replace_device()
+
+        self.a.place.add_spare_device()
+        self.befalls(remove, felt=True)
+
     def test_a_wire_that_takes_and_gives_nothing(self):
         def swallow(_):
             for host in self.fleet.hosts:

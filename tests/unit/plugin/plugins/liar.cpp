@@ -1,9 +1,14 @@
-// A plugin that opens well and then breaks the contract in the way that its YAML block names.
+// A plugin that opens well and then breaks the contract in the way that its YAML block names; or that tells what became of a descriptor.
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
 #include <cstdlib>
 #include <cstring>
 #include <sansock/sdk/cpp/offer.hpp>
 #include <sansock/sdk/cpp/plugin.hpp>
 #include <string>
+#include <thread>
 #include <vector>
 
 struct sansock_region {};
@@ -85,11 +90,20 @@ std::unique_ptr<Object> unless(bool missing, std::unique_ptr<Object> object) {
     return missing ? nullptr : std::move(object);
 }
 
+/// Of a descriptor that one thread of the plugin has duplicated, and another one closes.
+[[noreturn]] void tell_what_becomes_of_a_descriptor() {
+    const int own = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 0);
+    int failure = 0;
+    std::thread([&] { failure = close(own) == 0 ? 0 : errno; }).join();
+    throw sansock::sdk::Failure(SANSOCK_EIO, std::string("it closes its descriptor: ") + std::strerror(failure));
+}
+
 class Provider : public sansock::sdk::Provider<Provider> {
 public:
     explicit Provider(Lie lie) : lie_(std::move(lie)) {}
     static std::unique_ptr<Provider> open(const sansock_host &, const sansock_provider_config &config) {
         if (std::strcmp(config.yaml, "throws") == 0) throw 42;
+        if (std::strstr(config.yaml, "closes_on_a_thread") != nullptr) tell_what_becomes_of_a_descriptor();
         return std::make_unique<Provider>(config.yaml);
     }
 
