@@ -2,6 +2,7 @@
 #include <pthread.h>
 
 #include <cstdlib>
+#include <new>
 
 #include "preload/real.hpp"
 #include "socket/helper.hpp"
