@@ -90,7 +90,7 @@ void Connector::add(Line &line) {
 
 void Connector::require_device() {
     const std::lock_guard lock(mutex_);
-    if (!has_device_) throw Failure(SANSOCK_ENODEV, "the device has been removed");
+    if (device_.is_lost()) throw Failure(SANSOCK_ENODEV, "the device has been removed");
 }
 
 void Connector::expect(Line &line) {
@@ -215,7 +215,6 @@ void Connector::take(const rdma_cm_event &event) noexcept {
 
 /// The kernel waits for us to let go of everything that we have of it.
 void Connector::lose_device() noexcept {
-    has_device_ = false;
     device_.lose();
     for (Line *line : lines_) fail(*line, SANSOCK_ENODEV);
 }

@@ -79,7 +79,6 @@ private:
     std::mutex mutex_;
     std::vector<Line *> lines_;
     std::vector<Grave> graves_;
-    bool has_device_ = true;
     std::atomic<bool> stops_{false};
     std::atomic<bool> has_stopped_{false};
     std::thread thread_;

@@ -43,8 +43,9 @@ public:
     [[nodiscard]] QueuePair new_queue_pair(ibv_qp_init_attr &wanted) const;
     [[nodiscard]] CompletionChannel new_completion_channel() const;
 
-    /// It has been removed, and the kernel waits until nobody has it open.
+    /// It has been removed, and the kernel waits until nobody has it open. Both under the connector's lock.
     void lose() noexcept { is_lost_ = true; }
+    [[nodiscard]] bool is_lost() const noexcept { return is_lost_; }
 
 private:
     bool find(const Settings &settings, const Transport &transport, std::string &seen);

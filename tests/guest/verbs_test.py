@@ -258,11 +258,8 @@ class Faults(hosts_test.Case):
 
     def test_a_device_that_is_removed(self):
         """Which takes until no program has it open. It has another number when it is back."""
-        def remove(_):
-            self.a.place.replace_device()
-
         self.a.place.add_spare_device()
-        self.befalls(remove, felt=True)
+        self.befalls(lambda _: self.a.place.replace_device(), felt=True)
 
     def test_a_wire_that_takes_and_gives_nothing(self):
         def swallow(_):
